@@ -1,0 +1,1 @@
+"""kembar finds the posts of a marketplace that sell the same product."""

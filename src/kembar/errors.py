@@ -1,0 +1,73 @@
+"""What kembar raises, and why.
+
+::
+
+    Exception
+    └── KembarError              anything kembar itself says no to
+        ├── InputError           what was given cannot be used (also a ValueError)
+        │   ├── CatalogError     a file or frame of posts, its columns, its ids
+        │   ├── PhotoError       one photo; a run counts it and goes on
+        │   ├── ConfigError      an option: unknown, of the wrong type or out of range
+        │   ├── EvidenceError    vectors, pairs or labels that do not fit the posts
+        │   └── FolderError      an output or run folder: in the way, missing, not writable
+        └── MissingExtraError    an optional dependency is not installed (also an ImportError)
+
+Every message has three parts: what was given, what was expected, and what to do about it.
+The command line prints the message alone and exits with code 2.
+"""
+
+
+class KembarError(Exception):
+    """Anything kembar itself says no to."""
+
+
+class InputError(KembarError, ValueError):
+    """What was given cannot be used.
+
+    Args:
+        given: what was given, the offending value quoted.
+        expected: what would have been accepted.
+        fix: what the reader can do now.
+    """
+
+    def __init__(self, given: str, expected: str, fix: str) -> None:
+        super().__init__(f"{given}; expected {expected}. {fix}")
+        self.given = given
+        self.expected = expected
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:
+        """Survive the way back from a worker process."""
+        return type(self), (self.given, self.expected, self.fix)
+
+
+class CatalogError(InputError):
+    """A file or frame of posts, its columns or its ids cannot be used."""
+
+
+class PhotoError(InputError):
+    """One photo cannot be used; a run counts it, reports it and goes on."""
+
+
+class ConfigError(InputError):
+    """An option is unknown, of the wrong type or out of range."""
+
+
+class EvidenceError(InputError):
+    """Vectors, pairs or labels do not fit the posts they are meant for."""
+
+
+class FolderError(InputError):
+    """An output or run folder is in the way, missing, incomplete or not writable."""
+
+
+class MissingExtraError(KembarError, ImportError):
+    """An optional dependency is not installed.
+
+    Args:
+        package: the distribution that is missing.
+        extra: the extra of kembar that brings it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package!r} is not installed; install it with: pip install 'kembar[{extra}]'")
