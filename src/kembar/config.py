@@ -1,0 +1,302 @@
+"""Everything that can be set, in one frozen tree: read from TOML, changed by `a.b=value`, written back."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from math import log2
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kembar.errors import ConfigError
+from kembar.fusion import RULES
+from kembar.units import CATEGORIES, VETO
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class View(Section):
+    """One kind of evidence: whether and how it counts."""
+
+    use: bool = Field(True, description="whether this view takes part")
+    k: int = Field(51, ge=2, description="neighbours searched for each post, the post itself counted")
+    floor: float = Field(0.0, ge=-1, lt=1, description="similarity that means nothing in common; becomes 0")
+    weight: Positive = Field(1.0, description="weight among the views of the same modality")
+
+
+class Words(View):
+    """TF-IDF over words."""
+
+    n_gram: tuple[int, int] = Field((1, 1), description="shortest and longest run of words")
+    max_df: Positive = Field(1.0, le=1, description="leave out words in more than this share of the titles")
+
+
+class Characters(View):
+    """TF-IDF over character n-grams inside word bounds."""
+
+    n_gram: tuple[int, int] = Field((4, 4), description="shortest and longest run of characters")
+    max_df: Positive = Field(0.05, le=1, description="leave out n-grams in more than this share of the titles")
+
+
+class Hashes(View):
+    """64-bit perceptual hashes of photos."""
+
+    floor: float = Field(1 - 20 / 64, ge=0, lt=1, description="share of equal bits that means nothing in common")
+    radius: int = Field(11, ge=0, le=64, description="differing bits up to which a pair becomes a candidate")
+
+
+class Vectors(View):
+    """Dense vectors that the user brings; one section for each, by name."""
+
+    modality: Literal["title", "photo"] = Field("photo", description="what the vectors were made from")
+
+
+class Fusion(Section):
+    """How the views of a pair become one similarity: a mean within a modality, a rule across."""
+
+    rule: str = Field("soft_or", description=f"across title and photo, one of {', '.join(RULES)}")
+    thresholds: dict[str, Fraction] = Field({}, description="for rule union: a cut for 'title' and for 'photo'")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        _one_of("fusion.rule", self.rule, RULES)
+        for name in self.thresholds:
+            _one_of("fusion.thresholds", name, ("title", "photo"))
+        return self
+
+
+class Blend(Section):
+    """Neighbourhood blending: titles and vectors learn from their sure neighbours before the last comparison."""
+
+    steps: int = Field(1, ge=0, le=5, description="0 for none, 1 for one-step, 2 for the iterated three-stage form")
+    threshold: Fraction = Field(0.67, description="fused similarity of a sure neighbour")
+    min2: Fraction | None = Field(0.37, description="a post without one takes its best above this")
+    single: dict[str, Fraction] = Field({}, description="first step: a view's own cut that also makes a neighbour")
+    direct: dict[str, Fraction] = Field({}, description="at the end: an unblended view's own cut that makes a match")
+    expansion: int = Field(0, ge=0, description="query expansion by this many nearest instead, 0 for none")
+    alpha: float = Field(0.5, ge=0, description="query expansion: power of the similarity that weighs a neighbour")
+
+
+class Units(Section):
+    """Quantities in titles."""
+
+    veto: bool = Field(True, description="whether a conflict of quantities forbids a match")
+    categories: tuple[str, ...] = Field(tuple(VETO), description="the kinds of quantity that can conflict")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for name in self.categories:
+            _one_of("units.categories", name, tuple(CATEGORIES))
+        return self
+
+
+class Decide(Section):
+    """How scored pairs become the matches of each post."""
+
+    rule: Literal["group", "threshold", "chisel"] = Field(
+        "group", description="the members of the post's group, a cut on similarity, or the expected list lengths"
+    )
+    threshold: Fraction = Field(0.6, description="for rule threshold")
+    min2: Fraction | None = Field(0.35, description="for rule threshold: a post left alone takes its best above this")
+    mutual: bool = Field(False, description="keep a match only where both posts chose it")
+    cap: int = Field(51, ge=1, description="longest list, the post itself counted")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min2 is not None and self.min2 > self.threshold:
+            raise ConfigError(
+                f"decide.min2 {self.min2} with decide.threshold {self.threshold}",
+                "min2 at or below the threshold",
+                "Lower decide.min2.",
+            )
+        return self
+
+
+class Group(Section):
+    """How scored pairs become a partition."""
+
+    link: Literal["average", "any"] = Field("average", description="average link, or connected components")
+    cut: Positive = Field(0.6, le=1, description="mean similarity (or any one, for link any) that still joins")
+    target_size: float | None = Field(None, ge=1, description="stop as soon as the mean group size reaches this")
+
+
+class Pool(Section):
+    """Cuts rise with the pool: among more posts, more strangers look alike."""
+
+    size: int = Field(27_399, ge=1, description="number of posts for which the cuts hold as written")
+    slope: float = Field(0.03, ge=0, le=0.2, description="what a cut gains for each doubling of the pool")
+
+
+class Config(Section):
+    """The whole configuration. The defaults were tuned on labelled Shopee posts (see docs/tuning.md)."""
+
+    word: Words = Words()
+    char: Characters = Characters()
+    hash: Hashes = Hashes()
+    vectors: dict[str, Vectors] = Field({}, description="dense vectors by name")
+    fusion: Fusion = Fusion()
+    blend: Blend = Blend()
+    units: Units = Units()
+    decide: Decide = Decide()
+    group: Group = Group()
+    pool: Pool = Pool()
+
+    @classmethod
+    def read(cls, path: Path | str | None = None, settings: Iterable[str] = ()) -> "Config":
+        """Read a configuration.
+
+        Args:
+            path: a TOML file; the defaults where None.
+            settings: changes such as "blend.steps=2", applied in order after the file.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            ConfigError: a missing or broken file, an unknown key (the nearest one is named) or a value out of range.
+        """
+        tree = _read_toml(Path(path)) if path is not None else {}
+        for setting in settings:
+            _set(tree, setting)
+        return cls.of(tree)
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> "Config":
+        """Build a configuration from nested dicts; raises ConfigError as `read` does."""
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            raise _explained(error, cls) from None
+
+    def text(self) -> str:
+        """Write the configuration as TOML, every key with its meaning."""
+        lines: list[str] = []
+        _write(lines, self, "")
+        return "\n".join(lines).strip() + "\n"
+
+    def at_pool(self, n: int) -> "Config":
+        """Move every cut on the fused similarity to a pool of n posts.
+
+        Args:
+            n: posts in the pool, >= 1.
+
+        Returns:
+            A configuration for exactly this pool: `pool.size` is n.
+        """
+        doublings = log2(n / self.pool.size)
+        moved: dict[str, Any] = {"pool": self.pool.model_copy(update={"size": n})}
+        for section, keys in _CUTS.items():
+            part = getattr(self, section)
+            cuts = {key: _moved(getattr(part, key), self.pool.slope * doublings) for key in keys}
+            moved[section] = part.model_copy(update=cuts)
+        return self.model_copy(update=moved)
+
+
+_CUTS = {"blend": ("threshold", "min2"), "decide": ("threshold", "min2"), "group": ("cut",)}
+_LOWEST_CUT, _HIGHEST_CUT = 0.2, 0.95  # beyond these a shift for the pool's size stops
+
+
+def _moved(cut: float | None, by: float) -> float | None:
+    if cut is None:
+        return None
+    low, high = min(cut, _LOWEST_CUT), max(cut, _HIGHEST_CUT)
+    return round(min(max(cut + by, low), high), 6)
+
+
+def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{key} = {value!r}", f"one of {', '.join(known)}", _nearest(value, known))
+
+
+def _nearest(value: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(value, list(known), n=1, cutoff=0.4)
+    return f"Did you mean {close[0]!r}?" if close else "See `kembar match --help` for what can be set."
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"configuration file {str(path)!r}, which is not there", "a TOML file", "Check the path."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"configuration file {str(path)!r}", "valid TOML", f"Mend it: {error}.") from None
+
+
+def _set(tree: dict[str, Any], setting: str) -> None:
+    key, sign, text = setting.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"setting {setting!r}", "key=value, such as blend.steps=2", "Write the key, a =, the value.")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = None if text.strip().lower() in ("none", "null") else text.strip()
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"setting {setting!r}", "a key inside a section", f"{section!r} holds a single value.")
+    tree[last] = value
+
+
+def _explained(error: ValidationError, model: type[BaseModel]) -> ConfigError:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        known = _fields(model, path[:-1])
+        return ConfigError(f"unknown option {key!r}", f"one of {', '.join(known)}", _nearest(path[-1], known))
+    reason = first["msg"][0].lower() + first["msg"][1:]
+    return ConfigError(f"{key} = {first['input']!r}", _wanted(reason), "Change the value.")
+
+
+def _wanted(reason: str) -> str:
+    return reason.removeprefix("input should be ").removeprefix("value error, ")
+
+
+def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(part)
+        inner = [t for t in (field.annotation, *get_args(field.annotation)) if isinstance(t, type)] if field else []
+        models = [t for t in inner if issubclass(t, BaseModel)]
+        if models:
+            model = models[0]
+    return list(model.model_fields)
+
+
+def _write(lines: list[str], section: BaseModel, prefix: str) -> None:
+    nested: list[tuple[str, BaseModel]] = []
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            nested.append((name, value))
+        elif isinstance(value, dict) and value and all(isinstance(v, BaseModel) for v in value.values()):
+            nested.extend((f"{name}.{key}", inner) for key, inner in value.items())
+        elif value is None:
+            lines.append(f"# {name} =   # {field.description} (none)")
+        elif not (prefix == "" and value == {}):
+            lines.append(f"{name} = {_toml(value)}  # {field.description}")
+    for name, inner in nested:
+        lines.extend(["", f"[{prefix}{name}]  # {(type(inner).__doc__ or '').splitlines()[0]}"])
+        _write(lines, inner, f"{prefix}{name}.")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + " }" if value else "{}"
+    return repr(value)

@@ -1,0 +1,243 @@
+"""Decisions: from scored pairs to the matches of every post."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.errors import ConfigError, EvidenceError
+
+Rows = npt.NDArray[np.int64]
+Similarity = npt.NDArray[np.float32]
+Edges = tuple[Rows, Rows, Similarity]
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The matches of every post, the post itself first, then best first (compressed sparse rows).
+
+    Attributes:
+        offsets: (n + 1,) int64; the matches of post i are rows[offsets[i] : offsets[i + 1]].
+        rows: (e,) int64.
+    """
+
+    offsets: Rows
+    rows: Rows
+
+    def __post_init__(self) -> None:
+        n = len(self.offsets) - 1
+        if n < 0 or self.offsets[-1] != len(self.rows) or (np.diff(self.offsets) < 1).any():
+            raise EvidenceError("matches with an empty or missing list", "at least the post itself", "Use Matches.of.")
+        if (self.rows[self.offsets[:-1]] != np.arange(n)).any():
+            raise EvidenceError("a list that does not start with its own post", "self first", "Use Matches.of.")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> Rows:
+        return self.rows[self.offsets[row] : self.offsets[row + 1]]
+
+    @classmethod
+    def of(cls, source: Rows, target: Rows, n: int) -> "Matches":
+        """Build matches from directed edges ordered by source, best first, without the posts themselves."""
+        offsets = np.concatenate([[0], np.cumsum(1 + np.bincount(source, minlength=n))]).astype(np.int64)
+        rows = np.empty(offsets[-1], dtype=np.int64)
+        own = np.zeros(len(rows), dtype=bool)
+        own[offsets[:-1]] = True
+        rows[own] = np.arange(n)
+        rows[~own] = target
+        return cls(offsets, rows)
+
+    def edges(self) -> tuple[Rows, Rows]:
+        """List the matches as directed edges, without the posts themselves: source (e,), target (e,)."""
+        source = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        other = source != self.rows
+        return source[other], self.rows[other]
+
+    def frame(self, ids: pl.Series) -> pl.DataFrame:
+        """Show the matches in Kaggle's form: columns posting_id, matches (ids joined by blanks, self first)."""
+        sizes = np.diff(self.offsets)
+        names = pl.DataFrame({"row": np.repeat(np.arange(len(self)), sizes), "id": ids.gather(self.rows)})
+        joined = names.group_by("row", maintain_order=True).agg(pl.col("id").str.join(" "))
+        return pl.DataFrame({"posting_id": ids, "matches": joined["id"]})
+
+
+def directed(left: Rows, right: Rows, similarity: Similarity) -> Edges:
+    """See every pair from both ends, ordered by source, best first, equal ones by target.
+
+    Args:
+        left: (m,) rows.
+        right: (m,) rows, each unordered pair once.
+        similarity: (m,) scores.
+
+    Returns:
+        source (2m,), target (2m,), score (2m,).
+    """
+    source, target = np.concatenate([left, right]), np.concatenate([right, left])
+    score = np.concatenate([similarity, similarity])
+    order = np.lexsort((target, -score, source))
+    return source[order], target[order], score[order]
+
+
+def select(
+    left: Rows, right: Rows, similarity: Similarity, n: int, *, threshold: float, min2: float | None = None
+) -> Edges:
+    """Keep the pairs at or above a threshold; a post left alone takes its nearest above min2.
+
+    Kaggle Shopee, 1st place ("min2"): M(i) = {j : s(i, j) >= threshold}; where that is empty and the best similarity
+    is at least min2, M(i) is the best neighbour alone.
+
+    Args:
+        left: (m,) rows.
+        right: (m,) rows, each unordered pair once.
+        similarity: (m,) scores in [0, 1].
+        n: number of posts.
+        threshold: in [0, 1].
+        min2: in [0, threshold]; no such step where None.
+
+    Returns:
+        source, target, score of the kept directed edges, ordered by source, best first.
+
+    Raises:
+        ConfigError: a threshold outside [0, 1], or min2 above the threshold.
+    """
+    if not 0 <= threshold <= 1:
+        raise ConfigError(f"threshold {threshold}", "a similarity from 0 to 1", "Choose a threshold in that range.")
+    if min2 is not None and not 0 <= min2 <= threshold:
+        raise ConfigError(f"min2 {min2} with threshold {threshold}", "0 <= min2 <= threshold", "Lower min2.")
+    # Below both cuts nothing is kept: leaving it out first spares the sort.
+    near = similarity >= (threshold if min2 is None else min2)
+    source, target, score = directed(left[near], right[near], similarity[near])
+    keep = score >= threshold
+    if min2 is not None:
+        keep |= _first(source)
+    return source[keep], target[keep], score[keep]
+
+
+def chisel(left: Rows, right: Rows, similarity: Similarity, n: int, *, shares: npt.NDArray[np.float64]) -> Edges:
+    """Cut the lists so that their lengths are shared out like group sizes in labelled data; no threshold.
+
+    Kaggle Shopee, 18th place (slawekbiel): for s = 2, 3, ... the target is floor(p_s n) lists of length s; as many of
+    the lists still longer as are missing are cut to s, those first whose (s+1)-th similarity is smallest.
+
+    Args:
+        left: (m,) rows.
+        right: (m,) rows, each unordered pair once.
+        similarity: (m,) scores.
+        n: number of posts.
+        shares: shares[s] is the share of posts whose group has s members, s = 0, 1, 2, ...; see `row_shares`.
+
+    Returns:
+        source, target, score of the kept directed edges, ordered by source, best first.
+    """
+    longest = len(shares) - 1
+    source, target, score = capped(directed(left, right, similarity), longest)
+    begin = np.searchsorted(source, np.arange(n + 1))
+    length = 1 + np.diff(begin)
+    for size in range(1, longest):
+        missing = int(shares[size] * n) - int((length == size).sum())
+        longer = np.flatnonzero(length > size)
+        if missing > 0 and len(longer):
+            following = score[begin[longer] + size - 1]
+            length[longer[np.argsort(following, kind="stable")[:missing]]] = size
+    keep = np.arange(len(source)) - begin[source] < length[source] - 1
+    return source[keep], target[keep], score[keep]
+
+
+def row_shares(labels: Rows) -> npt.NDArray[np.float64]:
+    """Measure the share of posts by size of their group, the shape that `chisel` carves.
+
+    Args:
+        labels: (n,) group codes >= 0; posts of unknown group (-1) are left out.
+
+    Returns:
+        (largest size + 1,) float64 that sums to 1 (or holds only zeros where nothing is labelled).
+    """
+    sizes = np.bincount(labels[labels >= 0])
+    posts = np.bincount(sizes, minlength=2) * np.arange(max(2, int(sizes.max(initial=0)) + 1))
+    return np.divide(posts, max(1, posts.sum()))
+
+
+# Row shares on the 34,250 labelled posts of Kaggle Shopee, sizes 2 to 10 as measured; the rest is a tail from 11 to
+# 51 that falls with the inverse square of the size.
+def shopee_shares() -> npt.NDArray[np.float64]:
+    """Give the row shares of Kaggle Shopee's labelled posts, for a catalogue without labels: (52,) float64."""
+    shares = np.zeros(52)
+    shares[2:11] = [0.4075, 0.1558, 0.1007, 0.0683, 0.0494, 0.0315, 0.0276, 0.0239, 0.0140]
+    tail = 1 / np.arange(11, 52) ** 2.0
+    shares[11:] = (1 - shares.sum()) * tail / tail.sum()
+    return shares
+
+
+def mutual(edges: Edges, n: int) -> Edges:
+    """Keep the edges that both ends chose.
+
+    Args:
+        edges: source, target, score.
+        n: number of posts.
+
+    Returns:
+        The kept edges, in their order.
+    """
+    source, target, score = edges
+    keep = np.isin(source * n + target, target * n + source)
+    return source[keep], target[keep], score[keep]
+
+
+def capped(edges: Edges, cap: int) -> Edges:
+    """Keep the best of long lists.
+
+    Args:
+        edges: source, target, score, ordered by source, best first.
+        cap: most members of a list, the post itself counted.
+
+    Returns:
+        The kept edges.
+
+    Raises:
+        ConfigError: cap < 1.
+    """
+    if cap < 1:
+        raise ConfigError(f"cap {cap}", "at least 1, the post itself", "Raise the cap; Kaggle allows 51.")
+    source, target, score = edges
+    begin = np.flatnonzero(np.r_[True, source[1:] != source[:-1]]) if len(source) else np.zeros(0, dtype=np.int64)
+    place = np.arange(len(source)) - np.repeat(begin, np.diff(np.r_[begin, len(source)]))
+    keep = place < cap - 1
+    return source[keep], target[keep], score[keep]
+
+
+def within_groups(labels: Rows, left: Rows, right: Rows, similarity: Similarity) -> Edges:
+    """Match every post with all members of its group, best first, those it was never compared with last.
+
+    Args:
+        labels: (n,) group numbers.
+        left: (m,) rows.
+        right: (m,) rows, each unordered pair once.
+        similarity: (m,) scores in [0, 1].
+
+    Returns:
+        source, target, score (0 where the pair was not compared), ordered by source, best first.
+    """
+    order = np.argsort(labels, kind="stable")
+    sizes = np.bincount(labels, minlength=1)
+    begin = np.cumsum(sizes) - sizes
+    count = sizes[labels]
+    source = np.repeat(np.arange(len(labels)), count)
+    offset = np.arange(len(source)) - np.repeat(np.cumsum(count) - count, count)
+    target = order[np.repeat(begin[labels], count) + offset]
+    source, target = source[source < target], target[source < target]
+    n = len(labels)
+    together = labels[left] == labels[right]
+    key, score = left[together] * n + right[together], similarity[together]
+    sorter = np.argsort(key)
+    place = np.searchsorted(key[sorter], source * n + target)
+    place[place == len(key)] = 0
+    known = key[sorter][place] == source * n + target if len(key) else np.zeros(len(source), dtype=bool)
+    found = np.zeros(len(source), dtype=np.float32)
+    found[known] = score[sorter][place[known]]
+    return directed(source, target, found)
+
+
+def _first(source: Rows) -> npt.NDArray[np.bool_]:
+    return np.r_[True, source[1:] != source[:-1]] if len(source) else np.zeros(0, dtype=bool)

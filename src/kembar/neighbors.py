@@ -1,0 +1,283 @@
+"""Exact nearest neighbours of every post, one view at a time.
+
+Three kinds of vectors, one answer: sparse rows (TF-IDF), dense rows (any encoder) and 64-bit hashes.
+Equal rows are searched once and expanded again, so that ten thousand copies of a post cost as much as one,
+and ties are broken by row, so that the answer depends neither on threads nor on how the work was cut.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+from sparse_dot_topn import sp_matmul_topn
+
+from kembar.errors import ConfigError, EvidenceError
+
+Rows = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float32]
+Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
+
+_TIE_ROWS = 256  # rows recomputed at once when equal scores straddle the k-th place
+_MULTI_HASH_ROWS = 20_000  # below this a plain scan of all hashes is faster
+_MULTI_HASH_RADIUS = 11  # four 16-bit words, two flips each: exact up to 4 * (2 + 1) - 1 differing bits
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbors:
+    """The nearest posts of every post, best first, the post itself at the front.
+
+    Attributes:
+        index: (n, k) int32 rows; -1 where a post has fewer than k neighbours.
+        score: (n, k) float32 similarities in [-1, 1], not rising along a row; 0 where index is -1.
+    """
+
+    index: npt.NDArray[np.int32]
+    score: Scores
+
+    def __post_init__(self) -> None:
+        if self.index.ndim != 2 or self.index.shape != self.score.shape:
+            raise EvidenceError(
+                f"neighbours of shapes {self.index.shape} and {self.score.shape}",
+                "an index and a score array of one (n, k) shape",
+                "Build them with one of the functions of kembar.neighbors.",
+            )
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def edges(self) -> tuple[Rows, Rows, Scores]:
+        """List the neighbours as directed edges, without the posts themselves.
+
+        Returns:
+            source (e,) int64, target (e,) int64, score (e,) float32, ordered by source, best first.
+        """
+        source, place = np.nonzero(self.index[:, 1:] >= 0)
+        return source, self.index[source, place + 1].astype(np.int64), self.score[source, place + 1]
+
+
+def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: int = 2) -> Neighbors:
+    """Find the k most similar rows of a sparse matrix by inner product.
+
+    Args:
+        vectors: (n, d) CSR of unit rows, float32; an empty row has no evidence and no neighbours.
+        k: neighbours per row, the row itself counted; more than n is cut to n.
+        floor: similarities at or below it are left out.
+        threads: threads of the join; they do not change the result.
+
+    Returns:
+        Neighbors of shape (n, min(k, n)).
+
+    Raises:
+        ConfigError: k < 1.
+    """
+    k = _checked(k, vectors.shape[0])
+    vectors = vectors.tocsr().astype(np.float32)
+    vectors.sort_indices()
+    first, inverse = _distinct(_sparse_keys(vectors))
+    rows = vectors[first]
+    columns = rows.T.tocsr()
+    # One more than asked for tells whether equal scores straddle the k-th place.
+    joined = sp_matmul_topn(rows, columns, top_n=k + 1, threshold=floor, sort=True, n_threads=threads)
+    source, target, score = _edges(joined)
+    straddling = _straddling(joined, k)
+    if len(straddling):
+        kept = ~np.isin(source, straddling)
+        parts = [(source[kept], target[kept], score[kept])]
+        for begin in range(0, len(straddling), _TIE_ROWS):
+            parts.append(_full_rows(rows, columns, straddling[begin : begin + _TIE_ROWS], floor))
+        source, target, score = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return _gather(source, target, score, first, inverse, k)
+
+
+def dense_neighbors(vectors: npt.NDArray[np.float32], k: int, *, floor: float = 0.0) -> Neighbors:
+    """Find the k most similar rows of a dense matrix by inner product.
+
+    Args:
+        vectors: (n, d) float32 unit rows; an all-zero row has no evidence and no neighbours.
+        k: neighbours per row, the row itself counted; more than n is cut to n.
+        floor: similarities at or below it are left out.
+
+    Returns:
+        Neighbors of shape (n, min(k, n)).
+
+    Raises:
+        ConfigError: k < 1.
+    """
+    k = _checked(k, len(vectors))
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    first, inverse = _distinct(_dense_keys(vectors))
+    rows = vectors[first]
+    index = faiss.IndexFlatIP(rows.shape[1])
+    index.add(rows)
+    _, found = index.search(rows, min(k + 8, len(rows)))
+    source, place = np.nonzero(found >= 0)
+    target = found[source, place]
+    # The matrix product's last bits depend on its block; a dot product of the pair alone does not.
+    score = np.einsum("ij,ij->i", rows[source], rows[target], dtype=np.float32)
+    keep = score > floor
+    return _gather(source[keep], target[keep], score[keep], first, inverse, k)
+
+
+def hash_neighbors(
+    hashes: npt.NDArray[np.uint64], hashed: npt.NDArray[np.bool_], k: int, *, radius: int = 11
+) -> Neighbors:
+    """Find the k nearest 64-bit hashes within a Hamming radius.
+
+    Args:
+        hashes: (n,) uint64.
+        hashed: (n,) bool, False where a post has no hash and so no neighbours.
+        k: neighbours per row, the row itself counted; more than n is cut to n.
+        radius: the most bits that may differ, in [0, 64].
+
+    Returns:
+        Neighbors of shape (n, min(k, n)), score = 1 - differing bits / 64.
+
+    Raises:
+        ConfigError: k < 1, or a radius outside [0, 64].
+    """
+    if not 0 <= radius <= 64:
+        raise ConfigError(f"radius {radius}", "a number of bits from 0 to 64", "Choose a radius in that range.")
+    k = _checked(k, len(hashes))
+    values, codes = np.unique(hashes[hashed], return_inverse=True)
+    source, target, distance = _hash_range(values, radius)
+    score = (1 - distance / 64).astype(np.float32)
+    present = np.flatnonzero(hashed)
+    inverse = np.full(len(hashes), -1, dtype=np.int64)
+    inverse[present] = codes
+    first = np.full(len(values), len(hashes), dtype=np.int64)
+    np.minimum.at(first, codes, present)
+    # Distinct hashes must stand in the order of their first row, which breaks ties.
+    order = np.argsort(first, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    inverse[present] = rank[codes]
+    return _gather(rank[source], rank[target], score, first[order], inverse, k)
+
+
+def _checked(k: int, n: int) -> int:
+    if k < 1:
+        raise ConfigError(f"k = {k}", "at least 1 neighbour", "Ask for k >= 1; the post itself counts as one.")
+    return max(1, min(k, n))
+
+
+def _mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Scramble 64-bit values (the finaliser of splitmix64, Steele et al. 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _sparse_keys(vectors: Sparse) -> npt.NDArray[np.uint64]:
+    """Give equal rows equal 64-bit keys; two of ten million different rows share one with odds of 3e-6."""
+    bits = vectors.data.astype(np.float32).view(np.uint32).astype(np.uint64)
+    mixed = _mix((vectors.indices.astype(np.uint64) << np.uint64(32)) | bits)
+    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
+    return np.subtract(total[vectors.indptr[1:]], total[vectors.indptr[:-1]])
+
+
+def _dense_keys(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
+    keys = np.zeros(len(vectors), dtype=np.uint64)
+    for column in range(vectors.shape[1]):
+        bits = (vectors[:, column] + np.float32(0)).view(np.uint32).astype(np.uint64)
+        keys = _mix(keys + bits + np.uint64(0x9E3779B97F4A7C15))
+    return keys
+
+
+def _distinct(keys: npt.NDArray[np.uint64]) -> tuple[Rows, Rows]:
+    """Number the distinct rows by first appearance: their first rows (u,), and each row's number (n,)."""
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[inverse]
+
+
+def _edges(matrix: Sparse) -> tuple[Rows, Rows, Scores]:
+    source = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    return source, matrix.indices.astype(np.int64), matrix.data.astype(np.float32)
+
+
+def _straddling(joined: Sparse, k: int) -> Rows:
+    """Find the rows whose (k+1)-th score equals the k-th: which of the equals was kept is chance."""
+    full = np.flatnonzero(np.diff(joined.indptr) == k + 1)
+    last = joined.indptr[full + 1] - 1
+    tied = np.equal(joined.data[last], joined.data[last - 1])
+    return full[tied]
+
+
+def _full_rows(rows: Sparse, columns: Sparse, wanted: Rows, floor: float) -> tuple[Rows, Rows, Scores]:
+    source, target, score = _edges((rows[wanted] @ columns).tocsr())
+    keep = score > floor
+    return wanted[source[keep]], target[keep], score[keep]
+
+
+def _hash_range(values: npt.NDArray[np.uint64], radius: int) -> tuple[Rows, Rows, npt.NDArray[np.int64]]:
+    """List all pairs of distinct hashes within the radius, each hash with itself included."""
+    if not len(values):
+        empty = np.zeros(0, dtype=np.int64)
+        return empty, empty, empty
+    codes = values.view(np.uint8).reshape(len(values), 8)
+    index: faiss.IndexBinary = faiss.IndexBinaryFlat(64)
+    if len(values) >= _MULTI_HASH_ROWS and radius <= _MULTI_HASH_RADIUS:
+        index = faiss.IndexBinaryMultiHash(64, 4, 16)
+        index.nflip = radius // 4
+    index.add(codes)
+    limits, distance, found = index.range_search(codes, radius + 1)
+    source = np.repeat(np.arange(len(values)), np.diff(limits.astype(np.int64)))
+    return source, found.astype(np.int64), distance.astype(np.int64)
+
+
+def _gather(source: Rows, target: Rows, score: Scores, first: Rows, inverse: Rows, k: int) -> Neighbors:
+    """Turn edges between distinct rows into the neighbours of all rows.
+
+    A distinct row stands for all its copies, in row order. Equal scores are ordered by row, and a row's own place is
+    at the front even where k copies with smaller numbers would have filled the list.
+    """
+    n, distinct = len(inverse), len(first)
+    source, target, score = _best(source, target, score, distinct, k)
+    if distinct < n:
+        source, target, score = _expand(source, target, score, inverse, distinct, k)
+    start = np.searchsorted(source, np.arange(distinct))
+    place = np.arange(len(source)) - start[source]
+    table = np.full((distinct + 1, k), -1, dtype=np.int64)  # the last row serves rows without evidence
+    table[source, place] = target if distinct < n else first[target]
+    scores = np.zeros((distinct + 1, k), dtype=np.float32)
+    scores[source, place] = score
+    return _self_first(table[inverse], scores[inverse])
+
+
+def _best(source: Rows, target: Rows, score: Scores, n: int, k: int) -> tuple[Rows, Rows, Scores]:
+    """Keep the k best edges of every source, by score, then by target."""
+    order = np.lexsort((target, -score, source))
+    source, target, score = source[order], target[order], score[order]
+    keep = np.arange(len(source)) - np.searchsorted(source, np.arange(n))[source] < k
+    return source[keep], target[keep], score[keep]
+
+
+def _expand(
+    source: Rows, target: Rows, score: Scores, inverse: Rows, distinct: int, k: int
+) -> tuple[Rows, Rows, Scores]:
+    """Replace each distinct target by its copies (the first k of them are enough)."""
+    present = np.flatnonzero(inverse >= 0)
+    members = present[np.argsort(inverse[present], kind="stable")]
+    count = np.bincount(inverse[present], minlength=distinct)
+    begin = np.cumsum(count) - count
+    take = np.minimum(count, k)[target]
+    offset = np.arange(take.sum()) - np.repeat(np.cumsum(take) - take, take)
+    copies = members[np.repeat(begin[target], take) + offset]
+    return _best(np.repeat(source, take), copies, np.repeat(score, take), distinct, k)
+
+
+def _self_first(index: npt.NDArray[np.int64], score: Scores) -> Neighbors:
+    """Bring every row's own number to the front; it takes the last place if it was not in the list."""
+    n, k = index.shape
+    own = index == np.arange(n)[:, None]
+    place = np.where(own.any(axis=1), own.argmax(axis=1), k - 1)
+    before = np.arange(k)[None, :] <= place[:, None]
+    shifted_index = np.where(before, np.roll(index, 1, axis=1), index)
+    shifted_score = np.where(before, np.roll(score, 1, axis=1), score)
+    shifted_index[:, 0] = np.arange(n)
+    shifted_score[:, 0] = 1
+    return Neighbors(shifted_index.astype(np.int32), shifted_score.astype(np.float32))

@@ -1,0 +1,158 @@
+"""Candidate pairs: who is worth comparing, and the evidence for each pair as one column per view."""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.errors import EvidenceError
+from kembar.neighbors import Neighbors
+
+Rows = npt.NDArray[np.int64]
+Similarity = npt.NDArray[np.float32]
+Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
+
+_CHUNK = 1 << 16  # pairs whose vectors are gathered at once: bounds the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pairs of posts and what speaks for and against each.
+
+    Attributes:
+        left: (m,) int64 rows.
+        right: (m,) int64 rows, left < right, each pair once, ordered by left, then right.
+        evidence: one (m,) float32 column per kind of evidence, NaN where a post lacks it.
+    """
+
+    left: Rows
+    right: Rows
+    evidence: Mapping[str, Similarity]
+
+    def __post_init__(self) -> None:
+        wrong = [name for name, column in self.evidence.items() if len(column) != len(self.left)]
+        if len(self.left) != len(self.right) or wrong:
+            raise EvidenceError(
+                f"{len(self.left)} left rows, {len(self.right)} right rows and columns of other lengths: {wrong}",
+                "arrays of one length",
+                "Give each evidence column one value a pair.",
+            )
+        if len(self.left) and not (self.left < self.right).all():
+            raise EvidenceError(
+                "a pair whose left row is not below its right row", "left < right", "Swap the two ends of such pairs."
+            )
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def with_evidence(self, **columns: Similarity) -> "Pairs":
+        """Add or replace evidence columns."""
+        return replace(self, evidence={**self.evidence, **columns})
+
+    def take(self, keep: npt.NDArray[np.bool_] | Rows) -> "Pairs":
+        """Keep some of the pairs, given as a mask or as row numbers in rising order."""
+        return Pairs(self.left[keep], self.right[keep], {name: c[keep] for name, c in self.evidence.items()})
+
+    def frame(self, ids: pl.Series) -> pl.DataFrame:
+        """Show the pairs as a table: columns left, right (posting ids) and every evidence column.
+
+        Args:
+            ids: (n,) String posting ids.
+        """
+        ends = {"left": ids.gather(self.left), "right": ids.gather(self.right)}
+        return pl.DataFrame({**ends, **dict(self.evidence)})
+
+
+def candidates(neighbors: Iterable[Neighbors], n: int) -> tuple[Rows, Rows]:
+    """Unite the neighbours of several views into unordered pairs.
+
+    Args:
+        neighbors: one Neighbors a view, all over the same n posts.
+        n: number of posts.
+
+    Returns:
+        left (m,), right (m,), left < right, each pair once, ordered by left, then right.
+    """
+    keys = [np.zeros(0, dtype=np.int64)]
+    for view in neighbors:
+        source, target, _ = view.edges()
+        keys.append(np.unique(np.minimum(source, target) * n + np.maximum(source, target)))
+    left, right = np.divmod(np.unique(np.concatenate(keys)), max(n, 1))
+    return left, right
+
+
+def sparse_similarity(vectors: Sparse, left: Rows, right: Rows, *, threads: int = 2) -> Similarity:
+    """Inner products of given pairs of sparse rows.
+
+    Args:
+        vectors: (n, d) CSR of unit rows; an empty row means that there is no evidence.
+        left: (m,) rows.
+        right: (m,) rows.
+        threads: chunks computed side by side; they do not change the result.
+
+    Returns:
+        (m,) float32 in [0, 1], NaN where either row is empty.
+    """
+
+    def product(begin: int) -> Similarity:
+        a, b = vectors[left[begin : begin + _CHUNK]], vectors[right[begin : begin + _CHUNK]]
+        return np.asarray(a.multiply(b).sum(axis=1), dtype=np.float32).ravel()
+
+    similarity = _in_chunks(product, len(left), threads)
+    empty = np.diff(vectors.indptr) == 0
+    similarity[empty[left] | empty[right]] = np.nan
+    return np.clip(similarity, None, 1, out=similarity)
+
+
+def dense_similarity(vectors: npt.NDArray[np.float32], left: Rows, right: Rows, *, threads: int = 2) -> Similarity:
+    """Inner products of given pairs of dense rows.
+
+    Args:
+        vectors: (n, d) float32 unit rows; an all-zero row means that there is no evidence.
+        left: (m,) rows.
+        right: (m,) rows.
+        threads: chunks computed side by side; they do not change the result.
+
+    Returns:
+        (m,) float32 in [-1, 1], NaN where either row is zero.
+    """
+
+    def product(begin: int) -> Similarity:
+        a, b = vectors[left[begin : begin + _CHUNK]], vectors[right[begin : begin + _CHUNK]]
+        return np.asarray(np.einsum("ij,ij->i", a, b), dtype=np.float32)
+
+    similarity = _in_chunks(product, len(left), threads)
+    empty = np.logical_not(np.any(vectors, axis=1))
+    similarity[empty[left] | empty[right]] = np.nan
+    return np.clip(similarity, -1, 1, out=similarity)
+
+
+def hash_similarity(
+    hashes: npt.NDArray[np.uint64], hashed: npt.NDArray[np.bool_], left: Rows, right: Rows
+) -> Similarity:
+    """Share of equal bits of given pairs of 64-bit hashes.
+
+    Args:
+        hashes: (n,) uint64.
+        hashed: (n,) bool, False where there is no hash.
+        left: (m,) rows.
+        right: (m,) rows.
+
+    Returns:
+        (m,) float32 in [0, 1], 1 - differing bits / 64; NaN where either hash is missing.
+    """
+    differing: Similarity = np.bitwise_count(hashes[left] ^ hashes[right]).astype(np.float32)
+    similarity = 1 - differing / np.float32(64)
+    similarity[~(hashed[left] & hashed[right])] = np.nan
+    return similarity
+
+
+def _in_chunks(product: Any, pairs: int, threads: int) -> Similarity:
+    if not pairs:
+        return np.zeros(0, dtype=np.float32)
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(product, range(0, pairs, _CHUNK))))

@@ -1,0 +1,144 @@
+"""Views: one kind of evidence each, behind the same three questions.
+
+A view finds each post's neighbours, tells the similarity of given pairs, and may be blended. What a pair lacks is NaN.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from kembar.blending import blend, query_expansion
+from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
+from kembar.pairs import dense_similarity, hash_similarity, sparse_similarity
+
+Rows = npt.NDArray[np.int64]
+Similarity = npt.NDArray[np.float32]
+Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
+Modality = Literal["title", "photo"]
+
+# TF-IDF cosines below this are chance encounters of one common word; leaving them out shrinks the pairs tenfold.
+_SPARSE_FLOOR = 0.1
+
+
+class View(Protocol):
+    """One kind of evidence about n posts."""
+
+    @property
+    def name(self) -> str:
+        """The evidence column."""
+
+    @property
+    def modality(self) -> Modality:
+        """What it looks at."""
+
+    @property
+    def floor(self) -> float:
+        """The similarity that means nothing in common."""
+
+    @property
+    def weight(self) -> float:
+        """Its weight among the views of its modality."""
+
+    def neighbors(self) -> Neighbors:
+        """Find the nearest posts of every post."""
+        ...
+
+    def similarity(self, left: Rows, right: Rows) -> Similarity:
+        """Compare pairs: (m,) float32 in [-1, 1], NaN where either post lacks this evidence."""
+        ...
+
+    def blended(self, weights: Sparse) -> "View":
+        """Blend the vectors by (n, n) weights; a view that has none to blend stays as it is."""
+        ...
+
+    def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "View":
+        """Expand the vectors by their k nearest; a view that has none stays as it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SparseView:
+    """TF-IDF vectors: (n, d) CSR float32 unit rows."""
+
+    name: str
+    vectors: Sparse
+    k: int = 51
+    modality: Modality = "title"
+    floor: float = 0.0
+    weight: float = 1.0
+
+    def neighbors(self) -> Neighbors:
+        """Find the nearest posts by cosine."""
+        return sparse_neighbors(self.vectors, self.k, floor=_SPARSE_FLOOR)
+
+    def similarity(self, left: Rows, right: Rows) -> Similarity:
+        """Compare pairs by cosine."""
+        return sparse_similarity(self.vectors, left, right)
+
+    def blended(self, weights: Sparse) -> "SparseView":
+        """Blend the sparse rows as sparse rows."""
+        return replace(self, vectors=blend(self.vectors, weights))
+
+    def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "SparseView":
+        """Concatenate each row with its expansion."""
+        return replace(self, vectors=query_expansion(self.vectors, neighbors, k=k, alpha=alpha))
+
+
+@dataclass(frozen=True, slots=True)
+class DenseView:
+    """Vectors of any encoder: (n, d) float32 unit rows, all zero where a post has none."""
+
+    name: str
+    vectors: Similarity
+    k: int = 51
+    modality: Modality = "photo"
+    floor: float = 0.0
+    weight: float = 1.0
+
+    def neighbors(self) -> Neighbors:
+        """Find the nearest posts by cosine."""
+        return dense_neighbors(self.vectors, self.k)
+
+    def similarity(self, left: Rows, right: Rows) -> Similarity:
+        """Compare pairs by cosine."""
+        return dense_similarity(self.vectors, left, right)
+
+    def blended(self, weights: Sparse) -> "DenseView":
+        """Blend the rows."""
+        return replace(self, vectors=blend(self.vectors, weights))
+
+    def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "DenseView":
+        """Concatenate each row with its expansion."""
+        return replace(self, vectors=query_expansion(self.vectors, neighbors, k=k, alpha=alpha))
+
+
+@dataclass(frozen=True, slots=True)
+class HashView:
+    """Perceptual hashes: (n,) uint64, and (n,) bool telling which are known."""
+
+    name: str
+    hashes: npt.NDArray[np.uint64]
+    hashed: npt.NDArray[np.bool_]
+    k: int = 51
+    radius: int = 11
+    modality: Modality = "photo"
+    floor: float = 1 - 20 / 64
+    weight: float = 1.0
+
+    def neighbors(self) -> Neighbors:
+        """Find the nearest posts by differing bits."""
+        return hash_neighbors(self.hashes, self.hashed, self.k, radius=self.radius)
+
+    def similarity(self, left: Rows, right: Rows) -> Similarity:
+        """Compare pairs by their share of equal bits."""
+        return hash_similarity(self.hashes, self.hashed, left, right)
+
+    def blended(self, weights: Sparse) -> "HashView":
+        """Stay: a mean of hashes is not a hash."""
+        return self
+
+    def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "HashView":
+        """Stay: a hash has nothing to concatenate."""
+        return self
