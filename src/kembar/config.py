@@ -1,6 +1,5 @@
 """Everything that can be set, in one frozen tree: read from TOML, changed by `a.b=value`, written back."""
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from math import log2
@@ -9,12 +8,21 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from kembar.errors import ConfigError
+from kembar.errors import ConfigError, nearest
 from kembar.fusion import RULES
 from kembar.units import CATEGORIES, VETO
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{key} = {value!r}", f"one of {', '.join(known)}", _mend(value, known))
+
+
+def _mend(value: str, known: Iterable[str]) -> str:
+    return nearest(value, known).strip() or "`kembar config` shows everything that can be set."
 
 
 class Section(BaseModel):
@@ -79,9 +87,15 @@ class Blend(Section):
     steps: int = Field(1, ge=0, le=5, description="0 for none, 1 for one-step, 2 for the iterated three-stage form")
     threshold: Fraction = Field(0.67, description="fused similarity of a sure neighbour")
     min2: Fraction | None = Field(0.37, description="a post without one takes its best above this")
+    later: Fraction = Field(0.8, description="blended similarity of a sure neighbour, in steps after the first")
+    keep: Fraction = Field(0.5, description="share of the unblended similarity in the final one")
     single: dict[str, Fraction] = Field({}, description="first step: a view's own cut that also makes a neighbour")
     direct: dict[str, Fraction] = Field({}, description="at the end: an unblended view's own cut that makes a match")
-    expansion: int = Field(0, ge=0, description="query expansion by this many nearest instead, 0 for none")
+    expansion: int = Field(
+        0,
+        ge=0,
+        description="query expansion by this many nearest before blending, the post itself counted; 0: none",
+    )
     alpha: float = Field(0.5, ge=0, description="query expansion: power of the similarity that weighs a neighbour")
 
 
@@ -125,7 +139,7 @@ class Group(Section):
 
     link: Literal["average", "any"] = Field("average", description="average link, or connected components")
     cut: Positive = Field(0.6, le=1, description="mean similarity (or any one, for link any) that still joins")
-    target_size: float | None = Field(None, ge=1, description="stop as soon as the mean group size reaches this")
+    target_size: float | None = Field(None, ge=1, description="join up to this mean group size, whatever the cut")
 
 
 class Pool(Section):
@@ -200,7 +214,7 @@ class Config(Section):
         return self.model_copy(update=moved)
 
 
-_CUTS = {"blend": ("threshold", "min2"), "decide": ("threshold", "min2"), "group": ("cut",)}
+_CUTS = {"blend": ("threshold", "min2", "later"), "decide": ("threshold", "min2"), "group": ("cut",)}
 _LOWEST_CUT, _HIGHEST_CUT = 0.2, 0.95  # beyond these a shift for the pool's size stops
 
 
@@ -209,16 +223,6 @@ def _moved(cut: float | None, by: float) -> float | None:
         return None
     low, high = min(cut, _LOWEST_CUT), max(cut, _HIGHEST_CUT)
     return round(min(max(cut + by, low), high), 6)
-
-
-def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ConfigError(f"{key} = {value!r}", f"one of {', '.join(known)}", _nearest(value, known))
-
-
-def _nearest(value: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(value, list(known), n=1, cutoff=0.4)
-    return f"Did you mean {close[0]!r}?" if close else "See `kembar match --help` for what can be set."
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -254,7 +258,7 @@ def _explained(error: ValidationError, model: type[BaseModel]) -> ConfigError:
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         known = _fields(model, path[:-1])
-        return ConfigError(f"unknown option {key!r}", f"one of {', '.join(known)}", _nearest(path[-1], known))
+        return ConfigError(f"unknown option {key!r}", f"one of {', '.join(known)}", _mend(path[-1], known))
     reason = first["msg"][0].lower() + first["msg"][1:]
     return ConfigError(f"{key} = {first['input']!r}", _wanted(reason), "Change the value.")
 

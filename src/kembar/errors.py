@@ -16,6 +16,9 @@ Every message has three parts: what was given, what was expected, and what to do
 The command line prints the message alone and exits with code 2.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class KembarError(Exception):
     """Anything kembar itself says no to."""
@@ -71,3 +74,16 @@ class MissingExtraError(KembarError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package!r} is not installed; install it with: pip install 'kembar[{extra}]'")
+
+
+def quoted(value: object) -> str:
+    """Quote an offending value for a message, at most about 80 characters of it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:76]}...{text[-1]}"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Name the nearest spellings, as a sentence to append to a fix ("" where nothing is near)."""
+    lowered = {other.lower(): other for other in sorted(names)}
+    near = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3)]
+    return f" Nearest: {', '.join(map(repr, near))}." if near else ""

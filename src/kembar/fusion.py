@@ -35,7 +35,8 @@ def rescale(similarity: Similarity, floor: float, ceiling: float = 1.0) -> Simil
     if floor >= ceiling:
         raise ConfigError(f"floor {floor} and ceiling {ceiling}", "floor < ceiling", "Lower the floor.")
     scaled = (similarity - np.float32(floor)) / np.float32(ceiling - floor)
-    return np.clip(scaled, 0, 1, dtype=np.float32)
+    clipped: Similarity = np.clip(scaled, 0, 1)
+    return clipped
 
 
 def fuse(
@@ -99,15 +100,18 @@ def _fitting(given: Sequence[float] | None, views: int, default: float, what: st
 def _share(weights: Similarity) -> Similarity:
     """Normalise the weights of the views that are present to a sum of 1."""
     total = weights.sum(axis=0)
-    return np.divide(weights, np.where(total > 0, total, 1), dtype=np.float32)
+    share: Similarity = weights / np.where(total > 0, total, 1)
+    return share
 
 
 def _mean(values: Similarity, weights: Similarity) -> Similarity:
-    return np.sum(values * _share(weights), axis=0, dtype=np.float32)
+    mean: Similarity = (values * _share(weights)).sum(axis=0)
+    return mean
 
 
 def _maximum(values: Similarity, weights: Similarity) -> Similarity:
-    return np.max(values, axis=0)
+    largest: Similarity = values.max(axis=0)
+    return largest
 
 
 def _product(values: Similarity, weights: Similarity) -> Similarity:

@@ -3,13 +3,19 @@
 A view finds each post's neighbours, tells the similarity of given pairs, and may be blended. What a pair lacks is NaN.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from kembar.blending import blend, query_expansion
+from kembar.catalog import Catalog
+from kembar.config import Characters, Config, Vectors, Words
+from kembar.embeddings import Embeddings
+from kembar.encoders.tfidf import Tfidf
 from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
 from kembar.pairs import dense_similarity, hash_similarity, sparse_similarity
 
@@ -142,3 +148,40 @@ class HashView:
     def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "HashView":
         """Stay: a hash has nothing to concatenate."""
         return self
+
+
+def build_views(
+    catalog: Catalog, titles: pl.Series, config: Config, embeddings: Mapping[str, Embeddings]
+) -> tuple[View, ...]:
+    """Turn posts into the views that the configuration asks for and the catalogue can give.
+
+    Args:
+        catalog: the posts.
+        titles: (n,) String in normal form.
+        config: which views, and how.
+        embeddings: vectors by name.
+
+    Returns:
+        The views, titles before photos; those without any evidence are left out.
+    """
+    views: list[View] = []
+    if (titles != "").any():
+        for encoder, name, part in _title_encoders(config):
+            views.append(SparseView(name, encoder.encode(titles), part.k, "title", part.floor, part.weight))
+    for name, given in embeddings.items():
+        brought = config.vectors.get(name, Vectors())
+        if brought.use and given.vectors.any():
+            how = (brought.k, brought.modality, brought.floor, brought.weight)
+            views.append(DenseView(name, given.vectors, *how))
+    photo = config.hash
+    if photo.use and catalog.hashed.any():
+        hashes = HashView("hash", catalog.hashes, catalog.hashed, photo.k, photo.radius)
+        views.append(replace(hashes, floor=photo.floor, weight=photo.weight))
+    return tuple(sorted(views, key=lambda view: view.modality == "photo"))
+
+
+def _title_encoders(config: Config) -> Iterator[tuple[Tfidf, str, Words | Characters]]:
+    if config.word.use:
+        yield Tfidf("word", config.word.n_gram, config.word.max_df), "word", config.word
+    if config.char.use:
+        yield Tfidf("char", config.char.n_gram, config.char.max_df), "char", config.char

@@ -1,0 +1,399 @@
+"""The catalogue: posts from anywhere, checked once, so that every later stage can trust them."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.columns import (
+    PARTS,
+    PROBLEMS,
+    Columns,
+    check_ids,
+    format_hashes,
+    photo_folder,
+    read_hashes,
+    read_ids,
+    read_images,
+    read_labels,
+    read_titles,
+)
+from kembar.errors import CatalogError, FolderError, quoted
+from kembar.sources import Source, Table, read_table
+
+__all__ = ["PROBLEMS", "Catalog", "Columns", "Source"]
+
+_VERSION = 1
+_POSTS, _MANIFEST = "catalog.parquet", "catalog.json"
+_CHUNK = 100_000  # rows hashed or formatted in one go
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalog:
+    """Posts, one row each, in the order they were given.
+
+    Args:
+        ids: (n,) String, unique, non-empty.
+        titles: (n,) String, raw as given, "" where there is none.
+        images: (n,) String, file name of the photo relative to folder, "" where there is none.
+        hashes: (n,) uint64, perceptual hash of the photo, 0 where unknown.
+        hashed: (n,) bool, True where the hash is known.
+        labels: (n,) int64, code of the group, -1 where unknown; None where the source has no labels at all.
+        folder: the photo folder, None where there is none.
+        problems: one row per damaged cell: posting_id, part ("title", "image", "hash" or "label"), problem.
+
+    Raises:
+        CatalogError: lengths or types do not fit, an id is empty or repeated, a label is below -1.
+    """
+
+    ids: pl.Series
+    titles: pl.Series
+    images: pl.Series
+    hashes: npt.NDArray[np.uint64]
+    hashed: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.int64] | None
+    folder: Path | None
+    problems: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        for name in ("ids", "titles", "images"):
+            _check(name, getattr(self, name), len(self.ids), pl.String)
+        _check("hashes", self.hashes, len(self.ids), np.dtype(np.uint64))
+        _check("hashed", self.hashed, len(self.ids), np.dtype(np.bool_))
+        if self.labels is not None:
+            _check("labels", self.labels, len(self.ids), np.dtype(np.int64))
+            if len(self.labels) and self.labels.min() < -1:
+                raise CatalogError(f"a label of {self.labels.min()}", "codes from 0, or -1", "Renumber the labels.")
+        check_ids(self.ids)
+        _check_problems(self.problems, self.ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        known = f"{int(self.hashed.sum())} hashed, {len(self.problems)} problems"
+        return f"Catalog({len(self)} posts, {int(self.has_titles.sum())} with a title, {known})"
+
+    @classmethod
+    def read(cls, source: Source, *, images: Path | str | None = None, columns: Columns | None = None) -> "Catalog":
+        """Read and check posts.
+
+        Args:
+            source: a path to CSV, TSV, Parquet or Arrow IPC, or a polars, pandas or pyarrow table. Encoding and
+                separator of a text file are found by looking (see :mod:`kembar.sources`).
+            images: the photo folder; the names of photos are relative to it.
+            columns: which column holds what; by default the names of Kaggle's Shopee data.
+
+        Returns:
+            The catalogue, rows in the order given; what is damaged in single posts is listed in its problems.
+
+        Raises:
+            CatalogError: the source cannot be read, has no posts, no usable id or nothing to match by; the photo
+                folder does not exist.
+        """
+        chosen = columns or Columns()
+        folder = photo_folder(images)
+        table = read_table(source, chosen.wanted())
+        chosen.check(table.source, table.names)
+        if not len(table.frame):
+            raise CatalogError(
+                f"{quoted(table.source)} with a header and no rows" if table.names else "nothing",
+                "at least one post",
+                "Export the posts again.",
+            )
+        if folder is not None and chosen.image not in table.names:
+            log.warning("%s has no column of image names, so no photo in %s is used", table.source, folder)
+        return cls._from_table(table, chosen, folder)
+
+    @classmethod
+    def _from_table(cls, table: Table, columns: Columns, folder: Path | None) -> "Catalog":
+        def cells(name: str | None) -> pl.Series:
+            return table.frame[name] if name in table.frame.columns else _nulls(len(table.frame))
+
+        ids = read_ids(cells(columns.id))
+        titles, bad_titles = read_titles(cells(columns.title), ids)
+        images, bad_images = read_images(cells(columns.image), ids, folder)
+        hashes, hashed, bad_hashes = read_hashes(cells(columns.hash), ids)
+        labels = read_labels(cells(columns.label)) if columns.label in table.frame.columns else None
+        problems = _ordered(pl.concat([bad_titles, bad_images, bad_hashes]), ids)
+        return cls(ids, titles, images, hashes, hashed, labels, folder, problems)
+
+    @property
+    def has_titles(self) -> npt.NDArray[np.bool_]:
+        """(n,) bool, True where the title holds more than white space."""
+        return (self.titles.str.strip_chars() != "").to_numpy()
+
+    @property
+    def has_images(self) -> npt.NDArray[np.bool_]:
+        """(n,) bool, True where a photo is named; whether the file is there is found when it is read."""
+        return (self.images != "").to_numpy()
+
+    def photo_paths(self) -> list[Path | None]:
+        """Return the path of each photo, None where no photo is named or there is no photo folder."""
+        if self.folder is None:
+            return [None] * len(self)
+        return [self.folder / name if name else None for name in self.images]
+
+    def take(self, rows: Iterable[int] | npt.NDArray[np.integer[Any]]) -> "Catalog":
+        """Return some of the posts.
+
+        Args:
+            rows: row numbers from 0, each at most once, in the order wanted.
+
+        Returns:
+            A catalogue of these posts. Labels keep their codes, so they compare with those of this one.
+
+        Raises:
+            CatalogError: a row is out of range or given twice.
+        """
+        given = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows))
+        outside = given[(given < 0) | (given >= len(self))]
+        if given.size and (given.dtype.kind not in "iu" or outside.size):
+            raise CatalogError(
+                f"row {outside[0]}" if outside.size else f"rows of type {given.dtype}",
+                f"whole numbers from 0 to {len(self) - 1}, one per post wanted",
+                "Give row numbers of this very catalogue; np.flatnonzero makes them of a mask.",
+            )
+        chosen = given.astype(np.int64)
+        ids = self.ids.gather(chosen)
+        return Catalog(
+            ids,
+            self.titles.gather(chosen),
+            self.images.gather(chosen),
+            self.hashes[chosen],
+            self.hashed[chosen],
+            None if self.labels is None else self.labels[chosen],
+            self.folder,
+            _ordered(self.problems, ids),
+        )
+
+    def with_hashes(
+        self, hashes: npt.NDArray[np.uint64], hashed: npt.NDArray[np.bool_], problems: pl.DataFrame
+    ) -> "Catalog":
+        """Return the same posts with other perceptual hashes and further problems.
+
+        Args:
+            hashes: (n,) uint64, 0 where unknown.
+            hashed: (n,) bool, True where known.
+            problems: what was found on the way, columns posting_id, part, problem; added to those known.
+
+        Returns:
+            A new catalogue; this one is left as it is.
+
+        Raises:
+            CatalogError: lengths, types or ids do not fit.
+        """
+        _check_problems(problems, self.ids)
+        found = _ordered(pl.concat([self.problems, problems.select(*PROBLEMS)]), self.ids)
+        return replace(self, hashes=hashes, hashed=hashed, problems=found)
+
+    def frame(self) -> pl.DataFrame:
+        """Return the posts under Shopee's names: posting_id, image, image_phash, title and, if any, label_group.
+
+        image_phash is 16 hex digits, null where unknown; label_group is the Int64 code, null where unknown.
+        """
+        columns = {
+            "posting_id": self.ids,
+            "image": self.images,
+            "image_phash": format_hashes(self.hashes).set(pl.Series(~self.hashed), None),
+            "title": self.titles,
+        }
+        if self.labels is not None:
+            columns["label_group"] = pl.Series(self.labels).set(pl.Series(self.labels < 0), None)
+        return pl.DataFrame(columns)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the posts as 64 hex digits.
+
+        It covers ids, titles, image names, hashes and labels; not the order of rows, the folder or the problems.
+        """
+        digest = hashlib.sha256(b"labels" if self.labels is not None else b"")
+        order = self.ids.arg_sort()
+        for start in range(0, len(self), _CHUNK):
+            rows = order[start : start + _CHUNK].to_numpy()
+            for column in (self.ids, self.titles, self.images):
+                text = column.gather(rows)
+                digest.update(text.str.len_bytes().to_numpy().astype("<u8").tobytes())
+                digest.update(text.str.join("").item().encode())
+            digest.update(self.hashes[rows].astype("<u8").tobytes())
+            digest.update(self.hashed[rows].tobytes())
+            if self.labels is not None:
+                digest.update(self.labels[rows].astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def save(self, folder: Path | str) -> None:
+        """Write catalog.parquet and catalog.json (last: it marks the pair as whole), replacing older ones.
+
+        Args:
+            folder: where to; made if missing.
+
+        Raises:
+            FolderError: the folder cannot be written.
+        """
+        target = Path(folder)
+        manifest = {
+            "format": "kembar catalog",
+            "version": _VERSION,
+            "posts": len(self),
+            "labels": self.labels is not None,
+            "folder": None if self.folder is None else str(self.folder.absolute()),
+            "fingerprint": self.fingerprint(),
+        }
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            with _renamed(target / _POSTS) as path:
+                self._stored().write_parquet(path)
+            with _renamed(target / _MANIFEST) as path:
+                path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise FolderError(
+                f"{quoted(str(target))}, which cannot be written ({error.strerror})",
+                "a folder with room, or a free name",
+                "Choose another folder, or make room.",
+            ) from error
+
+    @classmethod
+    def load(cls, folder: Path | str, *, images: Path | str | None = None) -> "Catalog":
+        """Read what :meth:`save` wrote.
+
+        Args:
+            folder: the folder it was saved to.
+            images: where the photo folder is now, if it has moved.
+
+        Returns:
+            The catalogue as it was saved.
+
+        Raises:
+            FolderError: there is no whole catalogue in the folder, or it is of another version.
+            CatalogError: images is not a folder.
+        """
+        target = Path(folder)
+        manifest = _manifest(target)
+        try:
+            posts = pl.read_parquet(target / _POSTS, glob=False)
+            catalog = cls._from_stored(posts, manifest, photo_folder(images))
+        except (OSError, pl.exceptions.PolarsError, CatalogError) as error:
+            raise _incomplete(target, f"{_POSTS} does not read ({quoted(str(error))})") from error
+        if catalog.fingerprint() != manifest["fingerprint"]:
+            raise _incomplete(target, f"{_POSTS} is not the one that {_MANIFEST} describes")
+        return catalog
+
+    def _stored(self) -> pl.DataFrame:
+        found = self.problems.group_by("posting_id", maintain_order=True).agg(
+            pl.struct("part", "problem").alias("problems")
+        )
+        labels = self.labels if self.labels is not None else np.full(len(self), -1, np.int64)
+        posts = pl.DataFrame(
+            {
+                "id": self.ids,
+                "title": self.titles,
+                "image": self.images,
+                "hash": self.hashes,
+                "hashed": self.hashed,
+                "label": labels,
+            }
+        )
+        return posts.join(found, left_on="id", right_on="posting_id", how="left", maintain_order="left")
+
+    @classmethod
+    def _from_stored(cls, posts: pl.DataFrame, manifest: dict[str, Any], images: Path | None) -> "Catalog":
+        folder = images or (Path(manifest["folder"]) if manifest["folder"] else None)
+        damaged = posts.select(pl.col("id").alias("posting_id"), "problems").drop_nulls("problems")
+        return cls(
+            posts["id"],
+            posts["title"],
+            posts["image"],
+            posts["hash"].to_numpy(),
+            posts["hashed"].to_numpy(),
+            posts["label"].to_numpy() if manifest["labels"] else None,
+            folder,
+            damaged.explode("problems").unnest("problems").cast(PROBLEMS),  # type: ignore[arg-type]
+        )
+
+
+def _check(name: str, values: Any, length: int, dtype: object) -> None:
+    if getattr(values, "dtype", None) != dtype or values.shape != (length,):
+        found = f"{getattr(values, 'dtype', type(values).__name__)} of shape {getattr(values, 'shape', '?')}"
+        raise CatalogError(
+            f"{name} as {found}",
+            f"{dtype} of shape ({length},), one per id",
+            "Use Catalog.read, or give arrays of these types.",
+        )
+    if isinstance(values, pl.Series) and values.null_count():
+        raise CatalogError(f"{name} with nulls", 'text, "" where there is none', 'Fill the nulls with "" first.')
+
+
+def _check_problems(problems: pl.DataFrame, ids: pl.Series) -> None:
+    if set(problems.columns) != set(PROBLEMS):
+        raise CatalogError(
+            f"problems with the columns {problems.columns}",
+            f"{list(PROBLEMS)}",
+            "Build them with kembar.columns.problems.",
+        )
+    parts = set(problems["part"].unique()) - set(PARTS)
+    if parts:
+        raise CatalogError(
+            f"problems of the part {quoted(min(parts))}", f"one of {PARTS}", "Name the part of the post."
+        )
+    strangers = problems["posting_id"].filter(~problems["posting_id"].is_in(ids.implode()))
+    if len(strangers):
+        raise CatalogError(
+            f"problems of {quoted(strangers[0])}", "ids of this catalogue", "Leave out posts that are not in it."
+        )
+
+
+def _ordered(problems: pl.DataFrame, ids: pl.Series) -> pl.DataFrame:
+    """Put problems in the order of the posts, leaving out those of other posts."""
+    rows = pl.DataFrame({"posting_id": ids}).with_row_index("row")
+    found = problems.join(rows, on="posting_id", how="inner", maintain_order="left")
+    return found.sort("row", maintain_order=True).select(*PROBLEMS)
+
+
+def _nulls(length: int) -> pl.Series:
+    return pl.repeat(None, length, dtype=pl.String, eager=True)
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    """Write under a temporary name, so that a reader never sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _manifest(target: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((target / _MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _incomplete(target, f"no readable {_MANIFEST}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != "kembar catalog":
+        raise _incomplete(target, f"another kind of {_MANIFEST}")
+    if manifest.get("version") != _VERSION:
+        raise FolderError(
+            f"{quoted(str(target))}, a catalogue of version {quoted(manifest.get('version'))}",
+            f"version {_VERSION}",
+            "Read the posts again and save them with this version of kembar.",
+        )
+    return manifest
+
+
+def _incomplete(target: Path, found: str) -> FolderError:
+    return FolderError(
+        f"{quoted(str(target))} with {found}",
+        f"a folder with {_POSTS} and {_MANIFEST}, as Catalog.save writes them",
+        "Save the catalogue again, or name the folder it is in.",
+    )

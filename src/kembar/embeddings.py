@@ -1,0 +1,132 @@
+"""Vectors that users bring: from .npy or Parquet to unit rows in the catalogue's order."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.errors import EvidenceError
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """One vector a post.
+
+    Attributes:
+        vectors: (n, d) float32 unit rows; all zero where a post has no vector.
+    """
+
+    vectors: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or self.vectors.dtype != np.float32:
+            raise EvidenceError(
+                f"vectors of shape {self.vectors.shape} and type {self.vectors.dtype}",
+                "an (n, d) float32 array",
+                "Build embeddings with Embeddings.of.",
+            )
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @classmethod
+    def of(cls, vectors: npt.ArrayLike) -> "Embeddings":
+        """Scale rows to length 1.
+
+        Args:
+            vectors: (n, d) numbers; a row of zeros means that the post has no vector.
+
+        Returns:
+            The embeddings.
+
+        Raises:
+            EvidenceError: not a table of finite numbers.
+        """
+        try:
+            array = np.asarray(vectors, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise EvidenceError(
+                "vectors that are not numbers", "an (n, d) table of numbers", f"Mend them: {error}."
+            ) from None
+        if array.ndim != 2 or array.shape[1] == 0:
+            raise EvidenceError(
+                f"vectors of shape {array.shape}", "an (n, d) table, one row a post", "Give vectors of one length."
+            )
+        finite = np.isfinite(array).all(axis=1)
+        if not finite.all():
+            raise EvidenceError(
+                f"{int((~finite).sum())} vectors that are not finite, the first in row {int((~finite).argmax())}",
+                "finite numbers; zeros where a post has no vector",
+                "Replace NaN and infinity in such rows by zeros.",
+            )
+        length = np.linalg.norm(array, axis=1, keepdims=True)
+        return cls((array / np.where(length > 0, length, 1)).astype(np.float32))
+
+    @classmethod
+    def read(cls, path: Path | str, ids: pl.Series) -> "Embeddings":
+        """Read vectors for the posts of a catalogue.
+
+        Args:
+            path: .npy with one row a post in the catalogue's order, or .parquet with a column posting_id and one
+                column of lists (in any order; posts that are not in it have no vector).
+            ids: (n,) String posting ids.
+
+        Returns:
+            (n, d) embeddings in the order of `ids`.
+
+        Raises:
+            EvidenceError: a missing or unreadable file, another number of rows, or no column of lists.
+        """
+        path = Path(path)
+        try:
+            if path.suffix == ".npy":
+                return cls._aligned(np.load(path, allow_pickle=False), path, len(ids))
+            if path.suffix == ".parquet":
+                return cls._joined(pl.read_parquet(path, glob=False), path, ids)
+        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+            if isinstance(error, EvidenceError):
+                raise
+            raise EvidenceError(
+                f"vectors {str(path)!r} that do not read", "a .npy or .parquet file of vectors", f"Check it: {error}."
+            ) from None
+        raise EvidenceError(f"vectors {str(path)!r}", "a .npy or .parquet file", "Save them in one of these forms.")
+
+    @classmethod
+    def _aligned(cls, vectors: npt.NDArray[np.generic], path: Path, n: int) -> "Embeddings":
+        if len(vectors) != n:
+            raise EvidenceError(
+                f"{len(vectors)} rows in {str(path)!r}",
+                f"{n}, one a post",
+                "Write the vectors in the order of the posts, or use Parquet with a posting_id column.",
+            )
+        return cls.of(vectors)
+
+    @classmethod
+    def _joined(cls, table: pl.DataFrame, path: Path, ids: pl.Series) -> "Embeddings":
+        columns = [name for name, kind in table.schema.items() if isinstance(kind, pl.List | pl.Array)]
+        if "posting_id" not in table.columns or len(columns) != 1:
+            raise EvidenceError(
+                f"columns {table.columns} in {str(path)!r}",
+                "posting_id and one column of lists",
+                "Name the columns so.",
+            )
+        given = table.select(pl.col("posting_id").cast(pl.String), pl.col(columns[0]).alias("vector")).drop_nulls()
+        lengths = given["vector"].list.len() if isinstance(given.schema["vector"], pl.List) else None
+        if lengths is not None and lengths.n_unique() > 1:
+            raise EvidenceError(
+                f"vectors of {lengths.unique().sort().to_list()[:5]} numbers in {str(path)!r}",
+                "one length for all",
+                "Give vectors of one length.",
+            )
+        if given["posting_id"].is_duplicated().any():
+            raise EvidenceError(f"a posting_id twice in {str(path)!r}", "one vector a post", "Remove the doubles.")
+        found = np.array(given["vector"].explode().cast(pl.Float32), dtype=np.float32).reshape(len(given), -1)
+        rows = pl.DataFrame({"posting_id": ids}).join(
+            given.select("posting_id").with_row_index("row"), on="posting_id", how="left", maintain_order="left"
+        )["row"]
+        known = rows.is_not_null().to_numpy()
+        vectors = np.zeros((len(ids), found.shape[1]), dtype=np.float32)
+        vectors[known] = found[rows.drop_nulls().to_numpy()]
+        return cls.of(vectors)

@@ -1,0 +1,182 @@
+"""From views to one similarity per candidate pair, before and after blending."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.blending import neighborhood
+from kembar.config import Config
+from kembar.errors import EvidenceError
+from kembar.fusion import fuse, rescale
+from kembar.neighbors import Neighbors
+from kembar.pairs import Pairs, candidates
+from kembar.units import Quantities
+from kembar.views import View
+
+Similarity = npt.NDArray[np.float32]
+
+SIMILARITY: Final = "similarity"  # the evidence column that decisions read
+CONFLICT: Final = "conflict"  # 1 where the quantities of two titles contradict each other
+BLENDED: Final = "_blended"  # added to a view's name
+_MODALITIES: Final = ("title", "photo")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known of the candidate pairs before any blending; no threshold has been looked at yet.
+
+    Attributes:
+        posts: number of posts.
+        views: the views in use.
+        neighbors: each view's neighbours.
+        quantities: the quantities of each title.
+        pairs: the candidates with one column a view, `conflict` and `similarity`.
+    """
+
+    posts: int
+    views: tuple[View, ...]
+    neighbors: tuple[Neighbors, ...]
+    quantities: Quantities
+    pairs: Pairs
+
+
+def gather(views: Sequence[View], titles: pl.Series, config: Config) -> Evidence:
+    """Find the candidates of all views and compare them in every view.
+
+    Args:
+        views: at least one.
+        titles: (n,) String in normal form.
+        config: the fusion rule, the unit veto and query expansion.
+
+    Returns:
+        The evidence.
+
+    Raises:
+        EvidenceError: there is no view: nothing can be compared.
+    """
+    n = len(titles)
+    if not views:
+        raise EvidenceError(
+            "posts without titles, photos that can be read, hashes or vectors",
+            "at least one kind of evidence",
+            "Check the column options, --images, and which views the configuration uses.",
+        )
+    neighbors = tuple(view.neighbors() for view in views)
+    if config.blend.expansion:
+        k, alpha = config.blend.expansion, config.blend.alpha
+        views = [view.expanded(near, k, alpha) for view, near in zip(views, neighbors, strict=True)]
+        neighbors = tuple(view.neighbors() for view in views)
+    quantities = Quantities.parse(titles)
+    pairs = _compared(views, neighbors, quantities, config)
+    similarity = fused(pairs, views, config)
+    pairs = pairs.with_evidence(**{SIMILARITY: _vetoed(similarity, pairs, config)})
+    return Evidence(n, tuple(views), neighbors, quantities, pairs)
+
+
+def blended(evidence: Evidence, config: Config) -> Pairs:
+    """Blend the views by the fused similarities and compare once more (see kembar.blending).
+
+    The first step takes its neighbours from the unblended similarity and, where `blend.single` says so, from single
+    views; later steps from the similarity after the step before. The final similarity is a mean of the first and the
+    last one, weighted by `blend.keep`; a view's own `blend.direct` cut makes it 1.
+
+    Args:
+        evidence: what `gather` found.
+        config: the blending options.
+
+    Returns:
+        Pairs with the columns of the views, `<view>_blended`, `conflict` and the final `similarity`.
+    """
+    pairs, views = evidence.pairs, evidence.views
+    scaled = {view.name: rescale(pairs.evidence[view.name], view.floor) for view in views}
+    sure = _strong(pairs, scaled, config.blend.single, as_one=False)
+    for step in range(config.blend.steps):
+        first = step == 0
+        weights = neighborhood(
+            pairs.left,
+            pairs.right,
+            sure,
+            evidence.posts,
+            threshold=config.blend.threshold if first else config.blend.later,
+            min2=config.blend.min2 if first else None,
+        )
+        views = tuple(view.blended(weights) for view in views)
+        pairs, sure = _compared_again(evidence, views, config)
+    if config.blend.direct:
+        scaled = {view.name: rescale(pairs.evidence[view.name], view.floor) for view in evidence.views}
+        direct = _strong(pairs, scaled, config.blend.direct, as_one=True)
+        pairs = pairs.with_evidence(**{SIMILARITY: _vetoed(direct, pairs, config)})
+    return pairs
+
+
+def fused(pairs: Pairs, views: Sequence[View], config: Config, suffix: str = "") -> Similarity:
+    """Fuse the views' columns: a weighted mean within title and photo, the rule across the two.
+
+    Args:
+        pairs: with a column for each view.
+        views: the views.
+        config: the rule.
+        suffix: added to a view's name to find its column, where there is one.
+
+    Returns:
+        (m,) float32 in [0, 1]; 0 where nothing can be compared.
+    """
+    parts: list[Similarity] = []
+    cuts: list[float] = []
+    for modality in _MODALITIES:
+        members = [view for view in views if view.modality == modality]
+        if not members:
+            continue
+        columns = [rescale(_column(pairs, view.name, suffix), view.floor) for view in members]
+        known = ~np.all([np.isnan(column) for column in columns], axis=0)
+        mean = fuse(columns, "mean", weights=[view.weight for view in members])
+        parts.append(np.where(known, mean, np.float32(np.nan)))
+        cuts.append(config.fusion.thresholds.get(modality, 0.5))
+    return fuse(parts, config.fusion.rule, thresholds=cuts if config.fusion.rule == "union" else None)
+
+
+def _compared(views: Sequence[View], neighbors: Sequence[Neighbors], quantities: Quantities, config: Config) -> Pairs:
+    left, right = candidates(neighbors, len(quantities))
+    columns = {view.name: view.similarity(left, right) for view in views}
+    conflict = quantities[left].conflicts(quantities[right], config.units.categories)
+    return Pairs(left, right, {**columns, CONFLICT: conflict.astype(np.float32)})
+
+
+def _compared_again(evidence: Evidence, views: Sequence[View], config: Config) -> tuple[Pairs, Similarity]:
+    """Compare blended views; returns the pairs with their final similarity, and the blended similarity alone."""
+    changed = [(old, new) for old, new in zip(evidence.views, views, strict=True) if old is not new]
+    near = chain(evidence.neighbors, (new.neighbors() for _, new in changed))
+    pairs = _compared(evidence.views, list(near), evidence.quantities, config)
+    after = {new.name + BLENDED: new.similarity(pairs.left, pairs.right) for _, new in changed}
+    pairs = pairs.with_evidence(**after)
+    last = _vetoed(fused(pairs, views, config, BLENDED), pairs, config)
+    before = _vetoed(fused(pairs, evidence.views, config), pairs, config)
+    keep = np.float32(config.blend.keep)
+    return pairs.with_evidence(**{SIMILARITY: keep * before + (1 - keep) * last}), last
+
+
+def _column(pairs: Pairs, name: str, suffix: str) -> Similarity:
+    return pairs.evidence.get(name + suffix, pairs.evidence[name])
+
+
+def _vetoed(similarity: Similarity, pairs: Pairs, config: Config) -> Similarity:
+    if not config.units.veto:
+        return similarity
+    return np.where(pairs.evidence[CONFLICT] > 0, np.float32(0), similarity)
+
+
+def _strong(pairs: Pairs, scaled: dict[str, Similarity], cuts: dict[str, float], *, as_one: bool) -> Similarity:
+    """Lift the pairs in which a single view reaches its own cut: to 1, or to that view's similarity."""
+    similarity = pairs.evidence[SIMILARITY]
+    for name, cut in cuts.items():
+        if name not in scaled:
+            raise EvidenceError(f"a cut for view {name!r}", f"one of {', '.join(scaled)}", "Name a view in use.")
+        reached = scaled[name] >= cut  # False where the view is missing
+        lifted = np.float32(1) if as_one else np.maximum(similarity, scaled[name])
+        similarity = np.where(reached, lifted, similarity).astype(np.float32)
+    return similarity

@@ -1,0 +1,210 @@
+"""Why two posts match or do not: every piece of evidence and what each rule made of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kembar.catalog import Catalog
+from kembar.config import Config
+from kembar.decisions import Matches
+from kembar.errors import CatalogError, nearest, quoted
+from kembar.evidence import BLENDED, CONFLICT, SIMILARITY
+from kembar.groups import Groups
+from kembar.pairs import Pairs
+from kembar.titles import normalize
+from kembar.units import Quantities
+
+Rows = npt.NDArray[np.int64]
+
+_MEANING = {
+    "word": "cosine of the words of the titles (TF-IDF)",
+    "char": "cosine of the character n-grams of the titles (TF-IDF)",
+    "hash": "share of equal bits of the photos' perceptual hashes",
+    CONFLICT: "1 where the quantities in the titles contradict each other",
+    SIMILARITY: "all of the above as one similarity, after blending and the unit veto",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The case of one pair of posts.
+
+    Attributes:
+        a: posting id.
+        b: posting id.
+        titles: the two titles.
+        matched: whether either post lists the other.
+        same_group: whether the two are in one group.
+        evidence: every evidence column of the pair with its value, None where a post lacks it; empty where the two
+            were never compared.
+        facts: what the titles and photos say, in words.
+        reasons: what each rule said, in words.
+    """
+
+    a: str
+    b: str
+    titles: tuple[str, str]
+    matched: bool
+    same_group: bool
+    evidence: dict[str, float | None]
+    facts: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the explanation as plain values, for JSON."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def __str__(self) -> str:
+        verdict = "match" if self.matched else "do not match"
+        lines = [
+            f"{self.a} and {self.b} {verdict}.",
+            "",
+            f"  {self.a}: {self.titles[0]}",
+            f"  {self.b}: {self.titles[1]}",
+        ]
+        lines += ["", "What the posts say"] + [f"  - {fact}" for fact in self.facts]
+        if self.evidence:
+            lines += ["", "Evidence"] + [_line(name, value) for name, value in self.evidence.items()]
+        lines += ["", "What the rules said"] + [f"  - {reason}" for reason in self.reasons]
+        return "\n".join(lines)
+
+
+def explain(
+    catalog: Catalog, config: Config, pairs: Pairs, matches: Matches, groups: Groups, a: str, b: str
+) -> Explanation:
+    """Explain one pair.
+
+    Args:
+        catalog: the posts.
+        config: the configuration of the run.
+        pairs: the candidates with their evidence.
+        matches: the matches of every post.
+        groups: the partition.
+        a: a posting id.
+        b: another posting id.
+
+    Returns:
+        The explanation.
+
+    Raises:
+        CatalogError: there is no such post, or the two are one.
+    """
+    i, j = _row(catalog, a), _row(catalog, b)
+    if i == j:
+        raise CatalogError(f"posts {a!r} and {b!r}", "two different posts", "Name another one.")
+    evidence = _evidence(pairs, min(i, j), max(i, j))
+    matched = bool((matches[i] == j).any() or (matches[j] == i).any())
+    together = bool(groups.labels[i] == groups.labels[j])
+    titles = (str(catalog.titles[i]), str(catalog.titles[j]))
+    reasons = [
+        *_compared(evidence, config),
+        *_rule(evidence, config, matches, i, j),
+        *_grouping(pairs, groups, config, i, j),
+    ]
+    return Explanation(a, b, titles, matched, together, evidence, tuple(_facts(catalog, i, j)), tuple(reasons))
+
+
+def _row(catalog: Catalog, post: str) -> int:
+    found = catalog.ids.index_of(post)
+    if found is None:
+        given = f"post {quoted(post)}, which is not in the run"
+        raise CatalogError(given, "a posting id of it", f"Check the id.{nearest(post, catalog.ids)}")
+    return found
+
+
+def _evidence(pairs: Pairs, low: int, high: int) -> dict[str, float | None]:
+    begin, end = np.searchsorted(pairs.left, [low, low + 1])
+    at = begin + np.searchsorted(pairs.right[begin:end], high)
+    if at >= end or pairs.right[at] != high:
+        return {}
+    values = {name: float(column[at]) for name, column in pairs.evidence.items()}
+    return {name: None if np.isnan(value) else round(value, 4) for name, value in values.items()}
+
+
+def _facts(catalog: Catalog, i: int, j: int) -> list[str]:
+    titles = normalize(catalog.titles.gather([i, j]))
+    first, second = (set(title.split()) for title in titles)
+    facts = [
+        f"words in both titles: {', '.join(sorted(first & second)) or 'none'}",
+        f"words in one only: {', '.join(sorted(first ^ second)) or 'none'}",
+    ]
+    quantities = Quantities.parse(titles)
+    said = [quantities.describe(row) or "nothing" for row in (0, 1)]
+    facts.append(f"quantities: {said[0]} | {said[1]}")
+    if catalog.hashed[i] and catalog.hashed[j]:
+        bits = int(np.bitwise_count(catalog.hashes[i] ^ catalog.hashes[j]))
+        facts.append(f"photos: the perceptual hashes differ in {bits} of 64 bits")
+    else:
+        facts.append("photos: at least one post has no perceptual hash")
+    return facts
+
+
+def _compared(evidence: dict[str, float | None], config: Config) -> list[str]:
+    if not evidence:
+        return ["never compared: in no view is either among the nearest neighbours of the other"]
+    reasons = []
+    missing = [name for name, value in evidence.items() if value is None]
+    if missing:
+        reasons.append(f"left out, for a post lacks it: {', '.join(missing)}")
+    if evidence.get(CONFLICT) == 1:
+        verdict = "the unit veto sets the similarity to 0" if config.units.veto else "the unit veto is off"
+        reasons.append(f"the quantities contradict each other: {verdict}")
+    return reasons
+
+
+def _rule(evidence: dict[str, float | None], config: Config, matches: Matches, i: int, j: int) -> list[str]:
+    similarity, decide = evidence.get(SIMILARITY) or 0.0, config.decide
+    if decide.rule == "group":
+        return ["matches are the members of a post's group: see the next line"]
+    if decide.rule == "chisel":
+        lengths = len(matches[i]), len(matches[j])
+        return [f"chisel cut the two lists to {lengths[0]} and {lengths[1]} posts; the similarity is {similarity:.3f}"]
+    reached = "reaches" if similarity >= decide.threshold else "is below"
+    reasons = [f"similarity {similarity:.3f} {reached} the threshold {decide.threshold:.3f}"]
+    if decide.min2 is not None and decide.min2 <= similarity < decide.threshold:
+        taken = (matches[i] == j).any() or (matches[j] == i).any()
+        reasons.append(
+            f"it reaches min2 {decide.min2:.3f}: "
+            + ("the best of a post that was left alone" if taken else "but neither post was left alone with it as best")
+        )
+    return reasons
+
+
+def _grouping(pairs: Pairs, groups: Groups, config: Config, i: int, j: int) -> list[str]:
+    labels, cut = groups.labels, config.group.cut
+    name = "average link" if config.group.link == "average" else "connected components"
+    if labels[i] != labels[j]:
+        mean = _between(pairs, labels, np.flatnonzero(labels == labels[i]), int(labels[j]))
+        return [f"{name} kept their groups apart: mean similarity between them {mean:.3f}, cut {cut:.3f}"]
+    members = np.flatnonzero(labels == labels[i])
+    size = len(members)
+    if size == 2:
+        return [f"{name} made the two a group (cut {cut:.3f})"]
+    means = [_to_group(pairs, members, row) for row in (i, j)]
+    return [
+        f"{name} put both into a group of {size} (cut {cut:.3f}); mean similarity to its other members "
+        f"{means[0]:.3f} and {means[1]:.3f}"
+    ]
+
+
+def _between(pairs: Pairs, labels: Rows, members: Rows, other: int) -> float:
+    inside = np.zeros(len(labels), dtype=bool)
+    inside[members] = True
+    a, b = pairs.left, pairs.right
+    across = (inside[a] & (labels[b] == other)) | (inside[b] & (labels[a] == other))
+    return float(pairs.evidence[SIMILARITY][across].sum() / (len(members) * (labels == other).sum()))
+
+
+def _to_group(pairs: Pairs, members: Rows, row: int) -> float:
+    near = ((pairs.left == row) & np.isin(pairs.right, members)) | ((pairs.right == row) & np.isin(pairs.left, members))
+    return float(pairs.evidence[SIMILARITY][near].sum() / (len(members) - 1))
+
+
+def _line(name: str, value: float | None) -> str:
+    base = name.removesuffix(BLENDED)
+    meaning = _MEANING.get(base, f"cosine of the vectors {base!r}")
+    if name != base:
+        meaning += ", after blending with sure neighbours"
+    return f"  {name:<16} {'missing' if value is None else f'{value:.4f}':>8}  {meaning}"

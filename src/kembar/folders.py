@@ -1,0 +1,110 @@
+"""Output folders and files that are either whole or not there."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kembar.errors import FolderError
+
+
+@contextmanager
+def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "manifest.json") -> Iterator[Path]:
+    """Fill a folder under a temporary name and rename it when all is written.
+
+    A failure, Ctrl-C or a full disk leaves neither a half-written folder nor a lost older one.
+
+    Args:
+        target: the folder to make.
+        overwrite: replace an existing folder, if it is one of ours.
+        mark: the file by which an earlier folder of the same kind is known.
+
+    Yields:
+        The folder to write into.
+
+    Raises:
+        FolderError: the target is in the way, is not ours to replace, or cannot be written.
+    """
+    target = Path(target).absolute()
+    check_free(target, overwrite=overwrite, mark=mark)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+    except OSError as error:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise FolderError(
+            f"{str(target)!r}, which cannot be written ({error.strerror or error})",
+            "a folder that can be written, with room on its disk",
+            "Choose another folder with -o, or make room.",
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def check_free(target: Path | str, *, overwrite: bool, mark: str = "manifest.json") -> None:
+    """Refuse a target that may not be written; worth asking before hours of work.
+
+    Args:
+        target: the folder to make.
+        overwrite: whether an earlier folder of the same kind may be replaced.
+        mark: the file by which such a folder is known.
+
+    Raises:
+        FolderError: the target is in the way, is not ours to replace, or its parent cannot be written.
+    """
+    target = Path(target).absolute()
+    parent = next(folder for folder in target.parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise FolderError(
+            f"{str(target)!r}, inside {str(parent)!r} which cannot be written",
+            "a place where a new folder can be made",
+            "Choose another folder with -o.",
+        )
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not overwrite:
+        raise FolderError(
+            f"{str(target)!r}, which exists", "a new folder", "Choose another name, or pass --overwrite to replace it."
+        )
+    if not (target / mark).is_file():
+        raise FolderError(
+            f"{str(target)!r}, which holds no {mark}",
+            "an earlier folder of the same kind to overwrite",
+            "Choose another name, or remove it yourself if you mean it.",
+        )
+
+
+@contextmanager
+def new_file(target: Path | str) -> Iterator[Path]:
+    """Write a file under a temporary name and rename it when it is whole.
+
+    Args:
+        target: the file to make or replace.
+
+    Yields:
+        The path to write to.
+
+    Raises:
+        FolderError: the file cannot be written.
+    """
+    target = Path(target)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(target)
+    except OSError as error:
+        raise FolderError(
+            f"{str(target)!r}, which cannot be written ({error.strerror or error})",
+            "a file name in a folder that can be written, with room on its disk",
+            "Choose another name, or make room.",
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,221 @@
+"""The whole way, one object: posts in, matches and groups out."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.catalog import Catalog
+from kembar.config import Config
+from kembar.decisions import (
+    Edges,
+    Matches,
+    capped,
+    chisel,
+    mutual,
+    row_shares,
+    select,
+    shopee_shares,
+    within_groups,
+)
+from kembar.embeddings import Embeddings
+from kembar.errors import EvidenceError
+from kembar.evidence import SIMILARITY, Evidence, blended, gather
+from kembar.groups import Groups, average_link, components
+from kembar.pairs import Pairs
+from kembar.photos import hash_photos
+from kembar.result import Result, peak_memory
+from kembar.titles import normalize
+from kembar.views import build_views
+
+Rows = npt.NDArray[np.int64]
+Progress = Callable[[str, int, int], None]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Clock:
+    """Seconds by stage, in the order they were first entered; tells a listener what is going on."""
+
+    progress: Progress | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage."""
+        log.info("%s", name)
+        if self.progress:
+            self.progress(name, 0, 0)
+        start = perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+
+
+class Matcher:
+    """Finds the posts that sell the same product.
+
+    Args:
+        config: everything that can be set; the defaults where None.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or Config()
+
+    def match(
+        self,
+        catalog: Catalog,
+        *,
+        embeddings: Mapping[str, Embeddings] | None = None,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Match and group all posts of a catalogue.
+
+        The work is done in the order of posting ids, so that the order of rows changes nothing.
+
+        Args:
+            catalog: the posts.
+            embeddings: vectors by name, in the order of the catalogue's rows. A name without a section in
+                `config.vectors` is taken as a photo view.
+            progress: called with (stage, done, total); total is 0 where it is not known.
+
+        Returns:
+            The matches, groups, candidate pairs and report, in the order of the catalogue's rows.
+
+        Raises:
+            EvidenceError: embeddings of another number of posts, or no view in use.
+        """
+        clock = Clock(progress)
+        with clock.stage("photo hashes"):
+            catalog = with_photo_hashes(catalog, self.config, progress)
+        order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
+        config = self.config.at_pool(len(catalog))
+        evidence = self.evidence(catalog.take(order), config, _sorted(embeddings or {}, order), clock)
+        with clock.stage("blending"):
+            pairs = blended(evidence, config)
+        with clock.stage("decisions"):
+            edges, labels = decide(pairs, len(catalog), config, _shares(catalog))
+            pairs, edges, labels = _restored(order, pairs, edges, labels)
+            matches = Matches.of(edges[0], edges[1], len(catalog))
+            groups = Groups.of(labels, catalog.ids)
+        return Result(catalog, config, pairs, matches, groups, clock.seconds, peak_memory())
+
+    @staticmethod
+    def evidence(
+        catalog: Catalog, config: Config, embeddings: Mapping[str, Embeddings], clock: Clock | None = None
+    ) -> Evidence:
+        """Do all of the work that no threshold changes: views, neighbours, candidates, similarities.
+
+        Args:
+            catalog: the posts, in the order in which ties are to be broken.
+            config: the views and the fusion rule.
+            embeddings: vectors by name, in the same order.
+            clock: takes the time of the stages.
+
+        Returns:
+            The evidence.
+        """
+        clock = clock or Clock()
+        with clock.stage("vectors"):
+            titles = normalize(catalog.titles)
+            views = build_views(catalog, titles, config, embeddings)
+        with clock.stage("neighbours"):
+            return gather(views, titles, config)
+
+
+def decide(pairs: Pairs, n: int, config: Config, shares: npt.NDArray[np.float64]) -> tuple[Edges, Rows]:
+    """Turn scored pairs into matches and groups.
+
+    Args:
+        pairs: with the column `similarity`.
+        n: number of posts.
+        config: the rule of the decision, and how to group.
+        shares: for rule chisel, see kembar.decisions.chisel.
+
+    Returns:
+        Directed edges ordered by source, best first, and (n,) int64 group labels.
+    """
+    similarity = pairs.evidence[SIMILARITY]
+    ends = pairs.left, pairs.right, similarity
+    labels = partition(pairs, n, config)
+    if config.decide.rule == "group":
+        edges = within_groups(labels, *ends)
+    elif config.decide.rule == "threshold":
+        edges = select(*ends, n, threshold=config.decide.threshold, min2=config.decide.min2)
+    else:
+        possible = similarity > 0  # a vetoed pair never fills a list
+        edges = chisel(pairs.left[possible], pairs.right[possible], similarity[possible], n, shares=shares)
+    if config.decide.mutual:
+        edges = mutual(edges, n)
+    return capped(edges, config.decide.cap), labels
+
+
+def partition(pairs: Pairs, n: int, config: Config) -> Rows:
+    """Group posts by the configured link: (n,) int64 labels."""
+    similarity = pairs.evidence[SIMILARITY]
+    if config.group.link == "average":
+        cut, size = config.group.cut, config.group.target_size
+        return average_link(pairs.left, pairs.right, similarity, n, cut=cut if size is None else 0.0, target_size=size)
+    near = similarity >= config.group.cut
+    return components(pairs.left[near], pairs.right[near], n)
+
+
+def with_photo_hashes(catalog: Catalog, config: Config, progress: Progress | None = None) -> Catalog:
+    """Compute the perceptual hashes that a catalogue lacks and whose photos are at hand.
+
+    Args:
+        catalog: the posts.
+        config: nothing is done where the hash view is not in use.
+        progress: called with (stage, done, total).
+
+    Returns:
+        The catalogue with more hashes, and with a problem row for each photo that could not be used.
+    """
+    wanted = np.flatnonzero(catalog.has_images & ~catalog.hashed)
+    if not config.hash.use or catalog.folder is None or not len(wanted):
+        return catalog
+    paths = catalog.take(wanted).photo_paths()
+    found = hash_photos(paths, progress=progress)
+    hashes, hashed = catalog.hashes.copy(), catalog.hashed.copy()
+    hashes[wanted], hashed[wanted] = found.hashes, found.hashed
+    problems = found.problems.select(
+        catalog.ids.gather(wanted[found.problems["row"].to_numpy()]).alias("posting_id"),
+        pl.lit("image").alias("part"),
+        pl.col("problem"),
+    )
+    return catalog.with_hashes(hashes, hashed, problems)
+
+
+def _sorted(embeddings: Mapping[str, Embeddings], order: Rows) -> dict[str, Embeddings]:
+    for name, given in embeddings.items():
+        if len(given) != len(order):
+            raise EvidenceError(
+                f"{len(given)} vectors {name!r} for {len(order)} posts",
+                "one a post, in the order of the posts",
+                "Read them with Embeddings.read.",
+            )
+    return {name: Embeddings(given.vectors[order]) for name, given in embeddings.items()}
+
+
+def _shares(catalog: Catalog) -> npt.NDArray[np.float64]:
+    """Take the shape of the lists from the catalogue's own labels, else from Shopee's."""
+    known = catalog.labels is not None and (catalog.labels >= 0).any()
+    return row_shares(catalog.labels) if known and catalog.labels is not None else shopee_shares()
+
+
+def _restored(order: Rows, pairs: Pairs, edges: Edges, labels: Rows) -> tuple[Pairs, Edges, Rows]:
+    """Go back from the order of ids to the order of the catalogue's rows."""
+    left, right = order[pairs.left], order[pairs.right]
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    rank = np.lexsort((high, low))
+    evidence = {name: column[rank] for name, column in pairs.evidence.items()}
+    source, target, score = order[edges[0]], order[edges[1]], edges[2]
+    by_source = np.argsort(source, kind="stable")  # the order within a list stays
+    restored = np.empty_like(labels)
+    restored[order] = labels
+    return Pairs(low[rank], high[rank], evidence), (source[by_source], target[by_source], score[by_source]), restored

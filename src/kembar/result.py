@@ -1,0 +1,294 @@
+"""What a run found: matches, groups, the evidence behind them, and a report that answers the next question."""
+
+import json
+import platform
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar import charts
+from kembar.catalog import Catalog
+from kembar.config import Config
+from kembar.decisions import Matches, shopee_shares
+from kembar.errors import FolderError
+from kembar.evaluation import Score, b_cubed, oracle, pair_score, score_edges
+from kembar.evidence import SIMILARITY
+from kembar.explanation import Explanation, explain
+from kembar.folders import new_folder
+from kembar.groups import Groups
+from kembar.pairs import Pairs
+from kembar.report import summary
+
+Rows = npt.NDArray[np.int64]
+
+_FORMAT: Final = "kembar run"
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of matching a catalogue, in the order of its rows.
+
+    Attributes:
+        catalog: the posts, with the hashes that were computed and the problems that were met.
+        config: the configuration, its cuts moved to the size of this pool.
+        pairs: the candidate pairs with their evidence and final `similarity`.
+        matches: the matches of every post, itself first, then best first.
+        groups: the partition.
+        seconds: by stage.
+        peak_memory: bytes, of the whole process.
+    """
+
+    catalog: Catalog
+    config: Config
+    pairs: Pairs
+    matches: Matches
+    groups: Groups
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak_memory: int = 0
+
+    def __len__(self) -> int:
+        return len(self.catalog)
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """Counts, sizes, problems and, where groups are known, scores; as in report.json."""
+        return _report(self)
+
+    def score(self, labels: Rows | None = None) -> Score:
+        """Score the matches against known groups.
+
+        Args:
+            labels: (n,) group codes >= 0, -1 where unknown; the catalogue's own by default.
+
+        Returns:
+            Mean F1, precision, recall and the pool's size.
+
+        Raises:
+            EvidenceError: no post has a label.
+        """
+        labels = self._labels() if labels is None else labels
+        return score_edges(*self.matches.edges(), labels)
+
+    def explain(self, a: str, b: str) -> Explanation:
+        """Explain why two posts match or do not.
+
+        Args:
+            a: a posting id.
+            b: another posting id.
+
+        Returns:
+            Every piece of evidence, what each rule said, in words and numbers.
+
+        Raises:
+            CatalogError: there is no such post, or the two are one.
+        """
+        return explain(self.catalog, self.config, self.pairs, self.matches, self.groups, a, b)
+
+    def weakest_links(self, n: int = 10) -> pl.DataFrame:
+        """List the posts that hang most loosely in their group: the first to look at.
+
+        Args:
+            n: rows wanted.
+
+        Returns:
+            Columns group_id, posting_id, title, size, mean_similarity (to the other members, never compared = 0),
+            the loosest first.
+        """
+        labels = self.groups.labels
+        inside = labels[self.pairs.left] == labels[self.pairs.right]
+        similarity = self.pairs.evidence[SIMILARITY][inside].astype(np.float64)
+        total = np.bincount(self.pairs.left[inside], similarity, len(self))
+        total += np.bincount(self.pairs.right[inside], similarity, len(self))
+        sizes = self.groups.sizes()[labels]
+        mean = np.divide(total, sizes - 1, out=np.full(len(self), np.nan), where=sizes > 1)
+        frame = pl.DataFrame(
+            {
+                "group_id": self.groups.ids.gather(labels),
+                "posting_id": self.catalog.ids,
+                "title": self.catalog.titles,
+                "size": sizes,
+                "mean_similarity": mean,
+            }
+        )
+        loose = frame.filter(pl.col("size") > 1)
+        return loose.sort("mean_similarity", "posting_id").head(n)
+
+    def groups_frame(self) -> pl.DataFrame:
+        """Show the groups as a table: posting_id, group_id, size, in the order of the rows."""
+        labels = self.groups.labels
+        columns = {"posting_id": self.catalog.ids, "group_id": self.groups.ids.gather(labels)}
+        return pl.DataFrame({**columns, "size": self.groups.sizes()[labels]})
+
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+        """Write the run folder: all of it or, on any failure, nothing.
+
+        Args:
+            folder: where to.
+            overwrite: replace an earlier run folder.
+
+        Raises:
+            FolderError: the folder is in the way or cannot be written.
+        """
+        with new_folder(folder, overwrite=overwrite) as target:
+            self.matches.frame(self.catalog.ids).write_csv(target / "matches.csv")
+            self.groups_frame().write_csv(target / "groups.csv")
+            self.pairs.frame(self.catalog.ids).write_parquet(target / "pairs.parquet")
+            self.catalog.save(target / "catalog")
+            (target / "config.toml").write_text(self.config.text(), encoding="utf-8")
+            _write_json(target / "report.json", self.report)
+            (target / "report.md").write_text(summary(self.report), encoding="utf-8")
+            sizes = np.bincount(self.groups.sizes())
+            charts.group_sizes(sizes * np.arange(len(sizes)), shopee_shares(), target / "group-sizes.svg")
+            _write_json(target / "manifest.json", self._manifest())
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Result":
+        """Read a run folder.
+
+        Args:
+            folder: what `save` wrote.
+
+        Returns:
+            The result.
+
+        Raises:
+            FolderError: there is no whole run in the folder, or it is of another version.
+        """
+        source = Path(folder)
+        manifest = _read_manifest(source)
+        try:
+            catalog = Catalog.load(source / "catalog")
+            config = Config.read(source / "config.toml")
+            rows = pl.DataFrame({"id": catalog.ids}).with_row_index("row")
+            pairs = pl.read_parquet(source / "pairs.parquet")
+            left, right = (_rows_of(pairs[end], rows) for end in ("left", "right"))
+            columns = {name: pairs[name].to_numpy() for name in pairs.columns[2:]}
+            lists = pl.read_csv(
+                source / "matches.csv", schema_overrides={"posting_id": pl.String, "matches": pl.String}
+            )
+            parts = lists["matches"].str.split(" ")
+            offsets = np.concatenate([[0], np.cumsum(parts.list.len().to_numpy())]).astype(np.int64)
+            matches = Matches(offsets, _rows_of(parts.explode(), rows))
+            named = pl.read_csv(
+                source / "groups.csv", schema_overrides={"posting_id": pl.String, "group_id": pl.String}
+            )
+            groups = Groups.of(_rows_of(named["group_id"], rows), catalog.ids)
+        except (OSError, pl.exceptions.PolarsError, KeyError) as error:
+            raise _incomplete(source, str(error).splitlines()[0]) from error
+        return cls(
+            catalog, config, Pairs(left, right, columns), matches, groups, manifest["seconds"], manifest["peak_memory"]
+        )
+
+    def _labels(self) -> Rows:
+        return self.catalog.labels if self.catalog.labels is not None else np.full(len(self), -1, dtype=np.int64)
+
+    def _manifest(self) -> dict[str, Any]:
+        packages = ("kembar", "numpy", "scipy", "scikit-learn", "polars", "faiss-cpu", "sparse-dot-topn", "pillow")
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "catalog": self.catalog.fingerprint(),
+            "posts": len(self),
+            "config": self.config.model_dump(mode="json"),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "peak_memory": self.peak_memory,
+        }
+
+
+def peak_memory() -> int:
+    """Peak resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _report(result: Result) -> dict[str, Any]:
+    catalog, sizes = result.catalog, result.groups.sizes()
+    kinds = catalog.problems.with_columns(pl.col("problem").str.replace_all("'[^']*'", "'…'"))
+    kinds = kinds.group_by("part", "problem").len("posts").sort("part", "problem")
+    return {
+        "posts": len(catalog),
+        "with": {
+            "title": int(catalog.has_titles.sum()),
+            "image": int(catalog.has_images.sum()),
+            "hash": int(catalog.hashed.sum()),
+            "label": int((result._labels() >= 0).sum()),
+        },
+        "problems": {
+            "posts": catalog.problems["posting_id"].n_unique(),
+            "kinds": kinds.to_dicts(),
+            "list": catalog.problems.head(1000).to_dicts(),
+        },
+        "candidate_pairs": len(result.pairs),
+        "matched_posts": int((np.diff(result.matches.offsets) > 1).sum()),
+        "mean_matches": float(np.diff(result.matches.offsets).mean()),
+        "groups": len(result.groups),
+        "groups_of_one": int((sizes == 1).sum()),
+        "largest_group": int(sizes.max(initial=0)),
+        "groups_by_size": {str(size): int(count) for size, count in enumerate(np.bincount(sizes)) if count},
+        "rule": result.config.decide.rule,
+        "scores": _scores(result),
+        "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
+        "peak_memory": result.peak_memory,
+    }
+
+
+def _scores(result: Result) -> dict[str, float] | None:
+    labels = result._labels()
+    if not (labels >= 0).any():
+        return None
+    score = result.score()
+    source, target = result.matches.edges()
+    return {
+        "f1": score.f1,
+        "precision": score.precision,
+        "recall": score.recall,
+        "spread": score.spread,
+        "posts": score.posts,
+        "pool": score.pool,
+        **pair_score(source, target, labels),
+        **b_cubed(result.groups.labels, labels),
+        "oracle_f1": oracle(result.pairs.left, result.pairs.right, labels).f1,
+    }
+
+
+def _rows_of(ids: pl.Series, rows: pl.DataFrame) -> Rows:
+    """Find the row of each posting id."""
+    found = pl.DataFrame({"id": ids}).join(rows, on="id", how="left", maintain_order="left")["row"]
+    if found.null_count():
+        raise KeyError("a posting id that is not in the catalogue")
+    return found.to_numpy().astype(np.int64)
+
+
+def _write_json(path: Path, tree: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_manifest(source: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _incomplete(source, "no readable manifest.json") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT or manifest.get("version") != _VERSION:
+        raise FolderError(
+            f"{str(source)!r}, another kind or version of folder",
+            f"a run folder of version {_VERSION}",
+            "Run `kembar match` again with this version.",
+        )
+    return manifest
+
+
+def _incomplete(source: Path, found: str) -> FolderError:
+    return FolderError(
+        f"{str(source)!r}, with {found}", "a run folder of `kembar match`", "Check the path, or run it again."
+    )
