@@ -156,7 +156,8 @@ def row_shares(labels: Rows) -> npt.NDArray[np.float64]:
     """
     sizes = np.bincount(labels[labels >= 0])
     posts = np.bincount(sizes, minlength=2) * np.arange(max(2, int(sizes.max(initial=0)) + 1))
-    return np.divide(posts, max(1, posts.sum()))
+    shares: npt.NDArray[np.float64] = posts / max(1, posts.sum())
+    return shares
 
 
 # Row shares on the 34,250 labelled posts of Kaggle Shopee, sizes 2 to 10 as measured; the rest is a tail from 11 to

@@ -100,13 +100,11 @@ def _fitting(given: Sequence[float] | None, views: int, default: float, what: st
 def _share(weights: Similarity) -> Similarity:
     """Normalise the weights of the views that are present to a sum of 1."""
     total = weights.sum(axis=0)
-    share: Similarity = weights / np.where(total > 0, total, 1)
-    return share
+    return np.divide(weights, np.where(total > 0, total, 1)).astype(np.float32)
 
 
 def _mean(values: Similarity, weights: Similarity) -> Similarity:
-    mean: Similarity = (values * _share(weights)).sum(axis=0)
-    return mean
+    return np.sum(values * _share(weights), axis=0, dtype=np.float32)
 
 
 def _maximum(values: Similarity, weights: Similarity) -> Similarity:

@@ -84,9 +84,9 @@ def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: in
     straddling = _straddling(joined, k)
     if len(straddling):
         kept = ~np.isin(source, straddling)
+        blocks = [straddling[i : i + _TIE_ROWS] for i in range(0, len(straddling), _TIE_ROWS)]
         parts = [(source[kept], target[kept], score[kept])]
-        for begin in range(0, len(straddling), _TIE_ROWS):
-            parts.append(_full_rows(rows, columns, straddling[begin : begin + _TIE_ROWS], floor))
+        parts += [_full_rows(rows, columns, block, floor) for block in blocks]
         source, target, score = (np.concatenate(part) for part in zip(*parts, strict=True))
     return _gather(source, target, score, first, inverse, k)
 
@@ -174,7 +174,8 @@ def _sparse_keys(vectors: Sparse) -> npt.NDArray[np.uint64]:
     bits = vectors.data.astype(np.float32).view(np.uint32).astype(np.uint64)
     mixed = _mix((vectors.indices.astype(np.uint64) << np.uint64(32)) | bits)
     total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
-    return np.subtract(total[vectors.indptr[1:]], total[vectors.indptr[:-1]])
+    keys: npt.NDArray[np.uint64] = total[vectors.indptr[1:]] - total[vectors.indptr[:-1]]
+    return keys
 
 
 def _dense_keys(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
@@ -203,8 +204,8 @@ def _straddling(joined: Sparse, k: int) -> Rows:
     """Find the rows whose (k+1)-th score equals the k-th: which of the equals was kept is chance."""
     full = np.flatnonzero(np.diff(joined.indptr) == k + 1)
     last = joined.indptr[full + 1] - 1
-    tied = np.equal(joined.data[last], joined.data[last - 1])
-    return full[tied]
+    tied: Rows = full[joined.data[last] == joined.data[last - 1]]
+    return tied
 
 
 def _full_rows(rows: Sparse, columns: Sparse, wanted: Rows, floor: float) -> tuple[Rows, Rows, Scores]:

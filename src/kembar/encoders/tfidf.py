@@ -38,19 +38,21 @@ class Tfidf:
             (n, terms) CSR float32, unit rows, or (n, 0) when no title has any term.
         """
         texts = titles.to_list()
-        # A share of a handful of titles would prune everything: a term must be in more than one of them to count as frequent.
+        # Of a handful of titles every term is in a large share: only one in more than two titles can be frequent.
         max_df = max(self.max_df, min(1.0, 2 / max(1, len(texts))))
+        words = self.unit == "word"
         vectorizer = TfidfVectorizer(
-            analyzer="word" if self.unit == "word" else "char_wb",
+            analyzer="word" if words else "char_wb",
+            token_pattern=r"\w+" if words else None,
             ngram_range=self.n_gram,
             max_df=max_df,
             lowercase=False,
-            token_pattern=r"\w+",
             binary=True,
             dtype=np.float32,
         )
         try:
-            vectors = vectorizer.fit_transform(texts)
-        except ValueError:  # scikit-learn's "empty vocabulary": no title holds a term
+            return sp.csr_matrix(vectorizer.fit_transform(texts))
+        except ValueError as error:
+            if "empty vocabulary" not in str(error) and "no terms remain" not in str(error):
+                raise
             return sp.csr_matrix((len(texts), 0), dtype=np.float32)
-        return sp.csr_matrix(vectors)
