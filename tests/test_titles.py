@@ -110,35 +110,39 @@ LETTERS = st.characters(exclude_categories=["Cs", "Cn", "Co"])
 TITLES = st.lists(st.sampled_from(PIECES) | LETTERS, max_size=12).map("".join)
 
 
-@given(st.lists(TITLES, max_size=5))
-@settings(deadline=None, max_examples=150)
+# polars costs the same for one title as for many: few examples of many titles each
+@given(st.lists(TITLES, max_size=20))
+@settings(deadline=None, max_examples=40)
 def test_normalize_agrees_with_its_slow_twin(titles: list[str]) -> None:
     assert normalize(pl.Series(titles, dtype=pl.String)).to_list() == [twin(title) for title in titles]
 
 
-@given(TITLES)
-@settings(deadline=None, max_examples=150)
-def test_normalize_is_idempotent(title: str) -> None:
-    once = form(title)
-    assert form(once) == once
+@given(st.lists(TITLES, max_size=20))
+@settings(deadline=None, max_examples=30)
+def test_normalize_is_idempotent(titles: list[str]) -> None:
+    once = normalize(pl.Series(titles, dtype=pl.String))
+    assert normalize(once).to_list() == once.to_list()
 
 
-@given(st.lists(TITLES, min_size=2, max_size=6))
-@settings(deadline=None, max_examples=50)
+@given(st.lists(TITLES, min_size=2, max_size=5))
+@settings(deadline=None, max_examples=20)
 def test_a_title_does_not_depend_on_the_others(titles: list[str]) -> None:
     together = normalize(pl.Series(titles))
     assert together.to_list() == [form(title) for title in titles]
     assert normalize(pl.Series(titles[::-1])).to_list() == together.to_list()[::-1]
 
 
-@given(TITLES)
-@settings(deadline=None, max_examples=200)
-def test_unescape_agrees_with_its_slow_twin(title: str) -> None:
-    assert shown(title) == twin_entities(twin_escapes(title))
+@given(st.lists(TITLES, max_size=20))
+@settings(deadline=None, max_examples=40)
+def test_unescape_agrees_with_its_slow_twin(titles: list[str]) -> None:
+    expected = [twin_entities(twin_escapes(title)) for title in titles]
+    assert unescape(pl.Series(titles, dtype=pl.String)).to_list() == expected
 
 
 def test_every_character_has_a_stable_form() -> None:
-    characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    # planes 4 to 13 are unassigned in every version of Unicode, 15 and 16 private: their first characters will do
+    codes = [*range(0xD800), *range(0xE000, 0x40100), *range(0xE0000, 0xF0100), sys.maxunicode]
+    characters = [chr(code) for code in codes]
     once = normalize(pl.Series([f"i{character}\u0307a" for character in characters]))
     assert once.filter(once != normalize(once)).to_list() == []
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from kembar.errors import ConfigError, nearest
 from kembar.fusion import RULES
-from kembar.units import CATEGORIES, VETO
+from kembar.measures import CATEGORIES, VETO
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

@@ -18,6 +18,7 @@ The command line prints the message alone and exits with code 2.
 
 import difflib
 from collections.abc import Iterable
+from pathlib import PurePath
 
 
 class KembarError(Exception):
@@ -77,7 +78,10 @@ class MissingExtraError(KembarError, ImportError):
 
 
 def quoted(value: object) -> str:
-    """Quote an offending value for a message, at most about 80 characters of it."""
+    """Quote an offending value for a message, at most about 80 characters of it; of a path, its end."""
+    if isinstance(value, PurePath):
+        text = repr(str(value))
+        return text if len(text) <= 80 else f"{text[0]}...{text[-76:]}"
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:76]}...{text[-1]}"
 

@@ -125,11 +125,49 @@ def average_link(
         )
     if target_size is None and cut <= 0:
         raise ConfigError(f"cut {cut}", "a mean similarity above 0", "Give a cut, a target_size, or both.")
+    tree = average_link_tree(left, right, similarity, n, cut=cut)
+    return tree.labels(target_size=target_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The merges of average link, highest first, from which every partition above its cut can be read.
+
+    Attributes:
+        height: (q,) float64 mean similarities at which two groups merged, not rising.
+        kept: (q,) int64 smallest row of the one group.
+        gone: (q,) int64 smallest row of the other.
+        posts: number of posts.
+    """
+
+    height: Floats
+    kept: Rows
+    gone: Rows
+    posts: int
+
+    def labels(self, *, cut: float = 0.0, target_size: float | None = None) -> Rows:
+        """Read a partition off the tree.
+
+        Args:
+            cut: only merges at or above it.
+            target_size: only as many merges as bring the mean group size up to this.
+
+        Returns:
+            (n,) int64 labels, dense from 0, by first row.
+        """
+        merges = int(np.searchsorted(-self.height, -cut, side="right"))
+        if target_size is not None:
+            merges = min(merges, max(0, self.posts - int(np.ceil(self.posts / target_size))))
+        return components(self.kept[:merges], self.gone[:merges], self.posts)
+
+
+def average_link_tree(
+    left: Rows, right: Rows, similarity: npt.NDArray[np.floating], n: int, *, cut: float = 0.0
+) -> Tree:
+    """Run average link once for all cuts: arguments as in `average_link`; no merge below the cut is kept."""
     height, kept, gone = _merges(left, right, similarity.astype(np.float64), n, max(cut, np.finfo(np.float64).tiny))
-    if target_size is not None:
-        order = np.argsort(-height, kind="stable")[: max(0, n - int(np.ceil(n / target_size)))]
-        kept, gone = kept[order], gone[order]
-    return components(kept, gone, n)
+    order = np.argsort(-height, kind="stable")
+    return Tree(height[order], kept[order], gone[order], n)
 
 
 def _merges(left: Rows, right: Rows, weight: Floats, n: int, cut: float) -> tuple[Floats, Rows, Rows]:

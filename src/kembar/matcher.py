@@ -27,8 +27,8 @@ from kembar.embeddings import Embeddings
 from kembar.errors import EvidenceError
 from kembar.evidence import SIMILARITY, Evidence, blended, gather
 from kembar.groups import Groups, average_link, components
+from kembar.hashing import hash_photos
 from kembar.pairs import Pairs
-from kembar.photos import hash_photos
 from kembar.result import Result, peak_memory
 from kembar.titles import normalize
 from kembar.views import build_views

@@ -1,43 +1,27 @@
 """Photos: decoding, resizing and the perceptual hash.
 
-A photo that cannot be used raises `PhotoError` when it is asked for alone, and is a row of
-`PhotoHashes.problems` when a whole catalogue is hashed. No global setting of Pillow is changed.
+A photo that cannot be used raises `PhotoError`. No global setting of Pillow is changed.
 """
 
-import ctypes
 import functools
 import io
 import logging
-import math
-import os
-import signal
 import stat
 import threading
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing import connection, current_process, get_context, parent_process
 from pathlib import Path
 from typing import IO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import scipy.fft
 from PIL import Image, ImageFile, ImageOps
 
-from kembar.errors import ConfigError, EvidenceError, PhotoError
+from kembar.errors import ConfigError, EvidenceError, PhotoError, quoted
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
-Progress: TypeAlias = Callable[[str, int, int], None]
 _Draft: TypeAlias = tuple[str | None, int]  # mode, and the side both edges must keep when decoded at reduced scale
-_Chunk: TypeAlias = Sequence[tuple[int, Path]]  # row and path
-_Outcome: TypeAlias = tuple[int, int | None, str | None]  # row, hash if there is one, problem if there is one
-_Take: TypeAlias = Callable[[Iterable[_Outcome]], None]
 
 MAX_PIXELS = 80_000_000
 """Largest photo decoded by default: passes the 64 megapixel phone, and costs 240 MB as RGB at most."""
@@ -45,40 +29,8 @@ MAX_PIXELS = 80_000_000
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
 _END_OF_JPEG = b"\xff\xd9"
 _DRAFT_SIDE = 96  # measured on real photos: 64 is no faster and differs twice as often, 128 is up to 1.5x slower
-_CHUNK = 64  # photos handed to a worker at once: about a second of work
-_PULSE = 0.2  # seconds; polars restarts interrupted waits, so Ctrl-C is only seen between short ones
-_FEW = 64  # below this, starting processes takes longer than hashing
 _log = logging.getLogger(__name__)
 _warnings_lock = threading.Lock()
-_halt: ctypes.c_bool | None = None  # in a worker process: set by the parent to end the run
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoHashes:
-    """The perceptual hashes of a catalogue's photos, in catalogue order.
-
-    Attributes:
-        hashes: (n,) uint64; 0 where `hashed` is false.
-        hashed: (n,) bool, whether the post has a photo that could be hashed.
-        problems: frame of `row` (UInt32, ascending) and `problem` (String), one row per photo that could not
-            be used, or that was used although truncated (the text then starts with "truncated").
-
-    Raises:
-        EvidenceError: the shapes, dtypes or columns are others.
-    """
-
-    hashes: Hashes
-    hashed: npt.NDArray[np.bool_]
-    problems: pl.DataFrame
-
-    def __post_init__(self) -> None:
-        """Check that the three parts speak of the same posts."""
-        _check_hashes(self.hashes, np.uint64, self.hashes.shape[:1])
-        _check_hashes(self.hashed, np.bool_, self.hashes.shape)
-        schema = {"row": pl.UInt32(), "problem": pl.String()}
-        if dict(self.problems.schema) != schema:
-            given = f"problems with the columns {dict(self.problems.schema)!r}"
-            raise EvidenceError(given, repr(schema), "Rename or cast the columns of the frame.")
 
 
 def open_photo(path: Path, *, size: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -103,8 +55,8 @@ def open_photo(path: Path, *, size: int | None = None, max_pixels: int = MAX_PIX
         PhotoError: the file is missing, empty, no image, too large, or too little of it decodes.
         ConfigError: `size` or `max_pixels` is not positive.
     """
-    _check_positive("size", size)
-    _check_positive("max_pixels", max_pixels)
+    check_positive("size", size)
+    check_positive("max_pixels", max_pixels)
     image, truncated = _decode(path, max_pixels, None if size is None else (None, 2 * size))
     try:
         photo = _rgb(_upright(image))
@@ -114,7 +66,7 @@ def open_photo(path: Path, *, size: int | None = None, max_pixels: int = MAX_PIX
         photo = _resized(photo, size, max_pixels, path)
     photo.info = {"truncated": True} if truncated else {}  # a kept orientation would turn it a second time
     if truncated:
-        _log.warning("%s", _truncated(path))
+        _log.warning("%s", truncation(path))
     return photo
 
 
@@ -154,60 +106,32 @@ def draft_hash(path: Path) -> int:
     Raises:
         PhotoError: the photo cannot be used.
     """
-    return _hash_file(path, draft=True)[0]
+    return hash_file(path, draft=True)[0]
 
 
-def hash_photos(
-    paths: Sequence[Path | None],
-    *,
-    workers: int | None = None,
-    draft: bool = False,
-    progress: Progress | None = None,
-) -> PhotoHashes:
-    """Hash the photos of a catalogue in parallel processes.
-
-    The result does not depend on the number of workers. A photo that kills the process decoding it is a
-    problem like any other (but one worker, or fewer than 64 photos, means the calling process). Workers are
-    spawned: a script needs the guard `if __name__ == "__main__":`; without it all is done in the calling
-    process, and a warning logged.
+def hash_file(path: Path, *, draft: bool) -> tuple[int, bool]:
+    """Hash a photo in a file, and tell whether only a part of it decodes.
 
     Args:
-        paths: (n,) image files; None for a post without a photo, which is no problem.
-        workers: number of processes, one per processor by default.
+        path: image file.
         draft: take `draft_hash` instead of the exact hash.
-        progress: called with ("hash photos", photos done, photos in all).
 
     Returns:
-        The hashes, in the order of `paths`.
+        64 bit hash, and true where the photo is truncated (see `truncation`).
 
     Raises:
-        ConfigError: `workers` is less than 1.
+        PhotoError: the photo cannot be used.
     """
-    jobs: _Chunk = [(row, path) for row, path in enumerate(paths) if path is not None]
-    hashes = np.zeros(len(paths), np.uint64)
-    hashed = np.zeros(len(paths), np.bool_)
-    problems: dict[int, str] = {}
-    done = 0
+    image, truncated = _decode(path, MAX_PIXELS, ("L", _DRAFT_SIDE) if draft else None)
+    try:
+        return perceptual_hash(image), truncated
+    except Exception as error:
+        raise _undecodable(path, error) from error
 
-    def take(outcomes: Iterable[_Outcome]) -> None:
-        nonlocal done
-        for row, value, problem in outcomes:
-            done += 1
-            hashes[row], hashed[row] = value or 0, value is not None
-            if problem is not None:
-                problems[row] = problem
-        if progress is not None:
-            progress("hash photos", done, len(jobs))
 
-    count = _worker_count(workers, len(jobs))
-    step = max(1, min(_CHUNK, math.ceil(len(jobs) / (4 * count))))
-    chunks = deque(jobs[start : start + step] for start in range(0, len(jobs), step))
-    if count > 1:
-        _hash_in_processes(chunks, count, draft, take)
-    for chunk in chunks:
-        take(_hash_chunk(chunk, draft))
-    columns = {"row": sorted(problems), "problem": [problems[row] for row in sorted(problems)]}
-    return PhotoHashes(hashes, hashed, pl.DataFrame(columns, schema={"row": pl.UInt32, "problem": pl.String}))
+def truncation(path: Path) -> str:
+    """Describe a photo that is used although its file ends early; the text starts with "truncated"."""
+    return f"truncated: photo {quoted(path)} is used, but only a part of it decodes"
 
 
 def hamming(left: Hashes, right: Hashes) -> npt.NDArray[np.uint8]:
@@ -223,18 +147,28 @@ def hamming(left: Hashes, right: Hashes) -> npt.NDArray[np.uint8]:
     Raises:
         EvidenceError: the two have different shapes, or are not uint64.
     """
-    _check_hashes(left, np.uint64, left.shape[:1])
-    _check_hashes(right, np.uint64, left.shape)
+    check_hashes(left, np.uint64, left.shape[:1])
+    check_hashes(right, np.uint64, left.shape)
     bits: npt.NDArray[np.uint8] = np.bitwise_count(left ^ right)
     return bits
 
 
-def _check_positive(name: str, value: int | None) -> None:
+def check_positive(name: str, value: int | None) -> None:
+    """Refuse an option below 1; None, for an option left out, passes.
+
+    Raises:
+        ConfigError: the value is less than 1.
+    """
     if value is not None and value < 1:
         raise ConfigError(f"{name}={value!r}", "at least 1", f"Give a positive {name}, or leave it out.")
 
 
-def _check_hashes(array: npt.NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+def check_hashes(array: npt.NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+    """Refuse an array that is not one-dimensional, of the dtype and as long as its counterpart.
+
+    Raises:
+        EvidenceError: the dtype or the shape is another.
+    """
     if array.dtype != dtype or array.shape != shape or len(shape) != 1:
         expected = f"a one-dimensional {np.dtype(dtype)} array as long as its counterpart"
         raise EvidenceError(f"an array {array.dtype}{array.shape}", expected, "Give one entry per post or pair.")
@@ -314,20 +248,11 @@ def _salvage(data: bytes, path: Path, max_pixels: int, draft: _Draft | None) -> 
 
 
 def _refused(path: Path, reason: str, expected: str, fix: str) -> PhotoError:
-    return PhotoError(f"photo {_quoted(path)} {reason}", expected, fix)
+    return PhotoError(f"photo {quoted(path)} {reason}", expected, fix)
 
 
 def _undecodable(path: Path, reason: object) -> PhotoError:
     return _refused(path, f"cannot be decoded ({reason})", "an undamaged image", "Fetch the photo again.")
-
-
-def _truncated(path: Path) -> str:
-    return f"truncated: photo {_quoted(path)} is used, but only a part of it decodes"
-
-
-def _quoted(path: Path) -> str:
-    text = str(path)
-    return repr(text if len(text) <= 80 else "…" + text[-79:])
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -356,106 +281,3 @@ def _resized(photo: Image.Image, size: int, max_pixels: int, path: Path) -> Imag
         reason = f"of {photo.width} x {photo.height} pixels would be resized to {width} x {height}"
         raise _refused(path, reason, f"at most {max_pixels:,} pixels", "Crop it, or ask for a smaller size.")
     return photo.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
-
-
-def _hash_file(path: Path, draft: bool) -> tuple[int, bool]:
-    image, truncated = _decode(path, MAX_PIXELS, ("L", _DRAFT_SIDE) if draft else None)
-    try:
-        return perceptual_hash(image), truncated
-    except Exception as error:
-        raise _undecodable(path, error) from error
-
-
-def _hash_chunk(chunk: _Chunk, draft: bool) -> list[_Outcome]:
-    outcomes: list[_Outcome] = []
-    for row, path in chunk:
-        if _halt is not None and _halt.value:
-            break
-        try:
-            value, truncated = _hash_file(path, draft)
-            outcomes.append((row, value, _truncated(path) if truncated else None))
-        except PhotoError as error:
-            outcomes.append((row, None, error.given))
-    return outcomes
-
-
-def _worker_count(workers: int | None, photos: int) -> int:
-    _check_positive("workers", workers)
-    if photos < _FEW or current_process().daemon:  # a daemonic process may not start others
-        return 1
-    if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return workers
-
-
-def _hash_in_processes(chunks: deque[_Chunk], workers: int, draft: bool, take: _Take) -> None:
-    """Take the outcomes of all chunks; leave in `chunks` those to be done here if no process can start."""
-    while chunks:
-        suspects = _run_pool(chunks, workers, 2 * workers, draft, take)
-        # In a fresh process photo by photo; if the empty chunk breaks it, no photo is to blame.
-        singles: deque[_Chunk] = deque([[], *([job] for chunk in suspects for job in chunk)] if suspects else [])
-        while singles:
-            for culprit in _run_pool(singles, 1, 1, draft, take):
-                if not culprit:
-                    _log.warning(
-                        "worker processes do not start, photos are hashed in this one; "
-                        "does the calling script lack the guard `if __name__ == '__main__':`?"
-                    )
-                    chunks.extendleft(suspects)
-                    return
-                [(row, path)] = culprit
-                take([(row, None, f"photo {_quoted(path)} stopped the process that decoded it")])
-
-
-def _run_pool(chunks: deque[_Chunk], workers: int, window: int, draft: bool, take: _Take) -> list[_Chunk]:
-    """Work through `chunks`; when a process dies, stop and return those it may have died of."""
-    context = get_context("spawn")  # a fork would copy the locks of OpenMP and polars threads, held or not
-    halt = context.RawValue(ctypes.c_bool, False)  # a Value's lock could be held by a worker that dies
-    flying: dict[Future[list[_Outcome]], _Chunk] = {}
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(halt,)) as pool:
-        try:
-            while chunks or flying:
-                while chunks and len(flying) < window:
-                    flying[_submit(pool, chunks[0], draft)] = chunks[0]
-                    chunks.popleft()
-                for future in wait(flying, _PULSE, FIRST_COMPLETED).done:
-                    outcomes = future.result()
-                    del flying[future]
-                    take(outcomes)
-        except BrokenProcessPool:
-            return [chunk for future, chunk in flying.items() if not _taken(future, take)]
-        except BaseException:
-            halt.value = True  # workers stop after the photo in hand
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return []
-
-
-def _submit(pool: ProcessPoolExecutor, chunk: _Chunk, draft: bool) -> Future[list[_Outcome]]:
-    # A worker started here inherits the mask: Ctrl-C reaches the parent alone, which then stops the workers.
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return pool.submit(_hash_chunk, chunk, draft)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
-
-
-def _taken(future: Future[list[_Outcome]], take: _Take) -> bool:
-    if isinstance(future.exception(), BrokenProcessPool):
-        return False
-    take(future.result())
-    return True
-
-
-def _begin(halt: ctypes.c_bool) -> None:
-    global _halt
-    _halt = halt
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """End this process when its parent was killed; it would wait for work for ever."""
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)

@@ -39,14 +39,14 @@ def _counts(report: Mapping[str, Any]) -> str:
     )
 
 
-def _scores(report: Mapping[str, Any]) -> str:
-    scores = report["scores"]
-    if scores is None:
-        return ""
+def scores_table(scores: Mapping[str, float]) -> str:
+    """Show scores as Markdown.
+
+    Args:
+        scores: as in `Result.scores`.
+    """
     return "\n".join(
         [
-            "## Against the known groups",
-            "",
             "| mean F1 | precision | recall | posts | pool |",
             "| ---: | ---: | ---: | ---: | ---: |",
             f"| {scores['f1']:.4f} ± {scores['spread']:.4f} | {scores['precision']:.4f} | {scores['recall']:.4f} "
@@ -56,6 +56,11 @@ def _scores(report: Mapping[str, Any]) -> str:
             f"A perfect judge of the candidates would reach {scores['oracle_f1']:.4f}.",
         ]
     )
+
+
+def _scores(report: Mapping[str, Any]) -> str:
+    scores = report["scores"]
+    return "" if scores is None else f"## Against the known groups\n\n{scores_table(scores)}"
 
 
 def _problems(report: Mapping[str, Any]) -> str:

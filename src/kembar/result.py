@@ -5,7 +5,7 @@ import platform
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.decisions import Matches, shopee_shares
 from kembar.errors import FolderError
-from kembar.evaluation import Score, b_cubed, oracle, pair_score, score_edges
+from kembar.evaluation import Curve, b_cubed, curve, oracle, pair_score, score_edges
 from kembar.evidence import SIMILARITY
 from kembar.explanation import Explanation, explain
 from kembar.folders import new_folder
@@ -64,20 +64,42 @@ class Result:
         """Counts, sizes, problems and, where groups are known, scores; as in report.json."""
         return _report(self)
 
-    def score(self, labels: Rows | None = None) -> Score:
-        """Score the matches against known groups.
+    def scores(self, labels: Rows | None = None) -> dict[str, float]:
+        """Score matches, pairs and groups against known groups.
 
         Args:
             labels: (n,) group codes >= 0, -1 where unknown; the catalogue's own by default.
 
         Returns:
-            Mean F1, precision, recall and the pool's size.
+            `f1`, `precision`, `recall` (means over `posts` labelled posts in a `pool`), `spread` (standard error of
+            the mean F1), `pair_*`, `b3_*` (of the groups) and `oracle_f1` (of the candidate pairs).
 
         Raises:
             EvidenceError: no post has a label.
         """
         labels = self._labels() if labels is None else labels
-        return score_edges(*self.matches.edges(), labels)
+        source, target = self.matches.edges()
+        return {
+            **asdict(score_edges(source, target, labels)),
+            **pair_score(source, target, labels),
+            **b_cubed(self.groups.labels, labels),
+            "oracle_f1": oracle(self.pairs.left, self.pairs.right, labels).f1,
+        }
+
+    def curve(self, labels: Rows | None = None) -> Curve:
+        """Compute mean F1, precision and recall for every threshold on the similarity, whatever rule decided.
+
+        Args:
+            labels: as in `scores`.
+
+        Returns:
+            The curve.
+
+        Raises:
+            EvidenceError: no post has a label.
+        """
+        labels = self._labels() if labels is None else labels
+        return curve(self.pairs.left, self.pairs.right, self.pairs.evidence[SIMILARITY], labels)
 
     def explain(self, a: str, b: str) -> Explanation:
         """Explain why two posts match or do not.
@@ -237,28 +259,9 @@ def _report(result: Result) -> dict[str, Any]:
         "largest_group": int(sizes.max(initial=0)),
         "groups_by_size": {str(size): int(count) for size, count in enumerate(np.bincount(sizes)) if count},
         "rule": result.config.decide.rule,
-        "scores": _scores(result),
+        "scores": result.scores() if (result._labels() >= 0).any() else None,
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
         "peak_memory": result.peak_memory,
-    }
-
-
-def _scores(result: Result) -> dict[str, float] | None:
-    labels = result._labels()
-    if not (labels >= 0).any():
-        return None
-    score = result.score()
-    source, target = result.matches.edges()
-    return {
-        "f1": score.f1,
-        "precision": score.precision,
-        "recall": score.recall,
-        "spread": score.spread,
-        "posts": score.posts,
-        "pool": score.pool,
-        **pair_score(source, target, labels),
-        **b_cubed(result.groups.labels, labels),
-        "oracle_f1": oracle(result.pairs.left, result.pairs.right, labels).f1,
     }
 
 

@@ -1,0 +1,315 @@
+"""The command line: one short function a command, no logic."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from kembar.errors import ConfigError, KembarError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kembar.catalog import Catalog
+    from kembar.config import Config
+    from kembar.embeddings import Embeddings
+    from kembar.evaluation import Labels
+
+app = typer.Typer(
+    name="kembar",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find the posts of a marketplace that sell the same product, from their photos and titles.",
+    epilog="Try it: `kembar synth -n 5000 -o shop` then `kembar match shop/posts.csv --images shop/photos -o run`",
+)
+console = Console(stderr=True)
+
+Posts = Annotated[Path, typer.Argument(help="Posts: CSV, TSV, Parquet or Arrow.", show_default=False)]
+Images = Annotated[Path | None, typer.Option("--images", help="Folder that the image column points into.")]
+IdColumn = Annotated[str, typer.Option("--id", help="Column of posting ids.", rich_help_panel="Columns")]
+TitleColumn = Annotated[str, typer.Option("--title", help="Column of titles.", rich_help_panel="Columns")]
+ImageColumn = Annotated[str, typer.Option("--image", help="Column of photo file names.", rich_help_panel="Columns")]
+HashColumn = Annotated[
+    str, typer.Option("--hash", help="Column of 64-bit perceptual hashes, 16 hex digits.", rich_help_panel="Columns")
+]
+LabelColumn = Annotated[str, typer.Option("--label", help="Column of known groups.", rich_help_panel="Columns")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Configuration in TOML, as `kembar tune` writes it.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one option, such as `blend.steps=2`; repeat for more. See `kembar config`."),
+]
+VectorFiles = Annotated[
+    list[str] | None,
+    typer.Option("--vectors", help="Your own vectors, NAME=FILE (.npy or .parquet); repeat for more."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no summary: errors alone.")]
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is being done.")] = False,
+) -> None:
+    """Set up what all commands share."""
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"kembar {installed('kembar')}")
+        raise typer.Exit
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s")
+
+
+@app.command(epilog="Example: `kembar match posts.csv --images photos -o run` — then look at run/report.md")
+def match(
+    posts: Posts,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", show_default=False)],
+    images: Images = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    vectors: VectorFiles = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    id_: IdColumn = "posting_id",
+    title: TitleColumn = "title",
+    image: ImageColumn = "image",
+    hash_: HashColumn = "image_phash",
+    label: LabelColumn = "label_group",
+) -> None:
+    """Match and group all posts of a catalogue.
+
+    Writes a run folder: **matches.csv** (Kaggle's form: posting_id, its matches with itself first), **groups.csv**,
+    **pairs.parquet** (the evidence for each pair that was compared), **report.md** and **report.json**,
+    **group-sizes.svg**, **config.toml** and **manifest.json**. Posts without a title, photo or hash are matched on
+    what they have. Where the label column is there, the report has F1.
+    """
+    from kembar.folders import check_free
+    from kembar.matcher import Matcher
+    from kembar.report import summary
+
+    check_free(output, overwrite=overwrite)
+    chosen = _config(config, settings)
+    catalog = _catalog(posts, images, id_, title, image, hash_, label)
+    with _bars(quiet) as progress:
+        result = Matcher(chosen).match(catalog, embeddings=_vectors(vectors, catalog), progress=progress)
+        progress("writing", 0, 0)
+        result.save(output, overwrite=overwrite)
+    if not quiet:
+        print(summary(result.report))
+        print(f"Wrote {output}")
+
+
+@app.command(epilog="Example: `kembar evaluate run -o curve` — writes curve/curve.svg and curve/curve.csv")
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder of `kembar match`.", show_default=False)],
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="File with known groups; the run's own labels by default.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the curve over the threshold, as CSV and SVG.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    overwrite: Overwrite = False,
+    id_: IdColumn = "posting_id",
+    label: LabelColumn = "label_group",
+) -> None:
+    """Score a run against known groups.
+
+    Mean sample-wise F1, precision and recall with the size of the pool, F1 over pairs, B-cubed F1, and what a perfect
+    judge of the candidate pairs would reach. With `-o`, also F1 for every threshold on the similarity.
+    """
+    from kembar.charts import threshold_curve
+    from kembar.folders import check_free, new_folder
+    from kembar.report import scores_table
+    from kembar.result import Result
+
+    if output is not None:
+        check_free(output, overwrite=overwrite, mark="curve.csv")
+    result = Result.load(run)
+    labels = _truth(truth, result.catalog, id_, label)
+    scores = result.scores(labels)
+    print(json.dumps(scores, indent=2) if as_json else scores_table(scores))
+    if output is not None:
+        table = result.curve(labels).frame()
+        with new_folder(output, overwrite=overwrite, mark="curve.csv") as folder:
+            table.write_csv(folder / "curve.csv")
+            threshold_curve(table, folder / "curve.svg")
+
+
+@app.command(epilog="Example: `kembar tune posts.csv -o tuned.toml` then `kembar match new.csv -c tuned.toml -o run`")
+def tune(
+    posts: Posts,
+    output: Annotated[Path, typer.Option("--output", "-o", help="TOML file to write.", show_default=False)],
+    folds: Annotated[int, typer.Option("--folds", help="Folds of whole groups.", min=2)] = 4,
+    pool: Annotated[
+        str, typer.Option("--pool", help="`whole`: match among all posts; `fold`: each fold is a pool of its own.")
+    ] = "whole",
+    images: Images = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    vectors: VectorFiles = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    id_: IdColumn = "posting_id",
+    title: TitleColumn = "title",
+    image: ImageColumn = "image",
+    hash_: HashColumn = "image_phash",
+    label: LabelColumn = "label_group",
+) -> None:
+    """Choose the thresholds of any configuration on posts whose groups are known.
+
+    Folds hold whole groups. Each fold is scored with the thresholds that were best on the others, which is the honest
+    figure; the file gets the thresholds that are best on all of them. Use a pool as large as the one you will match:
+    thresholds rise with its size.
+    """
+    from kembar.tuning import tune as tuned
+
+    if output.exists() and not overwrite:
+        raise _in_the_way(output)
+    catalog = _catalog(posts, images, id_, title, image, hash_, label)
+    with _bars(quiet) as progress:
+        found = tuned(
+            catalog,
+            _config(config, settings),
+            embeddings=_vectors(vectors, catalog),
+            folds=folds,
+            pool=pool,
+            progress=progress,
+        )
+        found.save(output)
+    if not quiet:
+        print(found)
+        print(f"Wrote {output}")
+
+
+@app.command(epilog="Example: `kembar explain run post_17 post_42`")
+def explain(
+    run: Annotated[Path, typer.Argument(help="Run folder of `kembar match`.", show_default=False)],
+    a: Annotated[str, typer.Argument(help="A posting id.", show_default=False)],
+    b: Annotated[str, typer.Argument(help="Another posting id.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell why two posts match or do not: every piece of evidence, and what each rule said."""
+    from kembar.result import Result
+
+    explanation = Result.load(run).explain(a, b)
+    print(json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False) if as_json else explanation)
+
+
+@app.command(epilog="Example: `kembar synth -n 5000 -o shop` — writes shop/posts.csv and shop/photos")
+def synth(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.", show_default=False)],
+    n: Annotated[int, typer.Option("-n", help="Number of posts.")] = 5000,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same bytes.")] = 0,
+    photos: Annotated[bool, typer.Option(help="Draw photos, or write made-up hashes instead.")] = True,
+    size: Annotated[int, typer.Option("--size", help="Edge of a photo in pixels.")] = 256,
+    singles: Annotated[float, typer.Option("--singles", help="Share of posts without a twin.", min=0, max=1)] = 0.0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a labelled catalogue: drawn product photos and the titles sellers might give them.
+
+    Group sizes are those of labelled Shopee posts. A third of the products have look-alike siblings that differ only
+    in size, colour or flavour.
+    """
+    from kembar.synthesis import write_shop
+
+    with _bars(quiet) as progress:
+        write_shop(
+            output, n, seed=seed, photos=photos, size=size, singles=singles, overwrite=overwrite, progress=progress
+        )
+    if not quiet:
+        print(f"Wrote {output / 'posts.csv'} with {n:,} posts")
+
+
+@app.command(name="config", epilog="Example: `kembar config > my.toml`, edit, `kembar match -c my.toml ...`")
+def show_config(config: ConfigFile = None, settings: Settings = None) -> None:
+    """Print the whole configuration as TOML, every option with its meaning."""
+    print(_config(config, settings).text(), end="")
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one message and exit code 2."""
+    try:
+        app()
+    except KembarError as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing was written", 1)
+    except MemoryError:
+        _fail("out of memory; see docs/tuning.md for what a pool of your size needs", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"kembar: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _in_the_way(path: Path) -> KembarError:
+    from kembar.errors import FolderError
+
+    return FolderError(f"{str(path)!r}, which exists", "a new file", "Choose another name, or pass --overwrite.")
+
+
+def _config(path: Path | None, settings: list[str] | None) -> "Config":
+    from kembar.config import Config
+
+    return Config.read(path, settings or ())
+
+
+def _catalog(posts: Path, images: Path | None, *names: str) -> "Catalog":
+    from kembar.catalog import Catalog, Columns
+
+    return Catalog.read(posts, images=images, columns=Columns(*names))
+
+
+def _vectors(given: list[str] | None, catalog: "Catalog") -> "dict[str, Embeddings]":
+    from kembar.embeddings import Embeddings
+
+    found = {}
+    for item in given or ():
+        name, sign, path = item.partition("=")
+        if not sign or not name or not path:
+            raise ConfigError(f"--vectors {item!r}", "NAME=FILE", "Give the vectors a name, such as photo=clip.npy.")
+        found[name] = Embeddings.read(path, catalog.ids)
+    return found
+
+
+def _truth(path: Path | None, catalog: "Catalog", id_: str, label: str) -> "Labels | None":
+    from kembar.columns import Columns
+    from kembar.labels import read_truth
+
+    return None if path is None else read_truth(path, catalog.ids, Columns(id_, label=label))
+
+
+@contextmanager
+def _bars(quiet: bool) -> "Iterator[Callable[[str, int, int], None]]":
+    """Draw a bar a stage; a stage ends when the next one begins."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bars:
+        stages: dict[str, int] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = bars.add_task(stage, total=total or None)
+            bars.update(stages[stage], completed=done, total=total or None)  # type: ignore[arg-type]
+
+        yield progress

@@ -1,0 +1,234 @@
+"""The units of measure in titles, and how a title is read into quantities.
+
+A quantity is a category and a whole number of a small base unit, so that 1 kg, 1000 gr and 1.000 gr are equal to the
+last digit; the tables of units follow the 15th and 19th places of Kaggle "Shopee - Price Match Guarantee".
+
+How a title is read, by rules drawn from real titles (`bench/units.py` measures what each category is worth):
+
+- numbers: "1,5" and "1.5" are decimals; "1.000 ml" and "10,000 mah" are thousands, but "1.250 kg" is 1.25 kg, for
+  nobody sells a ton; "1/2 kg" and "1 1/2 kg" are fractions
+- lists: "30/60 ml" says both; "10x20 cm" says both lengths; "4/64 gb" says 64 gb, the 4 being working memory
+- multipacks: "2x250 ml" and "250 ml x 2" say 250 ml and 2 pieces
+- "isi 12" and "12's" are pieces; "1 lusin" is 12 pieces, "1 kodi" 20; lembar and sachet count as pieces
+- "bb 45-84 kg" (a range in kg) is the wearer's weight and "1 kg muat 6 pcs" what a parcel holds: neither is read
+- "2in1", "4g" beside a word for a phone or a radio, "98mb/s" and codes such as "a5" or "xl3" are no quantities
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+
+CATEGORIES: Final = (
+    *("weight", "volume", "length", "pieces", "memory", "layers"),
+    *("power", "doses", "spf", "charge", "voltage", "age"),
+)
+"""What a quantity can measure; a category's number is its place here."""
+
+VETO: Final = ("weight", "volume", "length", "pieces", "memory", "layers", "power")
+"""The categories that tell products apart often enough to forbid a match; the others are evidence only."""
+
+LARGEST: Final = 10**15
+"""Values at or above this many base units are not read; below it float64 and int64 are both exact."""
+
+
+class Unit(NamedTuple):
+    """Spellings of one unit, worth `scale` base units; `coarse` reads "1.250" as a decimal, not as thousands."""
+
+    category: str
+    scale: int
+    names: str
+    coarse: bool = False
+
+
+UNITS: Final = (
+    # microgram
+    Unit("weight", 10**3, "mg miligram milligram"),
+    Unit("weight", 10**6, "g gr grm gm gram grams gramm"),
+    Unit("weight", 10**8, "ons", coarse=True),
+    Unit("weight", 10**9, "kg kgs kilo kilogram", coarse=True),
+    Unit("weight", 453_592_370, "lb lbs pound", coarse=True),
+    # microlitre
+    Unit("volume", 10**3, "ml cc mili mililiter milliliter"),
+    Unit("volume", 10**6, "l lt ltr liter litre liters litres", coarse=True),
+    # micrometre
+    Unit("length", 10**3, "mm milimeter millimeter"),
+    Unit("length", 10**4, "cm centimeter sentimeter"),
+    Unit("length", 10**6, "m mtr meter metre meters", coarse=True),
+    Unit("length", 25_400, 'inch inches inci " ″ ”', coarse=True),
+    Unit("length", 304_800, "feet ft kaki", coarse=True),
+    Unit("length", 914_400, "yard yards yd", coarse=True),
+    Unit("pieces", 1, "pcs pc pieces piece biji bj buah bh butir keping 's ’s"),
+    Unit("pieces", 1, "lembar lbr lmbr helai sheet sheets sachet sachets saset sct"),
+    Unit("pieces", 12, "lusin lsn dozen"),
+    Unit("pieces", 20, "kodi"),
+    # megabyte
+    Unit("memory", 1, "mb"),
+    Unit("memory", 10**3, "gb", coarse=True),
+    Unit("memory", 10**6, "tb", coarse=True),
+    Unit("doses", 1, "tablet tablets kapsul kaplet capsule capsules caps softgel softgels"),
+    Unit("layers", 1, "ply lapis layer layers susun tingkat"),
+    # milliwatt, milliampere hour, millivolt, month
+    Unit("power", 10**3, "w watt watts", coarse=True),
+    Unit("charge", 1, "mah"),
+    Unit("voltage", 10**3, "v volt", coarse=True),
+    Unit("age", 1, "bulan bln month months"),
+    Unit("age", 12, "tahun thn th year years"),
+)
+
+_SIGNS: Final = {name: unit for unit in UNITS for name in unit.names.split()}
+_PACKED: Final = ("weight", "volume")
+_PACKS: Final = "|".join(name for name, unit in _SIGNS.items() if unit.category in _PACKED)
+_WORDS: Final = "|".join(name for name, unit in _SIGNS.items() if name.isalpha() and unit.category not in _PACKED)
+_MARKS: Final = "|".join(re.escape(name) for name in _SIGNS if not name.isalpha())
+# Rust's regex has no look-around: what may stand before a number is matched with it, and the end of an ASCII word
+# suffices on the right (and lets "5kg毛巾" through).
+_START: Final = r"(?:^|[^0-9a-z.,]|[a-z)\]][.,])"
+_END: Final = r"(?-u:\b)"
+_NUMBER: Final = r"[0-9]+(?:[.,][0-9]+)*"
+_CHAIN: Final = rf"(?:[1-9] [1-7][/⁄][2-8]|{_NUMBER}(?: ?[x×*/⁄~&+-] ?{_NUMBER})*)"
+_QUANTITY: Final = (
+    rf"{_START}(?:spf ?(?P<spf>[0-9]{{1,3}}(?: ?/ ?[0-9]{{1,3}})*)(?:pa)?{_END}"
+    rf"|(?:(?:isi|uk|ukuran|size|netto|berat)[ .:]*)?(?P<chain>{_CHAIN}) ?"
+    rf"(?:(?P<pack>{_PACKS}){_END}(?: ?[x×*] ?(?P<times>[0-9]{{1,3}})(?:$|[^0-9a-z.,]))?"
+    rf"|(?P<word>{_WORDS}){_END}(?P<rate>/s{_END})?|(?P<mark>{_MARKS}))"
+    rf"|isi[ .:]*(?P<isi>{_CHAIN})s?{_END})"
+)
+_JOINED: Final = r"([0-9](?:kg|gr|g|ml|l|cm|mm|m|inch))[x×*]"
+_PARCEL: Final = r"(^|[^0-9.,])1 ?kg ?[=:]? ?(?:(?:muat|isi|dapat|max|maks) ?)?[0-9]+ ?(?:pcs|pc|biji|buah|set)(?-u:\b)"
+_RADIO: Final = r"(^|[^0-9a-z.,])(?:[2-8]|2[.,]4|5[.,]8)g(?-u:\b)"
+_DEVICE: Final = (
+    r"(?-u:\b)(?:wireless|wifi|gsm|lte|sim|hp|handphone|smartphone|smartwatch|modem|router|mouse|keyboard|kabel|case|lcd"
+    r"|headset|ram|iphone|ipad|samsung|galaxy|oppo|vivo|x?xiaomi|redmi|realme|asus|polytron|advan)(?-u:\b)"
+)
+_FRACTIONS: Final = {"1/2": "5", "1/4": "25", "3/4": "75", "1/8": "125", "3/8": "375", "5/8": "625"}
+_WEARER: Final = r"^[0-9]{2} ?[~-] ?[0-9]{2,3}$"
+_PIECES: Final = CATEGORIES.index("pieces")
+
+
+def _tidy(titles: pl.Series) -> pl.Series:
+    """Lower-case the titles and take out what only looks like a quantity."""
+    text = pl.col("text")
+    radio = text.str.contains(_RADIO) & text.str.contains(_DEVICE)
+    frame = titles.fill_null("").str.to_lowercase().alias("text").to_frame()
+    return (
+        frame.with_columns(text.str.replace_all(_JOINED, "$1 x ").str.replace_all(_PARCEL, "$1 "))
+        .with_columns(pl.when(radio).then(text.str.replace_all(_RADIO, "$1 ")).otherwise(text))
+        .to_series()
+    )
+
+
+def _counts(groups: pl.DataFrame, column: str, category: str) -> pl.DataFrame:
+    """Mentions whose numbers stand in `column` and count single things of `category`."""
+    return groups.drop_nulls(column).select(
+        "row",
+        pl.col(column).alias("chain"),
+        category=pl.lit(CATEGORIES.index(category), pl.Int64),
+        scale=pl.lit(1, pl.Int64),
+        coarse=pl.lit(False),
+    )
+
+
+def _mentions(titles: pl.Series) -> pl.DataFrame:
+    """Find the mentions: columns row, chain (the numbers as written), category, scale, coarse."""
+    found = pl.DataFrame({"row": np.arange(len(titles)), "match": titles.str.extract_all(_QUANTITY)})
+    groups = (
+        found.filter(pl.col("match").list.len() > 0)
+        .explode("match")
+        .with_columns(pl.col("match").str.extract_groups(_QUANTITY))
+        .unnest("match")
+        .filter(pl.col("rate").is_null())
+    )
+    sign, names, units = pl.coalesce("pack", "word", "mark"), list(_SIGNS), list(_SIGNS.values())
+    known = groups.drop_nulls("chain").with_columns(
+        category=sign.replace_strict(names, [CATEGORIES.index(u.category) for u in units], return_dtype=pl.Int64),
+        scale=sign.replace_strict(names, [u.scale for u in units], return_dtype=pl.Int64),
+        coarse=sign.replace_strict(names, [u.coarse for u in units], return_dtype=pl.Boolean),
+    )
+    return pl.concat(
+        [
+            known.select("row", "chain", "category", "scale", "coarse"),
+            _counts(groups, "times", "pieces"),
+            _counts(groups, "isi", "pieces"),
+            _counts(groups, "spf", "spf"),
+        ]
+    )
+
+
+def _unbroken(chain: pl.Expr) -> pl.Expr:
+    """Write fractions as decimals: "1/2" as "0.5", "1 1/2" as "01.5"."""
+    for fraction, decimals in _FRACTIONS.items():
+        chain = chain.str.replace(f"^(?:([1-9]) )?{fraction.replace('/', ' ?[/⁄] ?')}$", f"0${{1}}.{decimals}")
+    return chain
+
+
+def _numbers(mentions: pl.DataFrame) -> pl.DataFrame:
+    """Take each chain apart: one row for each number, with the category it speaks of."""
+    chain, category, scale = pl.col("chain"), pl.col("category"), pl.col("scale")
+    wearer = (scale == 10**9) & chain.str.contains(_WEARER)
+    memory = category == CATEGORIES.index("memory")
+    broken = pl.col("coarse") | ((category == _PIECES) & (scale > 1))
+    last = pl.col("place") == pl.col("places") - 1
+    pack = category.is_in([CATEGORIES.index(name) for name in _PACKED]) & ~last
+    return (
+        mentions.filter(~wearer)
+        .with_columns(
+            pl.when(memory)
+            .then(chain.str.replace(r"^[0-9] ?[/+] ?([0-9]{2,4})$", "$1"))
+            .when(broken)
+            .then(_unbroken(chain))
+            .otherwise(chain)
+        )
+        .with_columns(chain.str.replace_all("[×*]", "x").str.split("x"))
+        .with_columns(places=chain.list.len(), place=pl.int_ranges(chain.list.len()))
+        .explode("chain", "place")
+        .with_columns(
+            category=pl.when(pack).then(pl.lit(_PIECES, pl.Int64)).otherwise(category),
+            scale=pl.when(pack).then(pl.lit(1, pl.Int64)).otherwise(scale),
+            coarse=pl.col("coarse") & ~pack,
+            number=chain.str.extract_all(_NUMBER),
+        )
+        .explode("number")
+        .select("row", "category", "scale", "coarse", "number")
+    )
+
+
+def _decimal() -> pl.Expr:
+    """The float64 value of `number`; null where its points and commas make no number."""
+    number = pl.col("number")
+    grouped = number.str.contains(r"^[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+)$")
+    several = number.str.contains(r"[.,][0-9]{3}[.,]")
+    plain = (
+        pl.when(number.str.contains(r"^[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]+$"))
+        .then(number.str.replace_all(",", ""))
+        .when(number.str.contains(r"^[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+$"))
+        .then(number.str.replace_all(".", "", literal=True).str.replace(",", "."))
+        .when(grouped & (several | ~pl.col("coarse")))
+        .then(number.str.replace_all("[.,]", ""))
+        .otherwise(number.str.replace(",", "."))
+    )
+    return plain.cast(pl.Float64, strict=False)
+
+
+def read(titles: pl.Series) -> pl.DataFrame:
+    """Read the quantities in titles.
+
+    Args:
+        titles: n titles (String); case does not matter and a null title has no quantity.
+
+    Returns:
+        Frame of `row` (Int64, in [0, n)), `category` (Int64, a place in CATEGORIES) and `value` (Int64, base units, in
+        [1, LARGEST)), sorted by the three and each row once.
+    """
+    numbers = _numbers(_mentions(_tidy(titles)))
+    value = pl.col("value")
+    return (
+        numbers.select("row", "category", value=(_decimal() * pl.col("scale")).round())
+        .filter(value.is_between(1, LARGEST, closed="left"))
+        .with_columns(value.cast(pl.Int64))
+        .unique()
+        .sort("row", "category", "value")
+    )

@@ -1,0 +1,250 @@
+"""Thresholds for any configuration, chosen on posts whose groups are known, by grouped cross-validation."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from sklearn.model_selection import GroupKFold
+
+from kembar.catalog import Catalog
+from kembar.config import Config
+from kembar.decisions import directed, row_shares
+from kembar.embeddings import Embeddings
+from kembar.errors import ConfigError, EvidenceError
+from kembar.evaluation import group_sizes
+from kembar.evidence import SIMILARITY, blended
+from kembar.folders import new_file
+from kembar.groups import average_link_tree, components
+from kembar.matcher import Clock, Matcher, decide, with_photo_hashes
+from kembar.pairs import Pairs
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Progress = Callable[[str, int, int], None]
+Setting = dict[str, float]  # option "section.key" to its value
+
+_CUTS: Final = tuple(np.round(np.arange(0.2, 0.951, 0.02), 3).tolist())
+_MIN2: Final = tuple(np.round(np.arange(0.1, 0.71, 0.05), 3).tolist())
+_BLENDS: Final = tuple(
+    {"blend.threshold": sure, "blend.min2": round(0.55 * sure, 3), "blend.keep": keep}
+    for sure, keep in product((0.5, 0.6, 0.7, 0.8), (0.0, 0.5))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What tuning found.
+
+    Attributes:
+        config: the thresholds that are best on all labelled posts, for a pool of `config.pool.size`.
+        folds: one row a fold: posts, pool, and the f1, precision and recall reached with the thresholds that were
+            best on the other folds, and these thresholds.
+        trials: one row a setting: its options and its mean f1 on all labelled posts.
+    """
+
+    config: Config
+    folds: pl.DataFrame
+    trials: pl.DataFrame
+
+    def f1(self) -> tuple[float, float]:
+        """Give the mean and the standard deviation over folds of the cross-validated F1."""
+        scores = self.folds["f1"].to_numpy()
+        return float(scores.mean()), float(scores.std(ddof=1))
+
+    def save(self, path: Path | str) -> None:
+        """Write the configuration as TOML, the cross-validated scores above it as a comment.
+
+        Raises:
+            FolderError: the file cannot be written.
+        """
+        header = "\n".join(f"# {line}" for line in str(self).splitlines())
+        with new_file(path) as target:
+            target.write_text(f"{header}\n\n{self.config.text()}", encoding="utf-8")
+
+    def __str__(self) -> str:
+        mean, spread = self.f1()
+        lines = [f"Cross-validated F1 {mean:.4f}, standard deviation over {len(self.folds)} folds {spread:.4f}"]
+        for row in self.folds.iter_rows(named=True):
+            chosen = ", ".join(f"{name} {row[name]:g}" for name in row if "." in name)
+            lines.append(
+                f"fold {row['fold']}: F1 {row['f1']:.4f}  precision {row['precision']:.4f}  recall {row['recall']:.4f}"
+                f"  posts {row['posts']:,}  pool {row['pool']:,}  ({chosen})"
+            )
+        return "\n".join(lines)
+
+
+def tune(
+    catalog: Catalog,
+    config: Config | None = None,
+    *,
+    embeddings: Mapping[str, Embeddings] | None = None,
+    folds: int = 4,
+    pool: str = "whole",
+    blends: tuple[Setting, ...] | None = None,
+    progress: Progress | None = None,
+) -> Tuned:
+    """Choose thresholds: for blending, and for the rule that the configuration decides by.
+
+    Every setting is tried once in each pool, and its F1 is kept post by post. Folds hold whole groups (GroupKFold). A
+    fold's score uses the setting that is best on the posts of the other folds; the returned configuration uses the
+    one that is best on all.
+
+    Args:
+        catalog: posts with labels; those without (-1) are in the pool but not scored.
+        config: what to tune; its thresholds do not matter.
+        embeddings: vectors by name, in the order of the catalogue's rows.
+        folds: at least 2.
+        pool: "whole" matches among all posts, "fold" makes each fold a pool of its own.
+        blends: the blending options to try; a grid by default, and the configuration's own where it does not blend.
+        progress: called with (stage, done, total).
+
+    Returns:
+        The tuned configuration and its scores.
+
+    Raises:
+        EvidenceError: no labels, or fewer groups than folds.
+        ConfigError: another pool, or fewer than 2 folds.
+    """
+    config = config or Config()
+    labels = _labels(catalog, folds, pool)
+    catalog = with_photo_hashes(catalog, config, progress)
+    fold = _folds(labels, folds)
+    blends = blends or (_BLENDS if config.blend.steps else ({},))
+    parts = [np.arange(len(catalog))] if pool == "whole" else [np.flatnonzero(fold == f) for f in range(folds)]
+    sums: dict[tuple[tuple[str, float], ...], Floats] = {}
+    for rows in parts:
+        tried = _trials(catalog.take(rows), config, _taken(embeddings, rows), labels[rows], blends, progress)
+        for setting, scores in tried:
+            key = tuple(setting.items())
+            sums[key] = sums.get(key, np.zeros((folds, 3))) + _by_fold(scores, fold[rows], labels[rows], folds)
+    settings = [dict(key) for key in sums]
+    return _chosen(config, settings, np.stack(list(sums.values())), _by_fold(None, fold, labels, folds), len(parts[0]))
+
+
+def _trials(
+    catalog: Catalog,
+    config: Config,
+    embeddings: Mapping[str, Embeddings],
+    labels: Rows,
+    blends: tuple[Setting, ...],
+    progress: Progress | None,
+) -> Iterator[tuple[Setting, Floats]]:
+    """Try every setting in one pool: the setting, and (n, 3) F1, precision and recall of each post."""
+    evidence = Matcher.evidence(catalog, config, embeddings, Clock(progress))
+    for done, blend in enumerate(blends):
+        pairs = blended(evidence, _with(config, blend))
+        for decision, scores in _decisions(pairs, labels, config):
+            yield {**blend, **decision}, scores
+        if progress:
+            progress("trials", done + 1, len(blends))
+
+
+def _decisions(pairs: Pairs, labels: Rows, config: Config) -> Iterator[tuple[Setting, Floats]]:
+    rule = config.decide.rule
+    if rule == "threshold":
+        yield from _thresholds(pairs, labels)
+    elif rule == "group":
+        yield from _cuts(pairs, labels, config.group.link)
+    else:
+        edges, _ = decide(pairs, len(labels), config, row_shares(labels))
+        yield {}, _edge_scores(edges[0], edges[1], labels)
+
+
+def _cuts(pairs: Pairs, labels: Rows, link: Literal["average", "any"]) -> Iterator[tuple[Setting, Floats]]:
+    n, similarity = len(labels), pairs.evidence[SIMILARITY]
+    tree = average_link_tree(pairs.left, pairs.right, similarity, n, cut=_CUTS[0]) if link == "average" else None
+    for cut in _CUTS:
+        near = similarity >= cut
+        parts = tree.labels(cut=cut) if tree else components(pairs.left[near], pairs.right[near], n)
+        yield {"group.cut": cut}, _group_scores(parts, labels)
+
+
+def _thresholds(pairs: Pairs, labels: Rows) -> Iterator[tuple[Setting, Floats]]:
+    source, target, score = directed(pairs.left, pairs.right, pairs.evidence[SIMILARITY])
+    keep = score >= _MIN2[0]
+    source, target, score = source[keep], target[keep], score[keep]
+    first = np.r_[True, source[1:] != source[:-1]]
+    for threshold in _CUTS:
+        for min2 in _MIN2:
+            if min2 <= threshold:
+                chosen = (score >= threshold) | (first & (score >= min2))
+                setting = {"decide.threshold": threshold, "decide.min2": min2}
+                yield setting, _edge_scores(source[chosen], target[chosen], labels)
+
+
+def _edge_scores(source: Rows, target: Rows, labels: Rows) -> Floats:
+    right = (labels[source] == labels[target]) & (labels[source] >= 0)
+    matched = 1 + np.bincount(source, minlength=len(labels))
+    return _scores(1 + np.bincount(source[right], minlength=len(labels)), matched, labels)
+
+
+def _group_scores(parts: Rows, labels: Rows) -> Floats:
+    both, counts = np.unique(parts * (labels.max() + 2) + labels, return_inverse=True, return_counts=True)[1:]
+    return _scores(counts[both], np.bincount(parts)[parts], labels)
+
+
+def _scores(correct: Rows, matched: Rows, labels: Rows) -> Floats:
+    size = group_sizes(labels)
+    return np.stack([2 * correct / (matched + size), correct / matched, correct / size], axis=1)
+
+
+def _by_fold(scores: Floats | None, fold: Rows, labels: Rows, folds: int) -> Floats:
+    """Sum F1, precision and recall over the labelled posts of each fold: (folds, 3); counts them where None."""
+    known = labels >= 0
+    values = np.ones((len(labels), 3)) if scores is None else scores
+    return np.stack([np.bincount(fold[known], values[known, c], folds) for c in range(3)], axis=1)
+
+
+def _chosen(config: Config, settings: list[Setting], sums: Floats, counts: Floats, pool: int) -> Tuned:
+    """Take for each fold the setting that is best on the others, and for the answer the one that is best on all."""
+    total, posts = sums[:, :, 0].sum(axis=1), counts[:, 0]
+    table = []
+    for f in range(len(posts)):
+        best = int((total - sums[:, f, 0]).argmax())
+        f1, precision, recall = (sums[best, f] / counts[f]).tolist()
+        scores = {"f1": f1, "precision": precision, "recall": recall}
+        table.append({"fold": f, "posts": int(posts[f]), "pool": pool, **scores, **settings[best]})
+    trials = pl.DataFrame(settings).with_columns(f1=pl.Series(total / posts.sum()))
+    best_config = _with(config, settings[int(total.argmax())])
+    at_pool = best_config.pool.model_copy(update={"size": pool})
+    return Tuned(best_config.model_copy(update={"pool": at_pool}), pl.DataFrame(table), trials)
+
+
+def _folds(labels: Rows, folds: int) -> Rows:
+    """Deal whole groups to folds of about equal size; posts without a label go round in turn."""
+    fold = np.arange(len(labels)) % folds
+    known = np.flatnonzero(labels >= 0)
+    for f, (_, test) in enumerate(GroupKFold(folds).split(known, groups=labels[known])):
+        fold[known[test]] = f
+    return fold
+
+
+def _labels(catalog: Catalog, folds: int, pool: str) -> Rows:
+    if folds < 2 or pool not in ("whole", "fold"):
+        raise ConfigError(f"folds {folds} and pool {pool!r}", "at least 2 folds, pool 'whole' or 'fold'", "Mend them.")
+    labels = catalog.labels if catalog.labels is not None else np.full(len(catalog), -1, dtype=np.int64)
+    groups = len(np.unique(labels[labels >= 0]))
+    if groups < folds:
+        raise EvidenceError(
+            f"{groups} known groups for {folds} folds",
+            "at least one group a fold",
+            "Name the label column with --label.",
+        )
+    return labels
+
+
+def _taken(embeddings: Mapping[str, Embeddings] | None, rows: Rows) -> dict[str, Embeddings]:
+    return {name: Embeddings(given.vectors[rows]) for name, given in (embeddings or {}).items()}
+
+
+def _with(config: Config, setting: Setting) -> Config:
+    for name, value in setting.items():
+        section, key = name.split(".")
+        part = getattr(config, section)
+        config = config.model_copy(update={section: part.model_copy(update={key: value})})
+    return config
