@@ -51,7 +51,7 @@ def test_hash_equals_imagehash_in_every_mode(mode: str) -> None:
         assert perceptual_hash(image) == oracle(image)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 70), st.integers(1, 70), st.just(3))))
 def test_hash_equals_imagehash_on_any_pixels(array: np.ndarray) -> None:
     image = Image.fromarray(array)
@@ -286,7 +286,7 @@ def test_truncated_photo_is_used_and_listed(
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(kind=st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM"]), data=st.data())
 def test_damage_never_raises_anything_else(
     tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject

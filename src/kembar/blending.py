@@ -80,7 +80,7 @@ def query_expansion(
     Raises:
         ConfigError: k < 1 or alpha < 0.
     """
-    if k < 1 or alpha < 0:
+    if k < 1 or not alpha >= 0:
         raise ConfigError(f"k {k} and alpha {alpha}", "k >= 1 and alpha >= 0", "Mend the query expansion.")
     n = len(neighbors)
     index, score = neighbors.index[:, :k], np.clip(neighbors.score[:, :k], 0, None) ** alpha
@@ -105,11 +105,13 @@ def unit_rows(vectors: Vectors) -> Vectors:
         (n, d) float32 of the same kind.
     """
     if sp.issparse(vectors):
-        vectors = sp.csr_matrix(vectors, dtype=np.float32)
-        vectors.sort_indices()
-        squares = np.asarray(vectors.multiply(vectors).sum(axis=1), dtype=np.float64).ravel()
-        scale = 1 / np.sqrt(np.where(squares > 0, squares, 1))
-        vectors.data *= np.repeat(scale, np.diff(vectors.indptr)).astype(np.float32)
-        return vectors
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+        scaled = sp.csr_matrix(vectors, dtype=np.float32, copy=True)
+        scaled.sort_indices()
+        source = np.repeat(np.arange(scaled.shape[0]), np.diff(scaled.indptr))
+        squares = np.bincount(source, scaled.data.astype(np.float64) ** 2, minlength=scaled.shape[0])
+        scaled.data = (scaled.data / np.sqrt(np.where(squares > 0, squares, 1))[source]).astype(np.float32)
+        return scaled
+    # Squares of float32 numbers may leave the range of float32.
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))[:, None]
+    out = np.empty(vectors.shape, dtype=np.float32)
+    return np.divide(vectors, np.where(length > 0, length, 1), out=out, casting="same_kind")

@@ -27,7 +27,7 @@ class Matches:
 
     def __post_init__(self) -> None:
         n = len(self.offsets) - 1
-        if n < 0 or self.offsets[-1] != len(self.rows) or (np.diff(self.offsets) < 1).any():
+        if n < 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.rows) or (np.diff(self.offsets) < 1).any():
             raise EvidenceError("matches with an empty or missing list", "at least the post itself", "Use Matches.of.")
         if (self.rows[self.offsets[:-1]] != np.arange(n)).any():
             raise EvidenceError("a list that does not start with its own post", "self first", "Use Matches.of.")
@@ -118,7 +118,7 @@ def select(
 def chisel(left: Rows, right: Rows, similarity: Similarity, n: int, *, shares: npt.NDArray[np.float64]) -> Edges:
     """Cut the lists so that their lengths are shared out like group sizes in labelled data; no threshold.
 
-    Kaggle Shopee, 18th place (slawekbiel): for s = 2, 3, ... the target is floor(p_s n) lists of length s; as many of
+    Kaggle Shopee, 18th place (slawekbiel): for s = 1, 2, 3, ... the target is floor(p_s n) lists of length s; as many of
     the lists still longer as are missing are cut to s, those first whose (s+1)-th similarity is smallest.
 
     Args:
@@ -135,8 +135,9 @@ def chisel(left: Rows, right: Rows, similarity: Similarity, n: int, *, shares: n
     source, target, score = capped(directed(left, right, similarity), longest)
     begin = np.searchsorted(source, np.arange(n + 1))
     length = 1 + np.diff(begin)
+    targets = np.floor(shares * n + 1e-9).astype(np.int64)  # 0.29 * 100 falls short of 29 by rounding
     for size in range(1, longest):
-        missing = int(shares[size] * n) - int((length == size).sum())
+        missing = int(targets[size]) - int((length == size).sum())
         longer = np.flatnonzero(length > size)
         if missing > 0 and len(longer):
             following = score[begin[longer] + size - 1]
@@ -230,7 +231,8 @@ def within_groups(labels: Rows, left: Rows, right: Rows, similarity: Similarity)
     source, target = source[source < target], target[source < target]
     n = len(labels)
     together = labels[left] == labels[right]
-    key, score = left[together] * n + right[together], similarity[together]
+    low, high = np.minimum(left, right)[together], np.maximum(left, right)[together]
+    key, score = low * n + high, similarity[together]
     sorter = np.argsort(key)
     place = np.searchsorted(key[sorter], source * n + target)
     place[place == len(key)] = 0

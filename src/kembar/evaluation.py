@@ -177,12 +177,14 @@ class Curve:
         Returns:
             The threshold, min2, and the mean F1 of the two.
         """
-        min2, gained = self._peak(self.first, self.alone)
-        rest = self.f1 - self.alone - self.first
-        low = self.threshold >= min2
-        others = np.where(low, rest, -np.inf)
-        threshold, total = self._peak(others, gained)
-        return max(threshold, min2), min2, total
+        # What best neighbours add at the best cut no higher than each threshold: a running maximum from the end.
+        below = np.maximum.accumulate(self.first[::-1])[::-1]
+        threshold, f1 = self._peak(self.f1 - self.alone - self.first + below, self.alone)
+        start = int(np.searchsorted(-self.threshold, -threshold, side="right")) - 1
+        if below.max(initial=0.0) >= f1 - self.alone:  # lists of two at most
+            threshold, start, f1 = float("inf"), 0, self.alone + float(below.max(initial=0.0))
+        min2, _ = self._peak(self.first, 0.0, max(start, 0))
+        return threshold, min2, f1
 
     def at(self, threshold: float, min2: float | None = None) -> float:
         """Read the mean F1 off the curve.

@@ -32,11 +32,10 @@ def rescale(similarity: Similarity, floor: float, ceiling: float = 1.0) -> Simil
     Raises:
         ConfigError: floor >= ceiling.
     """
-    if floor >= ceiling:
+    if not floor < ceiling:
         raise ConfigError(f"floor {floor} and ceiling {ceiling}", "floor < ceiling", "Lower the floor.")
     scaled = (similarity - np.float32(floor)) / np.float32(ceiling - floor)
-    clipped: Similarity = np.clip(scaled, 0, 1)
-    return clipped
+    return np.clip(scaled, 0, 1).astype(np.float32, copy=False)
 
 
 def fuse(
@@ -63,7 +62,7 @@ def fuse(
     ========  ===========================  ==============================================
 
     Args:
-        similarities: one (m,) float32 column in [0, 1] per view, NaN where a pair lacks it.
+        similarities: one (m,) float32 column in [0, 1] per view, NaN where a pair lacks it; below 0 counts as 0.
         rule: one of RULES.
         weights: one positive weight a view; the mean of mean and squares and the powers of product and soft_or take
             them, max, convex and union do not. All 1 by default.
@@ -74,25 +73,31 @@ def fuse(
 
     Raises:
         ConfigError: an unknown rule, or weights or thresholds that do not fit.
-        EvidenceError: no similarities.
+        EvidenceError: no similarities, or columns of different lengths.
     """
     if rule not in RULES:
         raise ConfigError(f"fusion rule {rule!r}", f"one of {', '.join(RULES)}", "Choose one of these rules.")
     if not len(similarities):
         raise EvidenceError("no similarities", "at least one view", "Give titles, photos, hashes or vectors.")
+    if len({len(s) for s in similarities}) > 1:
+        raise EvidenceError(
+            f"columns of {[len(s) for s in similarities]} pairs", "one length for all", "Compare the same pairs."
+        )
     columns = np.stack([np.asarray(s, dtype=np.float32) for s in similarities])
+    if thresholds is not None and not all(0 < t <= 1 for t in thresholds):
+        raise ConfigError(f"thresholds {thresholds!r}", "numbers above 0, at most 1", "Mend the thresholds.")
     if rule == "union":
         columns = columns / (2 * _fitting(thresholds, len(columns), 0.5, "thresholds"))[:, None]
     weight = _fitting(weights, len(columns), 1.0, "weights")[:, None]
     present = ~np.isnan(columns)
-    values = np.where(present, columns, np.float32(0))
+    values = np.where(present, np.maximum(columns, 0), np.float32(0))
     fused = _RULES[rule](values, np.where(present, weight, np.float32(0)))
     return np.clip(fused, 0, 1).astype(np.float32)
 
 
 def _fitting(given: Sequence[float] | None, views: int, default: float, what: str) -> Similarity:
     values = np.full(views, default) if given is None else np.asarray(given, dtype=np.float64)
-    if len(values) != views or not (values > 0).all():
+    if len(values) != views or not ((values > 0) & (values < np.inf)).all():
         raise ConfigError(f"{what} {given!r}", f"{views} numbers above 0, one a view", f"Mend the {what}.")
     return values.astype(np.float32)
 
@@ -100,7 +105,8 @@ def _fitting(given: Sequence[float] | None, views: int, default: float, what: st
 def _share(weights: Similarity) -> Similarity:
     """Normalise the weights of the views that are present to a sum of 1."""
     total = weights.sum(axis=0)
-    return np.divide(weights, np.where(total > 0, total, 1)).astype(np.float32)
+    share: Similarity = np.divide(weights, np.where(total > 0, total, 1)).astype(np.float32)
+    return share
 
 
 def _mean(values: Similarity, weights: Similarity) -> Similarity:
@@ -118,7 +124,8 @@ def _product(values: Similarity, weights: Similarity) -> Similarity:
 
 
 def _soft_or(values: Similarity, weights: Similarity) -> Similarity:
-    return 1 - np.prod(np.power(1 - np.minimum(values, 1), weights), axis=0, dtype=np.float32)
+    none: Similarity = np.prod(np.power(1 - np.minimum(values, 1), weights), axis=0, dtype=np.float32)
+    return 1 - none
 
 
 def _squares(values: Similarity, weights: Similarity) -> Similarity:

@@ -20,6 +20,8 @@ Scores = npt.NDArray[np.float32]
 Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
 
 _TIE_ROWS = 256  # rows recomputed at once when equal scores straddle the k-th place
+_SORT_ROWS = 1 << 14  # rows whose edges are sorted at once: bounds the memory
+_NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
 _MULTI_HASH_ROWS = 20_000  # below this a plain scan of all hashes is faster
 _MULTI_HASH_RADIUS = 11  # four 16-bit words, two flips each: exact up to 4 * (2 + 1) - 1 differing bits
 
@@ -86,8 +88,10 @@ def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: in
         kept = ~np.isin(source, straddling)
         blocks = [straddling[i : i + _TIE_ROWS] for i in range(0, len(straddling), _TIE_ROWS)]
         parts = [(source[kept], target[kept], score[kept])]
-        parts += [_full_rows(rows, columns, block, floor) for block in blocks]
+        parts += [_full_rows(rows, columns, block, floor, k) for block in blocks]
         source, target, score = (np.concatenate(part) for part in zip(*parts, strict=True))
+        order = np.argsort(source, kind="stable")
+        source, target, score = source[order], target[order], score[order]
     return _gather(source, target, score, first, inverse, k)
 
 
@@ -153,7 +157,9 @@ def hash_neighbors(
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     inverse[present] = rank[codes]
-    return _gather(rank[source], rank[target], score, first[order], inverse, k)
+    source, target = rank[source], rank[target]
+    by_source = np.argsort(source, kind="stable")
+    return _gather(source[by_source], target[by_source], score[by_source], first[order], inverse, k)
 
 
 def _checked(k: int, n: int) -> int:
@@ -208,10 +214,12 @@ def _straddling(joined: Sparse, k: int) -> Rows:
     return tied
 
 
-def _full_rows(rows: Sparse, columns: Sparse, wanted: Rows, floor: float) -> tuple[Rows, Rows, Scores]:
+def _full_rows(rows: Sparse, columns: Sparse, wanted: Rows, floor: float, k: int) -> tuple[Rows, Rows, Scores]:
+    """Compare some rows with all and keep the k best of each, equal scores by row."""
     source, target, score = _edges((rows[wanted] @ columns).tocsr())
     keep = score > floor
-    return wanted[source[keep]], target[keep], score[keep]
+    source, target, score = _best(source[keep], target[keep], score[keep], len(wanted), k)
+    return wanted[source], target, score
 
 
 def _hash_range(values: npt.NDArray[np.uint64], radius: int) -> tuple[Rows, Rows, npt.NDArray[np.int64]]:
@@ -250,22 +258,59 @@ def _gather(source: Rows, target: Rows, score: Scores, first: Rows, inverse: Row
 
 
 def _best(source: Rows, target: Rows, score: Scores, n: int, k: int) -> tuple[Rows, Rows, Scores]:
-    """Keep the k best edges of every source, by score, then by target."""
-    order = np.lexsort((target, -score, source))
-    source, target, score = source[order], target[order], score[order]
-    keep = np.arange(len(source)) - np.searchsorted(source, np.arange(n))[source] < k
-    return source[keep], target[keep], score[keep]
+    """Keep the k best edges of every source, by score, then by target; sources must come in rising order.
+
+    Score and target are packed into one integer, so that each row of a table sorts without looking anything up.
+    """
+    begin = np.searchsorted(source, np.arange(n + 1))
+    found: list[tuple[Rows, Rows, Scores]] = []
+    for low in range(0, n, _SORT_ROWS):
+        high = min(low + _SORT_ROWS, n)
+        edges = slice(begin[low], begin[high])
+        width = int(np.diff(begin[low : high + 1]).max(initial=0))
+        if width:
+            place = np.arange(begin[low], begin[high]) - begin[source[edges]]
+            table = np.full((high - low, width), _NOTHING, dtype=np.uint64)
+            table[source[edges] - low, place] = _packed(score[edges], target[edges])
+            if width > 2 * k:
+                table = np.partition(table, k - 1, axis=1)[:, :k]
+            table.sort(axis=1)
+            row, column = np.nonzero(table[:, :k] != _NOTHING)
+            found.append((row + low, *_unpacked(table[row, column])))
+    if not found:
+        return source[:0], target[:0], score[:0]
+    sources, targets, scores = zip(*found, strict=True)
+    return np.concatenate(sources), np.concatenate(targets), np.concatenate(scores)
+
+
+def _packed(score: Scores, target: Rows) -> npt.NDArray[np.uint64]:
+    """Pack (score, target) into integers that rise as the score falls, then as the target rises."""
+    bits = (score + np.float32(0)).view(np.uint32)  # the sum turns -0 into 0
+    rising = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))  # IEEE 754: now in the order of scores
+    return (~rising).astype(np.uint64) << np.uint64(32) | target.astype(np.uint64)
+
+
+def _unpacked(packed: npt.NDArray[np.uint64]) -> tuple[Rows, Scores]:
+    rising = ~(packed >> np.uint64(32)).astype(np.uint32)
+    bits = np.where(rising >> np.uint32(31), rising & np.uint32((1 << 31) - 1), ~rising)
+    return (packed & np.uint64(0xFFFFFFFF)).astype(np.int64), bits.view(np.float32)
 
 
 def _expand(
     source: Rows, target: Rows, score: Scores, inverse: Rows, distinct: int, k: int
 ) -> tuple[Rows, Rows, Scores]:
-    """Replace each distinct target by its copies (the first k of them are enough)."""
+    """Replace each distinct target by its copies, of which the first k are enough; edges come best first."""
     present = np.flatnonzero(inverse >= 0)
     members = present[np.argsort(inverse[present], kind="stable")]
     count = np.bincount(inverse[present], minlength=distinct)
     begin = np.cumsum(count) - count
     take = np.minimum(count, k)[target]
+    # Once better targets have k copies, only one that ties with the last of them can still matter.
+    before = np.cumsum(take) - take
+    start = np.searchsorted(source, np.arange(distinct))
+    full = before - before[start[source]] >= k
+    keep = ~full | np.r_[False, (score[1:] == score[:-1]) & (source[1:] == source[:-1])]
+    source, target, score, take = source[keep], target[keep], score[keep], take[keep]
     offset = np.arange(take.sum()) - np.repeat(np.cumsum(take) - take, take)
     copies = members[np.repeat(begin[target], take) + offset]
     return _best(np.repeat(source, take), copies, np.repeat(score, take), distinct, k)

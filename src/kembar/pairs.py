@@ -41,9 +41,16 @@ class Pairs:
                 "arrays of one length",
                 "Give each evidence column one value a pair.",
             )
-        if len(self.left) and not (self.left < self.right).all():
+        if not (self.left < self.right).all():
             raise EvidenceError(
                 "a pair whose left row is not below its right row", "left < right", "Swap the two ends of such pairs."
+            )
+        risen = (np.diff(self.left) > 0) | ((np.diff(self.left) == 0) & (np.diff(self.right) > 0))
+        if not risen.all():
+            raise EvidenceError(
+                f"pairs out of order or given twice, the first at {int(risen.argmin()) + 1}",
+                "each pair once, ordered by left, then right",
+                "Sort the pairs and remove the doubles.",
             )
 
     def __len__(self) -> int:
@@ -96,7 +103,7 @@ def sparse_similarity(vectors: Sparse, left: Rows, right: Rows, *, threads: int 
         threads: chunks computed side by side; they do not change the result.
 
     Returns:
-        (m,) float32 in [0, 1], NaN where either row is empty.
+        (m,) float32, at most 1, not below 0 where no vector has negative numbers; NaN where either row is empty.
     """
 
     def product(begin: int) -> Similarity:
