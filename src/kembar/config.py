@@ -85,10 +85,10 @@ class Blend(Section):
     """Neighbourhood blending: titles and vectors learn from their sure neighbours before the last comparison."""
 
     steps: int = Field(1, ge=0, le=5, description="0 for none, 1 for one-step, 2 for the iterated three-stage form")
-    threshold: Fraction = Field(0.67, description="fused similarity of a sure neighbour")
-    min2: Fraction | None = Field(0.37, description="a post without one takes its best above this")
+    threshold: Fraction = Field(0.75, description="fused similarity of a sure neighbour")
+    min2: Fraction | None = Field(0.3, description="a post without one takes its best above this")
     later: Fraction = Field(0.8, description="blended similarity of a sure neighbour, in steps after the first")
-    keep: Fraction = Field(0.5, description="share of the unblended similarity in the final one")
+    keep: Fraction = Field(0.25, description="share of the unblended similarity in the final one")
     single: dict[str, Fraction] = Field({}, description="first step: a view's own cut that also makes a neighbour")
     direct: dict[str, Fraction] = Field({}, description="at the end: an unblended view's own cut that makes a match")
     expansion: int = Field(
@@ -138,7 +138,7 @@ class Group(Section):
     """How scored pairs become a partition."""
 
     link: Literal["average", "any"] = Field("average", description="average link, or connected components")
-    cut: Positive = Field(0.6, le=1, description="mean similarity (or any one, for link any) that still joins")
+    cut: Positive = Field(0.62, le=1, description="mean similarity (or any one, for link any) that still joins")
     target_size: float | None = Field(None, ge=1, description="join up to this mean group size, whatever the cut")
 
 
@@ -146,7 +146,7 @@ class Pool(Section):
     """Cuts rise with the pool: among more posts, more strangers look alike."""
 
     size: int = Field(27_399, ge=1, description="number of posts for which the cuts hold as written")
-    slope: float = Field(0.03, ge=0, le=0.2, description="what a cut gains for each doubling of the pool")
+    slope: float = Field(0.05, ge=0, le=0.2, description="what a cut gains for each doubling of the pool")
 
 
 class Config(Section):

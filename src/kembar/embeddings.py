@@ -45,7 +45,8 @@ class Embeddings:
             EvidenceError: not a table of finite numbers.
         """
         try:
-            array = np.asarray(vectors, dtype=np.float32)
+            with np.errstate(over="ignore"):  # what float32 cannot hold is reported below
+                array = np.asarray(vectors, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise EvidenceError(
                 "vectors that are not numbers", "an (n, d) table of numbers", f"Mend them: {error}."
@@ -61,8 +62,7 @@ class Embeddings:
                 "finite numbers; zeros where a post has no vector",
                 "Replace NaN and infinity in such rows by zeros.",
             )
-        length = np.linalg.norm(array, axis=1, keepdims=True)
-        return cls((array / np.where(length > 0, length, 1)).astype(np.float32))
+        return cls(unit_rows(array))
 
     @classmethod
     def read(cls, path: Path | str, ids: pl.Series) -> "Embeddings":

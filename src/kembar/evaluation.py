@@ -16,6 +16,8 @@ Rows = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+_ROUNDING = 1e-12  # sums of the same F1 gains in another order differ by less
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -175,16 +177,19 @@ class Curve:
         """Find the best threshold and min2 together (Kaggle Shopee, 1st place: min2 <= threshold).
 
         Returns:
-            The threshold, min2, and the mean F1 of the two.
+            The threshold, min2, and the mean F1 of the two; an infinite threshold where only best neighbours help, and
+            (inf, inf, F1 of posts alone) where none does.
         """
-        # What best neighbours add at the best cut no higher than each threshold: a running maximum from the end.
-        below = np.maximum.accumulate(self.first[::-1])[::-1]
-        threshold, f1 = self._peak(self.f1 - self.alone - self.first + below, self.alone)
-        start = int(np.searchsorted(-self.threshold, -threshold, side="right")) - 1
-        if below.max(initial=0.0) >= f1 - self.alone:  # lists of two at most
-            threshold, start, f1 = float("inf"), 0, self.alone + float(below.max(initial=0.0))
-        min2, _ = self._peak(self.first, 0.0, max(start, 0))
-        return threshold, min2, f1
+        pairs_only = max(0.0, float(self.first.max(initial=0.0)))
+        # What best neighbours add at the best min2 that each threshold allows: a running maximum from the end.
+        allowed = np.maximum.accumulate(self.first[::-1])[::-1]
+        total = self.f1 - self.alone - self.first + allowed
+        if len(total) and total.max() >= pairs_only - _ROUNDING:
+            at = int(total.argmax())
+            second = at + int(self.first[at:].argmax())
+            return self._cut(at), self._cut(second), self.alone + float(total[at])
+        min2, f1 = self._peak(self.first, self.alone)
+        return float("inf"), min2, f1
 
     def at(self, threshold: float, min2: float | None = None) -> float:
         """Read the mean F1 off the curve.
@@ -220,9 +225,14 @@ class Curve:
         if not len(gain) or gain.max() <= 0:
             return float("inf"), base
         at = int(gain.argmax())
-        # Half way to the next similarity, so that the cut does not hang on a last bit.
-        below = self.threshold[at + 1] if at + 1 < len(self.threshold) else self.threshold[at]
-        return float((self.threshold[at] + below) / 2), base + float(gain[at])
+        return self._cut(at), base + float(gain[at])
+
+    def _cut(self, at: int) -> float:
+        """Cut half way to the next similarity, lest all hang on a last bit, but never so that float32 rounds onto it."""
+        here = float(self.threshold[at])
+        below = float(self.threshold[min(at + 1, len(self.threshold) - 1)])
+        middle = (here + below) / 2
+        return middle if np.float32(middle) > below else here
 
     def _value(self, gain: Floats, threshold: float) -> float:
         place = int(np.searchsorted(-self.threshold, -threshold, side="right")) - 1

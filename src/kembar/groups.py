@@ -28,9 +28,10 @@ class Groups:
     ids: pl.Series
 
     def __post_init__(self) -> None:
-        if len(self.labels) and (self.labels.min() < 0 or self.labels.max() + 1 != len(self.ids)):
+        top = int(self.labels.max(initial=-1))
+        if top + 1 != len(self.ids) or self.labels.min(initial=0) < 0:
             raise EvidenceError(
-                f"{len(self.ids)} group ids for labels up to {int(self.labels.max())}",
+                f"{len(self.ids)} group ids for labels from {int(self.labels.min(initial=0))} to {top}",
                 "one id for each label from 0 up",
                 "Build groups with Groups.of.",
             )
@@ -119,11 +120,11 @@ def average_link(
     Raises:
         ConfigError: a target below 1, or neither a positive cut nor a target.
     """
-    if target_size is not None and target_size < 1:
+    if target_size is not None and not target_size >= 1:
         raise ConfigError(
             f"target_size {target_size}", "a mean group size of at least 1", "Labelled Shopee posts have 3.1."
         )
-    if target_size is None and cut <= 0:
+    if np.isnan(cut) or (target_size is None and cut <= 0):
         raise ConfigError(f"cut {cut}", "a mean similarity above 0", "Give a cut, a target_size, or both.")
     tree = average_link_tree(left, right, similarity, n, cut=cut)
     return tree.labels(target_size=target_size)
@@ -150,14 +151,15 @@ class Tree:
 
         Args:
             cut: only merges at or above it.
-            target_size: only as many merges as bring the mean group size up to this.
+            target_size: stop as soon as the mean group size reaches this.
 
         Returns:
             (n,) int64 labels, dense from 0, by first row.
         """
         merges = int(np.searchsorted(-self.height, -cut, side="right"))
         if target_size is not None:
-            merges = min(merges, max(0, self.posts - int(np.ceil(self.posts / target_size))))
+            # The mean of n posts in g groups is at least t where g <= n / t.
+            merges = min(merges, self.posts - int(self.posts / target_size + 1e-9))
         return components(self.kept[:merges], self.gone[:merges], self.posts)
 
 
@@ -165,22 +167,26 @@ def average_link_tree(
     left: Rows, right: Rows, similarity: npt.NDArray[np.floating], n: int, *, cut: float = 0.0
 ) -> Tree:
     """Run average link once for all cuts: arguments as in `average_link`; no merge below the cut is kept."""
-    height, kept, gone = _merges(left, right, similarity.astype(np.float64), n, max(cut, np.finfo(np.float64).tiny))
+    cut = max(_rounded(cut, similarity), float(np.finfo(np.float64).tiny))
+    height, kept, gone = _merges(left, right, similarity.astype(np.float64), n, cut)
     order = np.argsort(-height, kind="stable")
     return Tree(height[order], kept[order], gone[order], n)
 
 
+def _rounded(cut: float, similarity: npt.NDArray[np.floating]) -> float:
+    """Round a cut as the similarities are rounded: float32(0.7) must reach 0.7, as it does in `similarity >= 0.7`."""
+    return float(similarity.dtype.type(cut))
+
+
 def _merges(left: Rows, right: Rows, weight: Floats, n: int, cut: float) -> tuple[Floats, Rows, Rows]:
     """List all merges at or above the cut: height, surviving and absorbed group (named by their smallest rows)."""
-    left, right, weight = _reachable(left, right, weight, n, cut)
-    source, target = np.concatenate([left, right]), np.concatenate([right, left])
-    source, target, weight = _contract(source, target, np.concatenate([weight, weight]), n)
+    low, high, weight = _contract(*_reachable(left, right, weight, n, cut), n)
     size = np.ones(n)
     ceiling = np.full(n, np.inf)  # rounding must not lift a merge above the merges it rests on
     found: list[tuple[Floats, Rows, Rows]] = []
-    while len(source):
-        mean = weight / (size[source] * size[target])
-        kept, gone, height = _reciprocal(source, target, mean, n, cut)
+    while len(low):
+        mean = weight / (size[low] * size[high])
+        kept, gone, height = _reciprocal(low, high, mean, n, cut)
         if not len(kept):
             break
         height = np.minimum(height, np.minimum(ceiling[kept], ceiling[gone]))
@@ -189,7 +195,7 @@ def _merges(left: Rows, right: Rows, weight: Floats, n: int, cut: float) -> tupl
         size[kept] += size[gone]
         name = np.arange(n)
         name[gone] = kept
-        source, target, weight = _contract(name[source], name[target], weight, n)
+        low, high, weight = _contract(name[low], name[high], weight, n)
     if not found:
         return np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     heights, keeps, gones = zip(*found, strict=True)
@@ -200,34 +206,39 @@ def _reachable(left: Rows, right: Rows, weight: Floats, n: int, cut: float) -> t
     """Drop pairs that no merge can ever join: a mean reaches the cut only where some single pair does."""
     strong = weight >= cut
     part = components(left[strong], right[strong], n)
-    keep = (part[left] == part[right]) & (weight > 0) & (left != right)
+    keep = (part[left] == part[right]) & (weight > 0)
     return left[keep], right[keep], weight[keep]
 
 
-def _contract(source: Rows, target: Rows, weight: Floats, n: int) -> tuple[Rows, Rows, Floats]:
-    """Sum parallel edges and drop loops; edges come back sorted by source, then target."""
-    keep = source != target
-    key, weight = source[keep] * n + target[keep], weight[keep]
+def _contract(left: Rows, right: Rows, weight: Floats, n: int) -> tuple[Rows, Rows, Floats]:
+    """Sum parallel edges and drop loops: low < high, ordered by low, then high.
+
+    One sum serves both directions: two sums in different orders might disagree in a last bit on whose best is whose.
+    """
+    keep = left != right
+    left, right, weight = left[keep], right[keep], weight[keep]
+    key = np.minimum(left, right) * n + np.maximum(left, right)
     if not len(key):
         return key, key, weight
     order = np.argsort(key, kind="stable")
     key, weight = key[order], weight[order]
     begin = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-    source, target = np.divmod(key[begin], n)
-    return source, target, np.add.reduceat(weight, begin)
+    low, high = np.divmod(key[begin], n)
+    return low, high, np.add.reduceat(weight, begin)
 
 
-def _reciprocal(source: Rows, target: Rows, mean: Floats, n: int, cut: float) -> tuple[Rows, Rows, Floats]:
+def _reciprocal(low: Rows, high: Rows, mean: Floats, n: int, cut: float) -> tuple[Rows, Rows, Floats]:
     """Find the pairs of groups that are each other's best, at or above the cut; the smaller name is kept.
 
-    Edges are sorted by target within a source, so the first of equal means is the same edge seen from both ends.
+    Among equal means a group chooses the smallest name. So the smallest of all groups that reach the highest mean and
+    the group it chooses always choose each other, and no round passes without a merge.
     """
-    begin = np.flatnonzero(np.r_[True, source[1:] != source[:-1]])
-    top = np.repeat(np.maximum.reduceat(mean, begin), np.diff(np.r_[begin, len(source)]))
-    best = np.flatnonzero(mean == top)
-    best = best[np.r_[True, source[best][1:] != source[best][:-1]]]
-    choice = np.full(n, -1, dtype=np.int64)
-    choice[source[best]] = target[best]
-    low, high, height = source[best], target[best], mean[best]
-    mutual = (choice[high] == low) & (low < high) & (height >= cut)
-    return low[mutual], high[mutual], height[mutual]
+    top = np.zeros(n)
+    np.maximum.at(top, low, mean)
+    np.maximum.at(top, high, mean)
+    choice = np.full(n, n)
+    for own, other in ((low, high), (high, low)):
+        best = mean == top[own]
+        np.minimum.at(choice, own[best], other[best])
+    mutual = (choice[low] == high) & (choice[high] == low) & (mean >= cut)
+    return low[mutual], high[mutual], mean[mutual]

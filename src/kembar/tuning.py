@@ -113,7 +113,7 @@ def tune(
     config = config or Config()
     labels = _labels(catalog, folds, pool)
     catalog = with_photo_hashes(catalog, config, progress)
-    fold = _folds(labels, folds)
+    fold = fold_numbers(labels, folds)
     blends = blends or (_BLENDS if config.blend.steps else ({},))
     parts = [np.arange(len(catalog))] if pool == "whole" else [np.flatnonzero(fold == f) for f in range(folds)]
     sums: dict[tuple[tuple[str, float], ...], Floats] = {}
@@ -147,7 +147,7 @@ def _trials(
 def _decisions(pairs: Pairs, labels: Rows, config: Config) -> Iterator[tuple[Setting, Floats]]:
     rule = config.decide.rule
     if rule == "threshold":
-        yield from _thresholds(pairs, labels)
+        yield from _thresholds(pairs, labels, with_min2=config.decide.min2 is not None)
     elif rule == "group":
         yield from _cuts(pairs, labels, config.group.link)
     else:
@@ -164,17 +164,20 @@ def _cuts(pairs: Pairs, labels: Rows, link: Literal["average", "any"]) -> Iterat
         yield {"group.cut": cut}, _group_scores(parts, labels)
 
 
-def _thresholds(pairs: Pairs, labels: Rows) -> Iterator[tuple[Setting, Floats]]:
+def _thresholds(pairs: Pairs, labels: Rows, *, with_min2: bool) -> Iterator[tuple[Setting, Floats]]:
     source, target, score = directed(pairs.left, pairs.right, pairs.evidence[SIMILARITY])
-    keep = score >= _MIN2[0]
+    keep = score >= min(_MIN2[0], _CUTS[0])
     source, target, score = source[keep], target[keep], score[keep]
-    first = np.r_[True, source[1:] != source[:-1]]
+    first = np.r_[True, source[1:] != source[:-1]] if len(source) else np.zeros(0, dtype=bool)
     for threshold in _CUTS:
-        for min2 in _MIN2:
-            if min2 <= threshold:
-                chosen = (score >= threshold) | (first & (score >= min2))
-                setting = {"decide.threshold": threshold, "decide.min2": min2}
-                yield setting, _edge_scores(source[chosen], target[chosen], labels)
+        near = score >= threshold
+        if not with_min2:
+            yield {"decide.threshold": threshold}, _edge_scores(source[near], target[near], labels)
+            continue
+        for min2 in (cut for cut in _MIN2 if cut <= threshold):
+            chosen = near | (first & (score >= min2))
+            setting = {"decide.threshold": threshold, "decide.min2": min2}
+            yield setting, _edge_scores(source[chosen], target[chosen], labels)
 
 
 def _edge_scores(source: Rows, target: Rows, labels: Rows) -> Floats:
@@ -215,8 +218,16 @@ def _chosen(config: Config, settings: list[Setting], sums: Floats, counts: Float
     return Tuned(best_config.model_copy(update={"pool": at_pool}), pl.DataFrame(table), trials)
 
 
-def _folds(labels: Rows, folds: int) -> Rows:
-    """Deal whole groups to folds of about equal size; posts without a label go round in turn."""
+def fold_numbers(labels: Rows, folds: int) -> Rows:
+    """Deal whole groups to folds of about equal size (GroupKFold); posts without a label go round in turn.
+
+    Args:
+        labels: (n,) group codes >= 0, -1 where unknown.
+        folds: at least 2.
+
+    Returns:
+        (n,) int64 in [0, folds).
+    """
     fold = np.arange(len(labels)) % folds
     known = np.flatnonzero(labels >= 0)
     for f, (_, test) in enumerate(GroupKFold(folds).split(known, groups=labels[known])):

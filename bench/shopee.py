@@ -1,0 +1,139 @@
+"""Every rule on four folds of labelled Shopee posts, each fold a pool of its own, thresholds from the other folds.
+
+    python bench/shopee.py [--whole] [-o docs/figures/shopee.md]
+
+Reads $KEMBAR_DATA/shopee/posts.csv (columns of Kaggle "Shopee - Price Match Guarantee"), or ../shared/data beside the
+checkout. With --whole, two last rows match all posts in one pool, the thresholds still from the other folds' posts.
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from kembar.catalog import Catalog
+from kembar.config import Config
+from kembar.decisions import select
+from kembar.evaluation import score_edges
+from kembar.evidence import SIMILARITY
+from kembar.matcher import Matcher
+from kembar.tuning import Setting, Tuned, fold_numbers, tune
+
+FOLDS = 4
+WORD = ["char.use=false", "hash.use=false"]
+CHAR = ["word.use=false", "hash.use=false"]
+PHOTO = ["word.use=false", "char.use=false"]
+PLAIN = ["blend.steps=0", "units.veto=false", "decide.rule=threshold", "decide.min2=none"]
+MIN2 = ["blend.steps=0", "units.veto=false", "decide.rule=threshold"]
+VETO = ["blend.steps=0", "decide.rule=threshold"]
+SURE = tuple(
+    {"blend.threshold": t, "blend.min2": m, "blend.keep": 0.25} for t in (0.6, 0.65, 0.7) for m in (0.22, 0.28)
+)
+SURE_WORDS = tuple({"blend.threshold": t, "blend.min2": 0.2, "blend.keep": 0.0} for t in (0.4, 0.45, 0.5, 0.55))
+LATER = tuple({**sure, "blend.later": later} for sure in SURE[2:4] for later in (0.7, 0.8, 0.9))
+
+# name, settings, blending options to try, reference F1 on such a fold and where it stands
+ROWS: list[tuple[str, list[str], tuple[Setting, ...], str]] = [
+    ("word TF-IDF", WORD + PLAIN, (), ".778"),
+    ("word TF-IDF + min2", WORD + MIN2, (), ".7865"),
+    ("word TF-IDF + min2 + unit veto", WORD + VETO, (), ".7887"),
+    ("word TF-IDF + min2 + veto, blended once", [*WORD, "decide.rule=threshold"], SURE_WORDS, ".811"),
+    ("word TF-IDF + min2 + veto, query expansion", WORD + VETO + ["blend.expansion=2"], (), ".8042"),
+    ("char TF-IDF", CHAR + PLAIN, (), ".7784 best of all sizes n"),
+    ("char TF-IDF + min2", CHAR + MIN2, (), ".792"),
+    ("word and char TF-IDF + min2", ["hash.use=false", *MIN2], (), ""),
+    ("hash and titles, union", ["fusion.rule=union", "fusion.thresholds.photo=0.7", *PLAIN], (), ".800"),
+    ("hash and titles, union + min2", ["fusion.rule=union", "fusion.thresholds.photo=0.7", *MIN2], (), ".809"),
+]
+for rule, plain, min2 in (
+    ("max", ".811", ".816"),
+    ("mean", ".814", ".818"),
+    ("squares", ".814", ".819"),
+    ("product", ".640", ".642"),
+    ("convex", "", ""),
+    ("soft_or", ".810-.816", ".822"),
+):
+    ROWS.append((f"hash and titles, {rule}", [f"fusion.rule={rule}", *PLAIN], (), plain))
+    ROWS.append((f"hash and titles, {rule} + min2", [f"fusion.rule={rule}", *MIN2], (), min2))
+ROWS += [
+    ("soft_or + min2 + unit veto", VETO, (), ""),
+    ("soft_or + veto, chisel", ["blend.steps=0", "decide.rule=chisel"], (), ""),
+    ("soft_or + min2 + veto, query expansion", [*VETO, "blend.expansion=2"], (), ""),
+    ("soft_or + min2 + veto, blended once", ["decide.rule=threshold"], SURE, ""),
+    ("soft_or + min2 + veto, blended twice", ["decide.rule=threshold", "blend.steps=2"], LATER, ""),
+    ("soft_or + veto, blended once, chisel", ["decide.rule=chisel"], SURE, ""),
+    ("soft_or + veto, average link", ["blend.steps=0"], (), ""),
+    ("soft_or + veto, blended once, components", ["group.link=any"], SURE, ""),
+    ("**soft_or + veto, blended once, average link (default)**", [], SURE, ""),
+    ("soft_or + veto, blended twice, average link", ["blend.steps=2"], LATER, ""),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+    catalog = Catalog.read(data() / "shopee" / "posts.csv")
+    lines = [
+        f"{len(catalog):,} posts, {FOLDS} folds of whole groups; mean over folds, standard deviation of F1 over folds.",
+        "",
+        "| rule | F1 | sd | precision | recall | pool | reference | seconds |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    print("\n".join(lines))
+    rows = [("same hash", lambda: same_hash(catalog), ".553-.56")]
+    rows += [
+        (name, lambda s=settings, b=blends: tuned(catalog, s, b, "fold"), ref) for name, settings, blends, ref in ROWS
+    ]
+    if arguments.whole:
+        wide = tuple({"blend.threshold": t, "blend.min2": 0.3, "blend.keep": 0.25} for t in (0.7, 0.75, 0.8))
+        rows.append(("whole pool: soft_or + min2 + veto", lambda: tuned(catalog, VETO, (), "whole"), ""))
+        rows.append(("whole pool: the default", lambda: tuned(catalog, [], wide, "whole"), ""))
+    for name, run, reference in rows:
+        if arguments.only in name:
+            lines.append(timed(name, run, reference))
+            print(lines[-1], flush=True)
+    if arguments.output:
+        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def timed(name: str, run, reference: str) -> str:
+    start = time.perf_counter()
+    scores, pool = run()
+    seconds = time.perf_counter() - start
+    f1, precision, recall = scores.mean(axis=0)
+    spread = scores[:, 0].std(ddof=1)
+    return f"| {name} | {f1:.4f} | {spread:.4f} | {precision:.4f} | {recall:.4f} | {pool:,} | {reference} | {seconds:.0f} |"
+
+
+def tuned(catalog: Catalog, settings: list[str], blends: tuple[Setting, ...], pool: str) -> tuple[np.ndarray, int]:
+    found: Tuned = tune(catalog, Config.read(None, settings), folds=FOLDS, pool=pool, blends=blends or ({},))
+    return found.folds.select("f1", "precision", "recall").to_numpy(), int(found.folds["pool"][0])
+
+
+def same_hash(catalog: Catalog) -> tuple[np.ndarray, int]:
+    """Posts whose perceptual hashes are equal: nothing to tune."""
+    config = Config.read(None, PHOTO + PLAIN + ["hash.radius=0"])
+    fold = fold_numbers(catalog.labels, FOLDS)
+    scores = []
+    for f in range(FOLDS):
+        part = catalog.take(np.flatnonzero(fold == f))
+        pairs = Matcher.evidence(part, config, {}).pairs
+        source, target, _ = select(pairs.left, pairs.right, pairs.evidence[SIMILARITY], len(part), threshold=1.0)
+        score = score_edges(source, target, part.labels)
+        scores.append((score.f1, score.precision, score.recall))
+    return np.array(scores), len(part)
+
+
+def data() -> Path:
+    """Find the folder with the labelled posts."""
+    beside = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    return Path(os.environ.get("KEMBAR_DATA", beside))
+
+
+if __name__ == "__main__":
+    main()
