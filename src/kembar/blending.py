@@ -10,6 +10,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from kembar.decisions import select
+from kembar.embeddings import unit_length
 from kembar.errors import ConfigError
 from kembar.neighbors import Neighbors
 
@@ -111,7 +112,4 @@ def unit_rows(vectors: Vectors) -> Vectors:
         squares = np.bincount(source, scaled.data.astype(np.float64) ** 2, minlength=scaled.shape[0])
         scaled.data = (scaled.data / np.sqrt(np.where(squares > 0, squares, 1))[source]).astype(np.float32)
         return scaled
-    # Squares of float32 numbers may leave the range of float32.
-    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))[:, None]
-    out = np.empty(vectors.shape, dtype=np.float32)
-    return np.divide(vectors, np.where(length > 0, length, 1), out=out, casting="same_kind")
+    return unit_length(vectors)

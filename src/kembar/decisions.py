@@ -118,8 +118,8 @@ def select(
 def chisel(left: Rows, right: Rows, similarity: Similarity, n: int, *, shares: npt.NDArray[np.float64]) -> Edges:
     """Cut the lists so that their lengths are shared out like group sizes in labelled data; no threshold.
 
-    Kaggle Shopee, 18th place (slawekbiel): for s = 1, 2, 3, ... the target is floor(p_s n) lists of length s; as many of
-    the lists still longer as are missing are cut to s, those first whose (s+1)-th similarity is smallest.
+    Kaggle Shopee, 18th place (slawekbiel): for s = 1, 2, 3, ... the target is floor(p_s n) lists of length s; as many
+    of the lists still longer as are missing are cut to s, those first whose (s+1)-th similarity is smallest.
 
     Args:
         left: (m,) rows.

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from kembar.errors import EvidenceError
+
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Embeddings:
         vectors: (n, d) float32 unit rows; all zero where a post has no vector.
     """
 
-    vectors: npt.NDArray[np.float32]
+    vectors: Floats
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or self.vectors.dtype != np.float32:
@@ -62,7 +65,7 @@ class Embeddings:
                 "finite numbers; zeros where a post has no vector",
                 "Replace NaN and infinity in such rows by zeros.",
             )
-        return cls(unit_rows(array))
+        return cls(unit_length(array))
 
     @classmethod
     def read(cls, path: Path | str, ids: pl.Series) -> "Embeddings":
@@ -85,19 +88,19 @@ class Embeddings:
                 return cls._aligned(np.load(path, allow_pickle=False), path, len(ids))
             if path.suffix == ".parquet":
                 return cls._joined(pl.read_parquet(path, glob=False), path, ids)
-        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-            if isinstance(error, EvidenceError):
-                raise
+        except EvidenceError:
+            raise
+        except (OSError, EOFError, ValueError, BadZipFile, pl.exceptions.PolarsError) as error:
             raise EvidenceError(
                 f"vectors {str(path)!r} that do not read", "a .npy or .parquet file of vectors", f"Check it: {error}."
             ) from None
         raise EvidenceError(f"vectors {str(path)!r}", "a .npy or .parquet file", "Save them in one of these forms.")
 
     @classmethod
-    def _aligned(cls, vectors: npt.NDArray[np.generic], path: Path, n: int) -> "Embeddings":
-        if len(vectors) != n:
+    def _aligned(cls, vectors: object, path: Path, n: int) -> "Embeddings":
+        if not isinstance(vectors, np.ndarray) or vectors.shape[:1] != (n,):
             raise EvidenceError(
-                f"{len(vectors)} rows in {str(path)!r}",
+                f"{_rows(vectors)} in {str(path)!r}",
                 f"{n}, one a post",
                 "Write the vectors in the order of the posts, or use Parquet with a posting_id column.",
             )
@@ -113,16 +116,17 @@ class Embeddings:
                 "Name the columns so.",
             )
         given = table.select(pl.col("posting_id").cast(pl.String), pl.col(columns[0]).alias("vector")).drop_nulls()
-        lengths = given["vector"].list.len() if isinstance(given.schema["vector"], pl.List) else None
-        if lengths is not None and lengths.n_unique() > 1:
+        vector = given["vector"].arr.to_list() if isinstance(given.schema["vector"], pl.Array) else given["vector"]
+        lengths = vector.list.len().unique().sort().to_list()
+        if len(lengths) != 1 or lengths == [0]:
             raise EvidenceError(
-                f"vectors of {lengths.unique().sort().to_list()[:5]} numbers in {str(path)!r}",
-                "one length for all",
-                "Give vectors of one length.",
+                f"vectors of {lengths[:5]} numbers in {str(path)!r}",
+                "at least one vector, and one length above 0 for all",
+                "Give vectors of one length; leave posts without one out.",
             )
         if given["posting_id"].is_duplicated().any():
             raise EvidenceError(f"a posting_id twice in {str(path)!r}", "one vector a post", "Remove the doubles.")
-        found = np.array(given["vector"].explode().cast(pl.Float32), dtype=np.float32).reshape(len(given), -1)
+        found = np.array(vector.explode().cast(pl.Float32), dtype=np.float32).reshape(len(given), -1)
         rows = pl.DataFrame({"posting_id": ids}).join(
             given.select("posting_id").with_row_index("row"), on="posting_id", how="left", maintain_order="left"
         )["row"]
@@ -130,3 +134,22 @@ class Embeddings:
         vectors = np.zeros((len(ids), found.shape[1]), dtype=np.float32)
         vectors[known] = found[rows.drop_nulls().to_numpy()]
         return cls.of(vectors)
+
+
+def unit_length(vectors: Floats) -> Floats:
+    """Scale every row to length 1; rows of zeros stay zero.
+
+    Args:
+        vectors: (n, d) float32.
+
+    Returns:
+        (n, d) float32.
+    """
+    # The squares of float32 numbers may leave the range of float32.
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))[:, None]
+    out = np.empty(vectors.shape, dtype=np.float32)
+    return np.divide(vectors, np.where(length > 0, length, 1), out=out, casting="same_kind")
+
+
+def _rows(vectors: object) -> str:
+    return f"an array of shape {vectors.shape}" if isinstance(vectors, np.ndarray) else "an archive of arrays"

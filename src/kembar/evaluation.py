@@ -228,7 +228,7 @@ class Curve:
         return self._cut(at), base + float(gain[at])
 
     def _cut(self, at: int) -> float:
-        """Cut half way to the next similarity, lest all hang on a last bit, but never so that float32 rounds onto it."""
+        """Cut half way to the next similarity, so that no last bit decides, unless float32 would round onto that."""
         here = float(self.threshold[at])
         below = float(self.threshold[min(at + 1, len(self.threshold) - 1)])
         middle = (here + below) / 2

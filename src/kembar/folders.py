@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kembar.errors import FolderError
@@ -13,7 +13,7 @@ from kembar.errors import FolderError
 def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "manifest.json") -> Iterator[Path]:
     """Fill a folder under a temporary name and rename it when all is written.
 
-    A failure, Ctrl-C or a full disk leaves neither a half-written folder nor a lost older one.
+    A failure, Ctrl-C or a full disk leaves neither a half-written folder nor a lost older one, nor parents made for it.
 
     Args:
         target: the folder to make.
@@ -30,23 +30,28 @@ def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "mani
     check_free(target, overwrite=overwrite, mark=mark)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    missing = [folder for folder in target.parents if not folder.exists()]
     try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed and had our number
         partial.mkdir(parents=True)
         yield partial
         if target.exists():
             target.rename(old)
         partial.rename(target)
     except OSError as error:
-        if old.exists() and not target.exists():
-            old.rename(target)
         raise FolderError(
             f"{str(target)!r}, which cannot be written ({error.strerror or error})",
             "a folder that can be written, with room on its disk",
             "Choose another folder with -o, or make room.",
         ) from error
     finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):
+            for folder in missing if not target.exists() else ():
+                folder.rmdir()
 
 
 def check_free(target: Path | str, *, overwrite: bool, mark: str = "manifest.json") -> None:
@@ -61,7 +66,7 @@ def check_free(target: Path | str, *, overwrite: bool, mark: str = "manifest.jso
         FolderError: the target is in the way, is not ours to replace, or its parent cannot be written.
     """
     target = Path(target).absolute()
-    parent = next(folder for folder in target.parents if folder.exists())
+    parent = next((folder for folder in target.parents if folder.exists()), target)
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise FolderError(
             f"{str(target)!r}, inside {str(parent)!r} which cannot be written",
@@ -107,4 +112,5 @@ def new_file(target: Path | str) -> Iterator[Path]:
             "Choose another name, or make room.",
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -35,7 +35,8 @@ def rescale(similarity: Similarity, floor: float, ceiling: float = 1.0) -> Simil
     if not floor < ceiling:
         raise ConfigError(f"floor {floor} and ceiling {ceiling}", "floor < ceiling", "Lower the floor.")
     scaled = (similarity - np.float32(floor)) / np.float32(ceiling - floor)
-    return np.clip(scaled, 0, 1).astype(np.float32, copy=False)
+    clipped: Similarity = np.clip(scaled, 0, 1).astype(np.float32, copy=False)
+    return clipped
 
 
 def fuse(
@@ -105,12 +106,12 @@ def _fitting(given: Sequence[float] | None, views: int, default: float, what: st
 def _share(weights: Similarity) -> Similarity:
     """Normalise the weights of the views that are present to a sum of 1."""
     total = weights.sum(axis=0)
-    share: Similarity = np.divide(weights, np.where(total > 0, total, 1)).astype(np.float32)
-    return share
+    return np.divide(weights, np.where(total > 0, total, 1)).astype(np.float32)
 
 
 def _mean(values: Similarity, weights: Similarity) -> Similarity:
-    return np.sum(values * _share(weights), axis=0, dtype=np.float32)
+    mean: Similarity = np.sum(values * _share(weights), axis=0, dtype=np.float32)
+    return mean
 
 
 def _maximum(values: Similarity, weights: Similarity) -> Similarity:

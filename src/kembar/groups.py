@@ -111,7 +111,7 @@ def average_link(
         right: (m,) rows, each unordered pair once.
         similarity: (m,) scores; those not above 0 count as absent.
         n: number of posts.
-        cut: no merge below this mean similarity, > 0 unless a target is given.
+        cut: no merge below this mean similarity (compared as float32), > 0 unless a target is given.
         target_size: stop as soon as the mean group size reaches this, if that comes before the cut.
 
     Returns:
@@ -156,7 +156,7 @@ class Tree:
         Returns:
             (n,) int64 labels, dense from 0, by first row.
         """
-        merges = int(np.searchsorted(-self.height, -cut, side="right"))
+        merges = int(np.searchsorted(-self.height, -_lowered(cut), side="right"))
         if target_size is not None:
             # The mean of n posts in g groups is at least t where g <= n / t.
             merges = min(merges, self.posts - int(self.posts / target_size + 1e-9))
@@ -167,15 +167,15 @@ def average_link_tree(
     left: Rows, right: Rows, similarity: npt.NDArray[np.floating], n: int, *, cut: float = 0.0
 ) -> Tree:
     """Run average link once for all cuts: arguments as in `average_link`; no merge below the cut is kept."""
-    cut = max(_rounded(cut, similarity), float(np.finfo(np.float64).tiny))
+    cut = max(_lowered(cut), float(np.finfo(np.float64).tiny))
     height, kept, gone = _merges(left, right, similarity.astype(np.float64), n, cut)
     order = np.argsort(-height, kind="stable")
     return Tree(height[order], kept[order], gone[order], n)
 
 
-def _rounded(cut: float, similarity: npt.NDArray[np.floating]) -> float:
-    """Round a cut as the similarities are rounded: float32(0.7) must reach 0.7, as it does in `similarity >= 0.7`."""
-    return float(similarity.dtype.type(cut))
+def _lowered(cut: float) -> float:
+    """Lower a cut to float32: a similarity of float32(0.7), which is below 0.7, reaches a cut of 0.7 elsewhere too."""
+    return min(cut, float(np.float32(cut)))
 
 
 def _merges(left: Rows, right: Rows, weight: Floats, n: int, cut: float) -> tuple[Floats, Rows, Rows]:

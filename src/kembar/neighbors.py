@@ -5,6 +5,7 @@ Equal rows are searched once and expanded again, so that ten thousand copies of 
 and ties are broken by row, so that the answer depends neither on threads nor on how the work was cut.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,10 +18,14 @@ from kembar.errors import ConfigError, EvidenceError
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
+Edges = tuple[Rows, Rows, Scores]  # source, target, score
 Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
 
-_TIE_ROWS = 256  # rows recomputed at once when equal scores straddle the k-th place
-_SORT_ROWS = 1 << 14  # rows whose edges are sorted at once: bounds the memory
+_CELLS = 1 << 22  # similarities sorted at once, or recomputed where scores straddle the k-th place: bounds the memory
+_BLOCK = 4096  # dense rows searched at once
+_CHUNK = 1 << 14  # pairs whose dense rows are gathered at once
+_SPARE = 8  # dense neighbours sought beyond k
+_SLACK = 1e-5  # more than twice what the order of summation changes in a product of float32 unit rows
 _NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
 _MULTI_HASH_ROWS = 20_000  # below this a plain scan of all hashes is faster
 _MULTI_HASH_RADIUS = 11  # four 16-bit words, two flips each: exact up to 4 * (2 + 1) - 1 differing bits
@@ -65,7 +70,7 @@ def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: in
     Args:
         vectors: (n, d) CSR of unit rows, float32; an empty row has no evidence and no neighbours.
         k: neighbours per row, the row itself counted; more than n is cut to n.
-        floor: similarities at or below it are left out.
+        floor: similarities at or below it are left out; rows without a common column are never neighbours.
         threads: threads of the join; they do not change the result.
 
     Returns:
@@ -82,17 +87,10 @@ def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: in
     columns = rows.T.tocsr()
     # One more than asked for tells whether equal scores straddle the k-th place.
     joined = sp_matmul_topn(rows, columns, top_n=k + 1, threshold=floor, sort=True, n_threads=threads)
-    source, target, score = _edges(joined)
+    edges = _edges(joined)
     straddling = _straddling(joined, k)
-    if len(straddling):
-        kept = ~np.isin(source, straddling)
-        blocks = [straddling[i : i + _TIE_ROWS] for i in range(0, len(straddling), _TIE_ROWS)]
-        parts = [(source[kept], target[kept], score[kept])]
-        parts += [_full_rows(rows, columns, block, floor, k) for block in blocks]
-        source, target, score = (np.concatenate(part) for part in zip(*parts, strict=True))
-        order = np.argsort(source, kind="stable")
-        source, target, score = source[order], target[order], score[order]
-    return _gather(source, target, score, first, inverse, k)
+    again = [_full_rows(rows, columns, block, floor, k) for block in _blocks(straddling, rows.shape[0])]
+    return _gather(*_replaced(edges, straddling, again), first, inverse, k)
 
 
 def dense_neighbors(vectors: npt.NDArray[np.float32], k: int, *, floor: float = 0.0) -> Neighbors:
@@ -115,12 +113,10 @@ def dense_neighbors(vectors: npt.NDArray[np.float32], k: int, *, floor: float = 
     rows = vectors[first]
     index = faiss.IndexFlatIP(rows.shape[1])
     index.add(rows)
-    _, found = index.search(rows, min(k + 8, len(rows)))
-    source, place = np.nonzero(found >= 0)
-    target = found[source, place]
-    # The matrix product's last bits depend on its block; a dot product of the pair alone does not.
-    score = np.einsum("ij,ij->i", rows[source], rows[target], dtype=np.float32)
-    keep = score > floor
+    blocks = np.split(np.arange(len(rows)), range(_BLOCK, len(rows), _BLOCK)) if len(rows) else []
+    source, target, score = _joined([_dense_block(index, rows, block, k) for block in blocks])
+    known = np.any(rows != 0, axis=1)
+    keep = (score > floor) & known[source] & known[target]
     return _gather(source[keep], target[keep], score[keep], first, inverse, k)
 
 
@@ -201,25 +197,74 @@ def _distinct(keys: npt.NDArray[np.uint64]) -> tuple[Rows, Rows]:
     return first[order], rank[inverse]
 
 
-def _edges(matrix: Sparse) -> tuple[Rows, Rows, Scores]:
+def _edges(matrix: Sparse) -> Edges:
     source = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    return source, matrix.indices.astype(np.int64), matrix.data.astype(np.float32)
+    # Rounding lifts the products of near copies a little above 1, where equal ones would differ.
+    return source, matrix.indices.astype(np.int64), np.minimum(matrix.data, 1).astype(np.float32)
 
 
 def _straddling(joined: Sparse, k: int) -> Rows:
     """Find the rows whose (k+1)-th score equals the k-th: which of the equals was kept is chance."""
     full = np.flatnonzero(np.diff(joined.indptr) == k + 1)
     last = joined.indptr[full + 1] - 1
-    tied: Rows = full[joined.data[last] == joined.data[last - 1]]
+    score = np.minimum(joined.data, 1)
+    tied: Rows = full[score[last] == score[last - 1]]
     return tied
 
 
-def _full_rows(rows: Sparse, columns: Sparse, wanted: Rows, floor: float, k: int) -> tuple[Rows, Rows, Scores]:
+def _blocks(wanted: Rows, columns: int) -> list[Rows]:
+    """Cut rows into blocks whose similarities to all columns fit the memory set aside for them."""
+    step = max(1, _CELLS // max(1, columns))
+    return [wanted[begin : begin + step] for begin in range(0, len(wanted), step)]
+
+
+def _joined(parts: Sequence[Edges]) -> Edges:
+    nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    source, target, score = (np.concatenate(part) for part in zip(nothing, *parts, strict=True))
+    return source, target, score
+
+
+def _replaced(edges: Edges, sources: Rows, again: Sequence[Edges]) -> Edges:
+    """Replace all edges of some sources, keeping the order by source."""
+    if not again:
+        return edges
+    kept = ~np.isin(edges[0], sources)
+    source, target, score = _joined([(edges[0][kept], edges[1][kept], edges[2][kept]), *again])
+    order = np.argsort(source, kind="stable")
+    return source[order], target[order], score[order]
+
+
+def _full_rows(rows: Sparse, columns: Sparse, wanted: Rows, floor: float, k: int) -> Edges:
     """Compare some rows with all and keep the k best of each, equal scores by row."""
     source, target, score = _edges((rows[wanted] @ columns).tocsr())
     keep = score > floor
     source, target, score = _best(source[keep], target[keep], score[keep], len(wanted), k)
     return wanted[source], target, score
+
+
+def _dense_block(index: faiss.IndexFlatIP, rows: Scores, wanted: Rows, k: int) -> Edges:
+    """Find candidates for the k best of some rows; where more than a few come close to the k-th, all that do."""
+    rough, found = index.search(rows[wanted], min(k + _SPARE, len(rows)))
+    edges = _rated(rows, np.repeat(wanted, found.shape[1]), found.ravel().astype(np.int64))
+    if found.shape[1] == len(rows):
+        return edges
+    least = rough[:, k - 1] - np.float32(_SLACK)
+    close = np.flatnonzero(rough[:, -1] >= least)
+    again = []
+    for block in _blocks(close, len(rows)):
+        near, target = np.nonzero(rows[wanted[block]] @ rows.T >= least[block, None])
+        near, target, score = _best(near, *_rated(rows, wanted[block][near], target)[1:], len(block), k)
+        again.append((wanted[block][near], target, score))
+    return _replaced(edges, wanted[close], again)
+
+
+def _rated(rows: Scores, source: Rows, target: Rows) -> Edges:
+    """Add the inner products to pairs: a matrix product's last bits depend on its shape, these do not."""
+    score = np.empty(len(source), dtype=np.float32)
+    for begin in range(0, len(source), _CHUNK):
+        chunk = slice(begin, begin + _CHUNK)
+        score[chunk] = np.einsum("ij,ij->i", rows[source[chunk]], rows[target[chunk]])
+    return source, target, np.clip(score, -1, 1)
 
 
 def _hash_range(values: npt.NDArray[np.uint64], radius: int) -> tuple[Rows, Rows, npt.NDArray[np.int64]]:
@@ -257,15 +302,16 @@ def _gather(source: Rows, target: Rows, score: Scores, first: Rows, inverse: Row
     return _self_first(table[inverse], scores[inverse])
 
 
-def _best(source: Rows, target: Rows, score: Scores, n: int, k: int) -> tuple[Rows, Rows, Scores]:
+def _best(source: Rows, target: Rows, score: Scores, n: int, k: int) -> Edges:
     """Keep the k best edges of every source, by score, then by target; sources must come in rising order.
 
     Score and target are packed into one integer, so that each row of a table sorts without looking anything up.
     """
     begin = np.searchsorted(source, np.arange(n + 1))
-    found: list[tuple[Rows, Rows, Scores]] = []
-    for low in range(0, n, _SORT_ROWS):
-        high = min(low + _SORT_ROWS, n)
+    step = max(1, _CELLS // max(1, int(np.diff(begin).max(initial=0))))
+    found: list[Edges] = []
+    for low in range(0, n, step):
+        high = min(low + step, n)
         edges = slice(begin[low], begin[high])
         width = int(np.diff(begin[low : high + 1]).max(initial=0))
         if width:
@@ -277,10 +323,7 @@ def _best(source: Rows, target: Rows, score: Scores, n: int, k: int) -> tuple[Ro
             table.sort(axis=1)
             row, column = np.nonzero(table[:, :k] != _NOTHING)
             found.append((row + low, *_unpacked(table[row, column])))
-    if not found:
-        return source[:0], target[:0], score[:0]
-    sources, targets, scores = zip(*found, strict=True)
-    return np.concatenate(sources), np.concatenate(targets), np.concatenate(scores)
+    return _joined(found)
 
 
 def _packed(score: Scores, target: Rows) -> npt.NDArray[np.uint64]:
@@ -296,9 +339,7 @@ def _unpacked(packed: npt.NDArray[np.uint64]) -> tuple[Rows, Scores]:
     return (packed & np.uint64(0xFFFFFFFF)).astype(np.int64), bits.view(np.float32)
 
 
-def _expand(
-    source: Rows, target: Rows, score: Scores, inverse: Rows, distinct: int, k: int
-) -> tuple[Rows, Rows, Scores]:
+def _expand(source: Rows, target: Rows, score: Scores, inverse: Rows, distinct: int, k: int) -> Edges:
     """Replace each distinct target by its copies, of which the first k are enough; edges come best first."""
     present = np.flatnonzero(inverse >= 0)
     members = present[np.argsort(inverse[present], kind="stable")]

@@ -8,6 +8,8 @@ import polars as pl
 import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from kembar.errors import ConfigError
+
 Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
 
 
@@ -21,12 +23,25 @@ class Tfidf:
     Attributes:
         unit: "word" for runs of letters and digits, "char" for n-grams that do not cross words.
         n_gram: the shortest and the longest n-gram, in words or characters.
-        max_df: a term in more than this share of the titles is left out; it costs time and tells little.
+        max_df: a term in more than this share of the titles, and in more than two titles, is left out; it costs time
+            and tells little. In (0, 1].
+
+    Raises:
+        ConfigError: an option out of range.
     """
 
     unit: Literal["word", "char"] = "word"
     n_gram: tuple[int, int] = (1, 1)
     max_df: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.unit not in ("word", "char"):
+            raise ConfigError(f"unit {self.unit!r}", "'word' or 'char'", "Choose one of the two.")
+        shortest, longest = self.n_gram
+        if not 1 <= shortest <= longest:
+            raise ConfigError(f"n_gram {self.n_gram}", "1 <= shortest <= longest", "Mend the lengths of the n-grams.")
+        if not 0 < self.max_df <= 1:
+            raise ConfigError(f"max_df {self.max_df}", "a share above 0, at most 1", "Choose a share in that range.")
 
     def encode(self, titles: pl.Series) -> Sparse:
         """Encode titles in normal form (see kembar.titles).
@@ -39,7 +54,7 @@ class Tfidf:
         """
         texts = titles.to_list()
         # Of a handful of titles every term is in a large share: only one in more than two titles can be frequent.
-        max_df = max(self.max_df, min(1.0, 2 / max(1, len(texts))))
+        max_df = max(float(self.max_df), min(1.0, 2 / max(1, len(texts))))  # to sklearn 1 is a count, 1.0 a share
         words = self.unit == "word"
         vectorizer = TfidfVectorizer(
             analyzer="word" if words else "char_wb",
