@@ -8,6 +8,7 @@ checkout. With --whole, two last rows match all posts in one pool, the threshold
 
 import argparse
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 

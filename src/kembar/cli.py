@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from typer.core import TyperGroup
 
 from kembar.errors import ConfigError, KembarError
 
@@ -22,8 +23,25 @@ if TYPE_CHECKING:
     from kembar.embeddings import Embeddings
     from kembar.evaluation import Labels
 
+
+class Commands(TyperGroup):
+    """The commands; bad input ends any of them with one message and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KembarError as error:
+            _fail(str(error), 2)
+        except KeyboardInterrupt:
+            _fail("interrupted; nothing was written", 1)
+        except MemoryError:
+            _fail("out of memory; see docs/tuning.md for what a pool of your size needs", 1)
+
+
 app = typer.Typer(
     name="kembar",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -241,18 +259,11 @@ def show_config(config: ConfigFile = None, settings: Settings = None) -> None:
 
 
 def main() -> None:
-    """Run the command line; bad input ends with one message and exit code 2."""
-    try:
-        app()
-    except KembarError as error:
-        _fail(str(error), 2)
-    except KeyboardInterrupt:
-        _fail("interrupted; nothing was written", 1)
-    except MemoryError:
-        _fail("out of memory; see docs/tuning.md for what a pool of your size needs", 1)
+    """Run the command line."""
+    app()
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     print(f"kembar: {message}", file=sys.stderr)
     sys.exit(code)
 
@@ -283,6 +294,8 @@ def _vectors(given: list[str] | None, catalog: "Catalog") -> "dict[str, Embeddin
         name, sign, path = item.partition("=")
         if not sign or not name or not path:
             raise ConfigError(f"--vectors {item!r}", "NAME=FILE", "Give the vectors a name, such as photo=clip.npy.")
+        if name in found:
+            raise ConfigError(f"two files of vectors {name!r}", "a name for each", "Rename one of the two.")
         found[name] = Embeddings.read(path, catalog.ids)
     return found
 

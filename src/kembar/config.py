@@ -1,12 +1,13 @@
 """Everything that can be set, in one frozen tree: read from TOML, changed by `a.b=value`, written back."""
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from math import log2
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from kembar.errors import ConfigError, nearest
 from kembar.fusion import RULES
@@ -14,6 +15,8 @@ from kembar.measures import CATEGORIES, VETO
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Cut = Annotated[float, Field(gt=0, le=1)]
+_Absent = BeforeValidator(lambda value: None if value == "none" else value)  # TOML has no null
 
 
 def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
@@ -25,10 +28,19 @@ def _mend(value: str, known: Iterable[str]) -> str:
     return nearest(value, known).strip() or "`kembar config` shows everything that can be set."
 
 
+def _check_min2(section: str, min2: float | None, threshold: float) -> None:
+    if min2 is not None and min2 > threshold:
+        raise ConfigError(
+            f"{section}.min2 {min2} with {section}.threshold {threshold}",
+            "min2 at or below the threshold",
+            f"Lower {section}.min2.",
+        )
+
+
 class Section(BaseModel):
     """A frozen part of the configuration; unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class View(Section):
@@ -71,7 +83,7 @@ class Fusion(Section):
     """How the views of a pair become one similarity: a mean within a modality, a rule across."""
 
     rule: str = Field("soft_or", description=f"across title and photo, one of {', '.join(RULES)}")
-    thresholds: dict[str, Fraction] = Field({}, description="for rule union: a cut for 'title' and for 'photo'")
+    thresholds: dict[str, Cut] = Field({}, description="for rule union: a cut for 'title' and for 'photo'")
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -86,7 +98,7 @@ class Blend(Section):
 
     steps: int = Field(1, ge=0, le=5, description="0 for none, 1 for one-step, 2 for the iterated three-stage form")
     threshold: Fraction = Field(0.75, description="fused similarity of a sure neighbour")
-    min2: Fraction | None = Field(0.3, description="a post without one takes its best above this")
+    min2: Annotated[Fraction | None, _Absent] = Field(0.3, description="a post without one takes its best above this")
     later: Fraction = Field(0.8, description="blended similarity of a sure neighbour, in steps after the first")
     keep: Fraction = Field(0.25, description="share of the unblended similarity in the final one")
     single: dict[str, Fraction] = Field({}, description="first step: a view's own cut that also makes a neighbour")
@@ -97,6 +109,11 @@ class Blend(Section):
         description="query expansion by this many nearest before blending, the post itself counted; 0: none",
     )
     alpha: float = Field(0.5, ge=0, description="query expansion: power of the similarity that weighs a neighbour")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _check_min2("blend", self.min2, self.threshold)
+        return self
 
 
 class Units(Section):
@@ -119,18 +136,15 @@ class Decide(Section):
         "group", description="the members of the post's group, a cut on similarity, or the expected list lengths"
     )
     threshold: Fraction = Field(0.6, description="for rule threshold")
-    min2: Fraction | None = Field(0.35, description="for rule threshold: a post left alone takes its best above this")
+    min2: Annotated[Fraction | None, _Absent] = Field(
+        0.35, description="for rule threshold: a post left alone takes its best above this"
+    )
     mutual: bool = Field(False, description="keep a match only where both posts chose it")
     cap: int = Field(51, ge=1, description="longest list, the post itself counted")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.min2 is not None and self.min2 > self.threshold:
-            raise ConfigError(
-                f"decide.min2 {self.min2} with decide.threshold {self.threshold}",
-                "min2 at or below the threshold",
-                "Lower decide.min2.",
-            )
+        _check_min2("decide", self.min2, self.threshold)
         return self
 
 
@@ -138,8 +152,10 @@ class Group(Section):
     """How scored pairs become a partition."""
 
     link: Literal["average", "any"] = Field("average", description="average link, or connected components")
-    cut: Positive = Field(0.62, le=1, description="mean similarity (or any one, for link any) that still joins")
-    target_size: float | None = Field(None, ge=1, description="join up to this mean group size, whatever the cut")
+    cut: Cut = Field(0.62, le=1, description="mean similarity (or any one, for link any) that still joins")
+    target_size: Annotated[float | None, _Absent] = Field(
+        None, ge=1, description="join up to this mean group size, whatever the cut"
+    )
 
 
 class Pool(Section):
@@ -205,8 +221,8 @@ class Config(Section):
         Returns:
             A configuration for exactly this pool: `pool.size` is n.
         """
-        doublings = log2(n / self.pool.size)
-        moved: dict[str, Any] = {"pool": self.pool.model_copy(update={"size": n})}
+        doublings = log2(max(1, n) / self.pool.size)
+        moved: dict[str, Any] = {"pool": self.pool.model_copy(update={"size": max(1, n)})}
         for section, keys in _CUTS.items():
             part = getattr(self, section)
             cuts = {key: _moved(getattr(part, key), self.pool.slope * doublings) for key in keys}
@@ -254,6 +270,9 @@ def _set(tree: dict[str, Any], setting: str) -> None:
 
 def _explained(error: ValidationError, model: type[BaseModel]) -> ConfigError:
     first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):  # of a check of ours
+        return cause
     path = [str(part) for part in first["loc"]]
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
@@ -264,7 +283,7 @@ def _explained(error: ValidationError, model: type[BaseModel]) -> ConfigError:
 
 
 def _wanted(reason: str) -> str:
-    return reason.removeprefix("input should be ").removeprefix("value error, ")
+    return reason.removeprefix("input should be ")
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
@@ -284,9 +303,9 @@ def _write(lines: list[str], section: BaseModel, prefix: str) -> None:
         if isinstance(value, BaseModel):
             nested.append((name, value))
         elif isinstance(value, dict) and value and all(isinstance(v, BaseModel) for v in value.values()):
-            nested.extend((f"{name}.{key}", inner) for key, inner in value.items())
+            nested.extend((f"{name}.{_toml(key)}", inner) for key, inner in value.items())
         elif value is None:
-            lines.append(f"# {name} =   # {field.description} (none)")
+            lines.append(f'{name} = "none"  # {field.description}')
         elif not (prefix == "" and value == {}):
             lines.append(f"{name} = {_toml(value)}  # {field.description}")
     for name, inner in nested:
@@ -298,7 +317,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_toml(v) for v in value) + "]"
     if isinstance(value, dict):

@@ -16,13 +16,10 @@ from kembar.fusion import fuse, rescale
 from kembar.neighbors import Neighbors
 from kembar.pairs import Pairs, candidates
 from kembar.units import Quantities
-from kembar.views import View
+from kembar.views import BLENDED, BUILT_IN, CONFLICT, SIMILARITY, View
 
 Similarity = npt.NDArray[np.float32]
 
-SIMILARITY: Final = "similarity"  # the evidence column that decisions read
-CONFLICT: Final = "conflict"  # 1 where the quantities of two titles contradict each other
-BLENDED: Final = "_blended"  # added to a view's name
 _MODALITIES: Final = ("title", "photo")
 
 
@@ -93,8 +90,7 @@ def blended(evidence: Evidence, config: Config) -> Pairs:
         Pairs with the columns of the views, `<view>_blended`, `conflict` and the final `similarity`.
     """
     pairs, views = evidence.pairs, evidence.views
-    scaled = {view.name: rescale(pairs.evidence[view.name], view.floor) for view in views}
-    sure = _strong(pairs, scaled, config.blend.single, as_one=False)
+    sure = _vetoed(_lifted(pairs, views, config.blend.single, config, config.blend.threshold), pairs, config)
     for step in range(config.blend.steps):
         first = step == 0
         weights = neighborhood(
@@ -108,8 +104,7 @@ def blended(evidence: Evidence, config: Config) -> Pairs:
         views = tuple(view.blended(weights) for view in views)
         pairs, sure = _compared_again(evidence, views, config)
     if config.blend.direct:
-        scaled = {view.name: rescale(pairs.evidence[view.name], view.floor) for view in evidence.views}
-        direct = _strong(pairs, scaled, config.blend.direct, as_one=True)
+        direct = _lifted(pairs, evidence.views, config.blend.direct, config, 1.0)
         pairs = pairs.with_evidence(**{SIMILARITY: _vetoed(direct, pairs, config)})
     return pairs
 
@@ -170,13 +165,18 @@ def _vetoed(similarity: Similarity, pairs: Pairs, config: Config) -> Similarity:
     return np.where(pairs.evidence[CONFLICT] > 0, np.float32(0), similarity)
 
 
-def _strong(pairs: Pairs, scaled: dict[str, Similarity], cuts: dict[str, float], *, as_one: bool) -> Similarity:
-    """Lift the pairs in which a single view reaches its own cut: to 1, or to that view's similarity."""
+def _lifted(pairs: Pairs, views: Sequence[View], cuts: dict[str, float], config: Config, least: float) -> Similarity:
+    """Lift the pairs in which a single view reaches its own cut to that view's similarity, and to `least`."""
     similarity = pairs.evidence[SIMILARITY]
+    floors = {view.name: view.floor for view in views}
     for name, cut in cuts.items():
-        if name not in scaled:
-            raise EvidenceError(f"a cut for view {name!r}", f"one of {', '.join(scaled)}", "Name a view in use.")
-        reached = scaled[name] >= cut  # False where the view is missing
-        lifted = np.float32(1) if as_one else np.maximum(similarity, scaled[name])
-        similarity = np.where(reached, lifted, similarity).astype(np.float32)
+        if name in floors:
+            scaled = rescale(pairs.evidence[name], floors[name])
+            lifted = np.maximum(np.maximum(similarity, scaled), np.float32(least))
+            similarity = np.where(scaled >= cut, lifted, similarity)  # never where the view is missing
+        elif name not in BUILT_IN and name not in config.vectors:  # else these posts merely lack it
+            known = (*BUILT_IN, *floors, *config.vectors)
+            raise EvidenceError(
+                f"a cut for view {name!r}", f"one of {', '.join(dict.fromkeys(known))}", "Name a view in use."
+            )
     return similarity

@@ -164,6 +164,7 @@ class Result:
         with new_folder(folder, overwrite=overwrite) as target:
             self.matches.frame(self.catalog.ids).write_csv(target / "matches.csv")
             self.groups_frame().write_csv(target / "groups.csv")
+            self._answers().write_parquet(target / "matches.parquet")
             self.pairs.frame(self.catalog.ids).write_parquet(target / "pairs.parquet")
             self.catalog.save(target / "catalog")
             (target / "config.toml").write_text(self.config.text(), encoding="utf-8")
@@ -195,16 +196,10 @@ class Result:
             pairs = pl.read_parquet(source / "pairs.parquet")
             left, right = (_rows_of(pairs[end], rows) for end in ("left", "right"))
             columns = {name: pairs[name].to_numpy() for name in pairs.columns[2:]}
-            lists = pl.read_csv(
-                source / "matches.csv", schema_overrides={"posting_id": pl.String, "matches": pl.String}
-            )
-            parts = lists["matches"].str.split(" ")
-            offsets = np.concatenate([[0], np.cumsum(parts.list.len().to_numpy())]).astype(np.int64)
-            matches = Matches(offsets, _rows_of(parts.explode(), rows))
-            named = pl.read_csv(
-                source / "groups.csv", schema_overrides={"posting_id": pl.String, "group_id": pl.String}
-            )
-            groups = Groups.of(_rows_of(named["group_id"], rows), catalog.ids)
+            answers = pl.read_parquet(source / "matches.parquet")
+            offsets = np.concatenate([[0], np.cumsum(answers["matches"].list.len().to_numpy())]).astype(np.int64)
+            matches = Matches(offsets, _rows_of(answers["matches"].explode(), rows))
+            groups = Groups.of(_rows_of(answers["group_id"], rows), catalog.ids)
         except (OSError, pl.exceptions.PolarsError, KeyError) as error:
             raise _incomplete(source, str(error).splitlines()[0]) from error
         return cls(
@@ -213,6 +208,18 @@ class Result:
 
     def _labels(self) -> Rows:
         return self.catalog.labels if self.catalog.labels is not None else np.full(len(self), -1, dtype=np.int64)
+
+    def _answers(self) -> pl.DataFrame:
+        """Show matches as lists and groups: unlike Kaggle's form, ids may hold blanks."""
+        members = pl.DataFrame(
+            {
+                "row": np.repeat(np.arange(len(self)), np.diff(self.matches.offsets)),
+                "id": self.catalog.ids.gather(self.matches.rows),
+            }
+        )
+        lists = members.group_by("row", maintain_order=True).agg("id")["id"]
+        group_ids = self.groups.ids.gather(self.groups.labels)
+        return pl.DataFrame({"posting_id": self.catalog.ids, "matches": lists, "group_id": group_ids})
 
     def _manifest(self) -> dict[str, Any]:
         packages = ("kembar", "numpy", "scipy", "scikit-learn", "polars", "faiss-cpu", "sparse-dot-topn", "pillow")

@@ -1,0 +1,63 @@
+"""Write docs/cli.md and docs/default.toml from the program itself, and put measured tables into the pages.
+
+    python docs/generate.py
+
+A page takes a table between `<!-- figures/NAME.md -->` and `<!-- end -->`; the scripts in bench/ write the tables.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from kembar.cli import app
+from kembar.config import Config
+
+HERE = Path(__file__).parent
+
+
+def cli_page() -> str:
+    """Render every command with its options as Markdown."""
+    group: Any = typer.main.get_command(app)
+    parts = ["# The command line", "Made from the program by `python docs/generate.py`.", str(group.help)]
+    for name, command in group.commands.items():
+        options = [parameter for parameter in command.params if parameter.name != "help"]
+        rows = [f"| {_names(o)} | {_default(o)} | {o.help or ''} |" for o in options]
+        table = "\n".join(["| option | default | meaning |", "| --- | --- | --- |", *rows])
+        parts += [f"## kembar {name}", str(command.help), *([command.epilog] if command.epilog else []), table]
+    codes = "Exit codes: 0 done; 2 bad input, told in one line on standard error; 1 interrupted, or a fault of kembar."
+    return "\n\n".join([*parts, codes]) + "\n"
+
+
+def _names(parameter: Any) -> str:
+    names = [f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts)]
+    return ", ".join(names) if parameter.param_type_name == "option" else f"`{parameter.name.upper()}`"
+
+
+def _default(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    return "" if parameter.default in (None, False, ()) else f"`{parameter.default}`"
+
+
+def with_figures(page: Path) -> str:
+    """Give a page's text with its tables as they stand in docs/figures."""
+
+    def table(match: re.Match[str]) -> str:
+        return f"<!-- {match[1]} -->\n{(HERE / match[1]).read_text(encoding='utf-8').strip()}\n<!-- end -->"
+
+    text = page.read_text(encoding="utf-8")
+    return re.sub(r"<!-- (figures/[\w-]+\.md) -->\n.*?<!-- end -->", table, text, flags=re.DOTALL)
+
+
+def pages() -> dict[Path, str]:
+    """Everything this program writes: path to text."""
+    made = {HERE / "cli.md": cli_page(), HERE / "default.toml": Config().text()}
+    tables = [HERE.parent / "README.md", *sorted(HERE.glob("*.md"))]
+    return {**{page: with_figures(page) for page in tables if page.name != "cli.md"}, **made}
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
