@@ -31,7 +31,7 @@ def hash_table(hashes: Array, hashed: Array, radius: int) -> Array:
 
 
 def neighbors(table: Array, k: int, floor: float = -math.inf) -> tuple[Array, Array]:
-    """The k best of every row, itself first, equal ones by row; table[i, j] is NaN where there is nothing to compare."""
+    """The k best of every row, itself first, equal ones by row; NaN in the table where there is nothing to compare."""
     n = len(table)
     k = max(1, min(k, n))
     index, score = np.full((n, k), -1), np.zeros((n, k))

@@ -52,14 +52,20 @@ class View(Section):
     weight: Positive = Field(1.0, description="weight among the views of the same modality")
 
 
-class Words(View):
+class Terms(View):
+    """TF-IDF over some kind of terms."""
+
+    least: float = Field(0.2, ge=0, lt=1, description="cosine above which a pair becomes a candidate")
+
+
+class Words(Terms):
     """TF-IDF over words."""
 
     n_gram: tuple[int, int] = Field((1, 1), description="shortest and longest run of words")
     max_df: Positive = Field(1.0, le=1, description="leave out words in more than this share of the titles")
 
 
-class Characters(View):
+class Characters(Terms):
     """TF-IDF over character n-grams inside word bounds."""
 
     n_gram: tuple[int, int] = Field((4, 4), description="shortest and longest run of characters")
@@ -70,7 +76,7 @@ class Hashes(View):
     """64-bit perceptual hashes of photos."""
 
     floor: float = Field(1 - 20 / 64, ge=0, lt=1, description="share of equal bits that means nothing in common")
-    radius: int = Field(11, ge=0, le=64, description="differing bits up to which a pair becomes a candidate")
+    radius: int = Field(7, ge=0, le=64, description="differing bits up to which a pair becomes a candidate")
 
 
 class Vectors(View):
@@ -152,7 +158,7 @@ class Group(Section):
     """How scored pairs become a partition."""
 
     link: Literal["average", "any"] = Field("average", description="average link, or connected components")
-    cut: Cut = Field(0.62, le=1, description="mean similarity (or any one, for link any) that still joins")
+    cut: Cut = Field(0.62, description="mean similarity (or any one, for link any) that still joins")
     target_size: Annotated[float | None, _Absent] = Field(
         None, ge=1, description="join up to this mean group size, whatever the cut"
     )

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -85,22 +84,23 @@ class Embeddings:
         path = Path(path)
         try:
             if path.suffix == ".npy":
-                return cls._aligned(np.load(path, allow_pickle=False), path, len(ids))
+                with path.open("rb") as file:
+                    return cls._aligned(np.lib.format.read_array(file, allow_pickle=False), path, len(ids))
             if path.suffix == ".parquet":
                 return cls._joined(pl.read_parquet(path, glob=False), path, ids)
         except EvidenceError:
             raise
-        except (OSError, EOFError, ValueError, BadZipFile, pl.exceptions.PolarsError) as error:
+        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
             raise EvidenceError(
                 f"vectors {str(path)!r} that do not read", "a .npy or .parquet file of vectors", f"Check it: {error}."
             ) from None
         raise EvidenceError(f"vectors {str(path)!r}", "a .npy or .parquet file", "Save them in one of these forms.")
 
     @classmethod
-    def _aligned(cls, vectors: object, path: Path, n: int) -> "Embeddings":
-        if not isinstance(vectors, np.ndarray) or vectors.shape[:1] != (n,):
+    def _aligned(cls, vectors: npt.NDArray[np.generic], path: Path, n: int) -> "Embeddings":
+        if vectors.shape[:1] != (n,):
             raise EvidenceError(
-                f"{_rows(vectors)} in {str(path)!r}",
+                f"an array of shape {vectors.shape} in {str(path)!r}",
                 f"{n}, one a post",
                 "Write the vectors in the order of the posts, or use Parquet with a posting_id column.",
             )
@@ -149,7 +149,3 @@ def unit_length(vectors: Floats) -> Floats:
     length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))[:, None]
     out = np.empty(vectors.shape, dtype=np.float32)
     return np.divide(vectors, np.where(length > 0, length, 1), out=out, casting="same_kind")
-
-
-def _rows(vectors: object) -> str:
-    return f"an array of shape {vectors.shape}" if isinstance(vectors, np.ndarray) else "an archive of arrays"

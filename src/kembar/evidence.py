@@ -16,10 +16,14 @@ from kembar.fusion import fuse, rescale
 from kembar.neighbors import Neighbors
 from kembar.pairs import Pairs, candidates
 from kembar.units import Quantities
-from kembar.views import BLENDED, BUILT_IN, CONFLICT, SIMILARITY, View
+from kembar.views import View
 
 Similarity = npt.NDArray[np.float32]
 
+SIMILARITY: Final = "similarity"  # the evidence column that decisions read
+CONFLICT: Final = "conflict"  # 1 where the quantities of two titles contradict each other
+BLENDED: Final = "_blended"  # added to a view's name
+_BUILT_IN: Final = ("word", "char", "hash")  # the views that need no vectors
 _MODALITIES: Final = ("title", "photo")
 
 
@@ -54,7 +58,7 @@ def gather(views: Sequence[View], titles: pl.Series, config: Config) -> Evidence
         The evidence.
 
     Raises:
-        EvidenceError: there is no view: nothing can be compared.
+        EvidenceError: there is no view: nothing can be compared; or two kinds of evidence have one name.
     """
     n = len(titles)
     if not views:
@@ -63,6 +67,7 @@ def gather(views: Sequence[View], titles: pl.Series, config: Config) -> Evidence
             "at least one kind of evidence",
             "Check the column options, --images, and which views the configuration uses.",
         )
+    _check_names([view.name for view in views])
     neighbors = tuple(view.neighbors() for view in views)
     if config.blend.expansion:
         k, alpha = config.blend.expansion, config.blend.alpha
@@ -135,6 +140,14 @@ def fused(pairs: Pairs, views: Sequence[View], config: Config, suffix: str = "")
     return fuse(parts, config.fusion.rule, thresholds=cuts if config.fusion.rule == "union" else None)
 
 
+def _check_names(names: list[str]) -> None:
+    for at, name in enumerate(names):
+        if name in ("", "left", "right", CONFLICT, SIMILARITY, *names[:at]) or name.endswith(BLENDED):
+            raise EvidenceError(
+                f"vectors named {name!r}", "a name that no other evidence has", "Give them another name, such as clip."
+            )
+
+
 def _compared(views: Sequence[View], neighbors: Sequence[Neighbors], quantities: Quantities, config: Config) -> Pairs:
     left, right = candidates(neighbors, len(quantities))
     columns = {view.name: view.similarity(left, right) for view in views}
@@ -174,8 +187,8 @@ def _lifted(pairs: Pairs, views: Sequence[View], cuts: dict[str, float], config:
             scaled = rescale(pairs.evidence[name], floors[name])
             lifted = np.maximum(np.maximum(similarity, scaled), np.float32(least))
             similarity = np.where(scaled >= cut, lifted, similarity)  # never where the view is missing
-        elif name not in BUILT_IN and name not in config.vectors:  # else these posts merely lack it
-            known = (*BUILT_IN, *floors, *config.vectors)
+        elif name not in _BUILT_IN and name not in config.vectors:  # else these posts merely lack it
+            known = (*_BUILT_IN, *floors, *config.vectors)
             raise EvidenceError(
                 f"a cut for view {name!r}", f"one of {', '.join(dict.fromkeys(known))}", "Name a view in use."
             )

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import faiss
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 from sparse_dot_topn import sp_matmul_topn
 
 from kembar.errors import ConfigError, EvidenceError
@@ -93,6 +94,34 @@ def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: in
     return _gather(*_replaced(edges, straddling, again), first, inverse, k)
 
 
+def prune(vectors: Sparse, *, most: int = 1000, mass: float = 0.5) -> Sparse:
+    """Drop the most frequent terms from each row, to search a large catalogue in time that grows with its size.
+
+    A join costs the sum over terms of their squared document frequencies, so a few words that thousands of titles share
+    cost nearly all of it and find nearly nothing. What is left is for finding candidates: similarities only fall
+    (between copies by at most `mass`, between others it may be more), so compare the candidates by their whole rows.
+
+    Args:
+        vectors: (n, d) CSR of unit rows, float32, without negative numbers.
+        most: only terms of more rows than this are dropped; nothing is where n is not larger.
+        mass: of a row's squared length, at most this share is dropped, the most frequent terms first.
+
+    Returns:
+        (n, d) CSR float32 without the dropped entries, its rows not rescaled; `vectors` where nothing is dropped.
+    """
+    frequency = np.bincount(vectors.indices, minlength=vectors.shape[1])
+    if vectors.shape[0] <= most or frequency.max(initial=0) <= most:
+        return vectors
+    row = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
+    order = np.lexsort((-frequency[vectors.indices], row))
+    total = np.concatenate([[0], np.cumsum(vectors.data[order].astype(np.float64) ** 2)])
+    reached = total[1:] - total[vectors.indptr[:-1]][row]
+    keep = np.ones(len(row), dtype=bool)
+    keep[order] = (reached > mass) | (frequency[vectors.indices[order]] <= most)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(row[keep], minlength=vectors.shape[0]))])
+    return sp.csr_matrix((vectors.data[keep], vectors.indices[keep], offsets), shape=vectors.shape, dtype=np.float32)
+
+
 def dense_neighbors(vectors: npt.NDArray[np.float32], k: int, *, floor: float = 0.0) -> Neighbors:
     """Find the k most similar rows of a dense matrix by inner product.
 
@@ -121,7 +150,7 @@ def dense_neighbors(vectors: npt.NDArray[np.float32], k: int, *, floor: float = 
 
 
 def hash_neighbors(
-    hashes: npt.NDArray[np.uint64], hashed: npt.NDArray[np.bool_], k: int, *, radius: int = 11
+    hashes: npt.NDArray[np.uint64], hashed: npt.NDArray[np.bool_], k: int, *, radius: int = 7
 ) -> Neighbors:
     """Find the k nearest 64-bit hashes within a Hamming radius.
 

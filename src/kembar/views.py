@@ -5,7 +5,7 @@ A view finds each post's neighbours, tells the similarity of given pairs, and ma
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,23 +16,13 @@ from kembar.catalog import Catalog
 from kembar.config import Characters, Config, Vectors, Words
 from kembar.embeddings import Embeddings
 from kembar.encoders.tfidf import Tfidf
-from kembar.errors import EvidenceError, quoted
-from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
+from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, prune, sparse_neighbors
 from kembar.pairs import dense_similarity, hash_similarity, sparse_similarity
 
 Rows = npt.NDArray[np.int64]
 Similarity = npt.NDArray[np.float32]
 Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
 Modality = Literal["title", "photo"]
-
-SIMILARITY: Final = "similarity"  # the evidence column that decisions read
-CONFLICT: Final = "conflict"  # 1 where the quantities of two titles contradict each other
-BLENDED: Final = "_blended"  # added to a view's name
-
-BUILT_IN: Final = ("word", "char", "hash")  # the views that need no vectors
-
-# TF-IDF cosines below this are chance encounters of one common word; leaving them out shrinks the pairs tenfold.
-_SPARSE_FLOOR = 0.1
 
 
 class View(Protocol):
@@ -81,10 +71,11 @@ class SparseView:
     modality: Modality = "title"
     floor: float = 0.0
     weight: float = 1.0
+    least: float = 0.2
 
     def neighbors(self) -> Neighbors:
-        """Find the nearest posts by cosine."""
-        return sparse_neighbors(self.vectors, self.k, floor=_SPARSE_FLOOR)
+        """Find the nearest posts by cosine, terms of more than 1,000 titles left out as far as `prune` allows."""
+        return sparse_neighbors(prune(self.vectors), self.k, floor=self.least)
 
     def similarity(self, left: Rows, right: Rows) -> Similarity:
         """Compare pairs by cosine."""
@@ -135,7 +126,7 @@ class HashView:
     hashes: npt.NDArray[np.uint64]
     hashed: npt.NDArray[np.bool_]
     k: int = 51
-    radius: int = 11
+    radius: int = 7
     modality: Modality = "photo"
     floor: float = 1 - 20 / 64
     weight: float = 1.0
@@ -170,15 +161,11 @@ def build_views(
 
     Returns:
         The views, titles before photos; those without any evidence are left out.
-
-    Raises:
-        EvidenceError: vectors under a name that another evidence column has.
     """
-    _check_names(embeddings)
     views: list[View] = []
     if (titles != "").any():
         for encoder, name, part in _title_encoders(config):
-            views.append(SparseView(name, encoder.encode(titles), part.k, "title", part.floor, part.weight))
+            views.append(SparseView(name, encoder.encode(titles), part.k, "title", part.floor, part.weight, part.least))
     for name, given in embeddings.items():
         brought = config.vectors.get(name, Vectors())
         if brought.use and given.vectors.any():
@@ -189,16 +176,6 @@ def build_views(
         hashes = HashView("hash", catalog.hashes, catalog.hashed, photo.k, photo.radius)
         views.append(replace(hashes, floor=photo.floor, weight=photo.weight))
     return tuple(sorted(views, key=lambda view: view.modality == "photo"))
-
-
-def _check_names(embeddings: Mapping[str, Embeddings]) -> None:
-    for name in embeddings:
-        if not name or name in (*BUILT_IN, SIMILARITY, CONFLICT) or name.endswith(BLENDED):
-            raise EvidenceError(
-                f"vectors named {quoted(name)}",
-                f"a name that no other evidence has, unlike {', '.join((*BUILT_IN, SIMILARITY, CONFLICT))}",
-                "Give the vectors another name, such as clip.",
-            )
 
 
 def _title_encoders(config: Config) -> Iterator[tuple[Tfidf, str, Words | Characters]]:

@@ -1,0 +1,75 @@
+"""What several test modules share: small synthetic shops, made once, and the way to real data where it is at hand."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+from typer.testing import Result as Outcome
+
+from kembar import Catalog, Config, synthesize, write_shop
+from kembar.cli import app
+from kembar.matcher import with_photo_hashes
+
+DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+Cli = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def cli() -> Cli:
+    """Call the command line in this process: cli("match", path, "-o", folder)."""
+    runner = CliRunner()
+
+    def call(*words: object) -> Outcome:
+        return runner.invoke(app, [str(word) for word in words])
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def posts() -> pl.DataFrame:
+    """300 posts with titles, made-up hashes and labels; nothing on disk."""
+    return synthesize(300, seed=3, hashes=True).posts
+
+
+@pytest.fixture(scope="session")
+def catalog(posts: pl.DataFrame) -> Catalog:
+    return Catalog.read(posts)
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 posts on disk: posts.csv and photos."""
+    folder = tmp_path_factory.mktemp("shops") / "small"
+    write_shop(folder, 60, seed=1, size=64, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictured(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """1,500 posts whose photos were drawn and hashed."""
+    folder = tmp_path_factory.mktemp("shops") / "large"
+    write_shop(folder, 1500, seed=0, size=96)
+    return with_photo_hashes(Catalog.read(folder / "posts.csv", images=folder / "photos"), Config())
+
+
+@pytest.fixture(scope="session")
+def shopee() -> Catalog:
+    """5,000 real posts with their perceptual hashes."""
+    path = DATA / "shopee" / "posts.csv"
+    if not path.is_file():
+        pytest.skip(f"no {path}: set KEMBAR_DATA to the folder of the data")
+    return Catalog.read(pl.read_csv(path, infer_schema_length=0).head(5000))
+
+
+@pytest.fixture(scope="session")
+def oracle_vectors(catalog: Catalog) -> np.ndarray:
+    """Vectors of an encoder that knows the product, with noise: (300, 32) float32."""
+    assert catalog.labels is not None
+    rng = np.random.default_rng(5)
+    products = rng.normal(size=(catalog.labels.max() + 1, 32))
+    return (products[catalog.labels] + 0.8 * rng.normal(size=(len(catalog), 32))).astype(np.float32)

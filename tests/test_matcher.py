@@ -1,0 +1,380 @@
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kembar import Catalog, Config, Embeddings, EvidenceError, Matcher, Pairs, Result
+from kembar.evaluation import b_cubed, score_edges
+from kembar.fusion import RULES
+from kembar.matcher import Clock, decide, partition, with_photo_hashes
+
+RULE_OF_DECISION = ("group", "threshold", "chisel")
+
+
+def run(catalog: Catalog, *changes: str, **embeddings: np.ndarray) -> Result:
+    vectors = {name: Embeddings.of(given) for name, given in embeddings.items()}
+    return Matcher(Config.read(None, changes)).match(catalog, embeddings=vectors)
+
+
+def by_id(result: Result) -> tuple[dict[str, list[str]], dict[str, str], dict[tuple[str, str], tuple[float, ...]]]:
+    """What was found, in ids alone."""
+    ids = result.catalog.ids
+    lists = {ids[row]: ids.gather(result.matches[row]).to_list() for row in range(len(result))}
+    groups = dict(zip(ids.to_list(), result.groups.ids.gather(result.groups.labels).to_list(), strict=True))
+    frame = result.pairs.frame(ids).fill_nan(None)  # NaN is not equal to itself
+    names = frame.columns[2:]
+    pairs = {tuple(sorted((row["left"], row["right"]))): tuple(row[n] for n in names) for row in frame.to_dicts()}
+    return lists, groups, pairs  # type: ignore[return-value]
+
+
+def check(result: Result) -> None:
+    """Hold what must always hold."""
+    n, cap = len(result), result.config.decide.cap
+    assert len(result.matches) == len(result.groups.labels) == n
+    offsets = result.matches.offsets
+    assert (result.matches.rows[offsets[:-1]] == np.arange(n)).all()  # self first
+    assert (np.diff(offsets) <= cap).all()
+    for row in range(n):
+        assert len(set(result.matches[row].tolist())) == len(result.matches[row])
+    labels = result.groups.labels
+    assert set(labels.tolist()) == set(range(len(result.groups.ids)))  # a partition, numbered densely
+    assert all(result.catalog.ids[int(np.flatnonzero(labels == g)[0])] is not None for g in range(len(result.groups)))
+    if result.config.decide.rule == "group":
+        source, target = result.matches.edges()
+        assert (labels[source] == labels[target]).all()
+        if not result.config.decide.mutual:
+            assert np.array_equal(np.diff(offsets), np.minimum(result.groups.sizes()[labels], cap))
+    similarity = result.pairs.evidence["similarity"]
+    assert ((similarity >= 0) & (similarity <= 1)).all()
+
+
+def edges_by_similarity(result: Result) -> list[list[float]]:
+    pairs = result.pairs
+    found = {(a, b): s for a, b, s in zip(pairs.left, pairs.right, pairs.evidence["similarity"], strict=True)}
+    return [
+        [float(found.get((min(row, m), max(row, m)), 0)) for m in result.matches[row][1:]] for row in range(len(result))
+    ]
+
+
+# --- the order of rows, threads, repetition
+
+
+@pytest.mark.parametrize("rule", RULE_OF_DECISION)
+@pytest.mark.parametrize("steps", [0, 2])
+def test_the_order_of_rows_changes_nothing(catalog: Catalog, rule: str, steps: int) -> None:
+    changes = (f"decide.rule={rule}", f"blend.steps={steps}")
+    expected = by_id(run(catalog, *changes))
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(catalog))
+        assert by_id(run(catalog.take(order), *changes)) == expected
+
+
+def test_the_order_of_rows_changes_nothing_with_vectors(catalog: Catalog, oracle_vectors: np.ndarray) -> None:
+    expected = by_id(run(catalog, clip=oracle_vectors))
+    order = np.random.default_rng(9).permutation(len(catalog))
+    assert by_id(run(catalog.take(order), clip=oracle_vectors[order])) == expected
+
+
+words = st.lists(st.sampled_from(["kopi", "teh", "susu", "1kg", "2kg", "merah", "isi 3", ""]), max_size=4)
+hashes = st.sampled_from([None, "94974f937d4c2433", "94974f937d4c2432", "6b68b06c82b3dbcc"])
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(words, hashes), min_size=1, max_size=14), st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_nothing_among_many_ties(posts: list[tuple[list[str], str | None]], chance) -> None:
+    rows = [(f"p{i}", " ".join(title), photo) for i, (title, photo) in enumerate(posts)]
+    rows.append(("last", "kopi", "94974f937d4c2433"))
+    frame = pl.DataFrame(rows, schema=["posting_id", "title", "image_phash"], orient="row")
+    first = run(Catalog.read(frame), "decide.rule=threshold", "word.k=3", "char.k=2", "hash.k=2")
+    check(first)
+    chance.shuffle(rows)
+    again = pl.DataFrame(rows, schema=["posting_id", "title", "image_phash"], orient="row")
+    second = run(Catalog.read(again), "decide.rule=threshold", "word.k=3", "char.k=2", "hash.k=2")
+    assert by_id(second) == by_id(first)
+
+
+def test_threads_and_repetition_change_nothing(catalog: Catalog, oracle_vectors: np.ndarray) -> None:
+    import faiss
+
+    threads = faiss.omp_get_max_threads()
+    found = []
+    try:
+        for count in (1, 3, 1):
+            faiss.omp_set_num_threads(count)
+            found.append(by_id(run(catalog, "blend.steps=2", clip=oracle_vectors)))
+    finally:
+        faiss.omp_set_num_threads(threads)
+    assert found[0] == found[1] == found[2]
+
+
+# --- every way through
+
+
+@pytest.mark.parametrize("rule", RULE_OF_DECISION)
+@pytest.mark.parametrize("link", ["average", "any"])
+@pytest.mark.parametrize("steps", [0, 1, 2])
+@pytest.mark.parametrize("expansion", [0, 2])
+def test_every_way_through(catalog: Catalog, rule: str, link: str, steps: int, expansion: int) -> None:
+    changes = (f"decide.rule={rule}", f"group.link={link}", f"blend.steps={steps}", f"blend.expansion={expansion}")
+    result = run(catalog, *changes)
+    check(result)
+    assert result.scores()["f1"] > 0.6
+    for similarities in edges_by_similarity(result):
+        assert similarities == sorted(similarities, reverse=True)  # best first
+
+
+@pytest.mark.parametrize("fusion", RULES)
+def test_every_rule_of_fusion(catalog: Catalog, fusion: str) -> None:
+    result = run(catalog, f"fusion.rule={fusion}", "group.cut=0.3")
+    check(result)
+    assert result.scores()["pair_recall"] > 0.15
+
+
+@pytest.mark.parametrize("rule", RULE_OF_DECISION)
+def test_mutual_matches_are_symmetric_and_a_cap_holds(catalog: Catalog, rule: str) -> None:
+    result = run(catalog, f"decide.rule={rule}", "decide.mutual=true", "decide.cap=51")
+    source, target = result.matches.edges()
+    edges = set(zip(source.tolist(), target.tolist(), strict=True))
+    assert edges == {(b, a) for a, b in edges}
+    capped = run(catalog, f"decide.rule={rule}", "decide.cap=3")
+    check(capped)
+    assert np.diff(capped.matches.offsets).max() == 3
+    assert np.diff(run(catalog, "decide.cap=1").matches.offsets).max() == 1
+
+
+def test_threshold_and_min2_decide_as_they_say(catalog: Catalog) -> None:
+    result = run(catalog, "decide.rule=threshold", "decide.threshold=0.7", "decide.min2=0.5", "pool.size=300")
+    assert result.config.decide.threshold == 0.7
+    similarity = np.zeros((len(catalog), len(catalog)))
+    pairs = result.pairs
+    similarity[pairs.left, pairs.right] = similarity[pairs.right, pairs.left] = pairs.evidence["similarity"]
+    for row in range(len(catalog)):
+        near = set(np.flatnonzero(similarity[row] >= 0.7).tolist())
+        if not near and similarity[row].max() >= 0.5:
+            near = {int(similarity[row].argmax())}
+        assert set(result.matches[row][1:].tolist()) == near
+
+
+def test_cuts_move_with_the_pool(catalog: Catalog) -> None:
+    fixed = run(catalog, "pool.slope=0", "group.cut=0.5")
+    moved = run(catalog, f"pool.size={4 * len(catalog)}", "pool.slope=0.05", "group.cut=0.6")
+    assert fixed.config.group.cut == moved.config.group.cut == 0.5
+    assert moved.config.pool.size == len(catalog)
+
+
+def test_groups_reach_a_target_size(catalog: Catalog) -> None:
+    result = run(catalog, "group.target_size=3")
+    assert len(catalog) / len(result.groups) == pytest.approx(3, rel=0.02)
+
+
+def test_any_link_is_never_finer_than_average_link(catalog: Catalog) -> None:
+    average, chained = run(catalog).groups, run(catalog, "group.link=any").groups
+    for group in range(len(average)):
+        assert len(set(chained.labels[average.labels == group].tolist())) == 1
+
+
+def test_the_unit_veto_parts_sizes_of_one_product() -> None:
+    titles = ["susu bubuk dancow 400 gr", "susu bubuk dancow 400 gram", "susu bubuk dancow 800 gr"]
+    catalog = Catalog.read(pl.DataFrame({"posting_id": ["a", "b", "c"], "title": titles}))
+    with_veto, without = run(catalog, "group.cut=0.5"), run(catalog, "units.veto=false", "group.cut=0.3")
+    assert with_veto.groups.labels.tolist() == [0, 0, 1]
+    assert without.groups.labels.tolist() == [0, 0, 0]
+
+
+def test_the_unit_veto_helps(catalog: Catalog) -> None:
+    assert run(catalog).scores()["precision"] > run(catalog, "units.veto=false").scores()["precision"]
+
+
+def test_a_direct_cut_and_a_single_cut_reach_the_decision(catalog: Catalog) -> None:
+    direct = run(catalog, "decide.rule=threshold", "decide.threshold=1", "decide.min2=none", "blend.direct.hash=1")
+    same = (direct.pairs.evidence["hash"] == 1) & (direct.pairs.evidence["conflict"] == 0)
+    source, target = direct.matches.edges()
+    found = set(zip(source.tolist(), target.tolist(), strict=True))
+    assert set(zip(direct.pairs.left[same].tolist(), direct.pairs.right[same].tolist(), strict=True)) <= found
+    single = run(catalog, "blend.single.hash=0.8", "blend.single.word=0.9")
+    check(single)
+    assert by_id(single)[2] != by_id(run(catalog))[2]
+
+
+# --- missing evidence
+
+
+def test_missing_evidence(posts: pl.DataFrame) -> None:
+    some = pl.int_range(len(posts), eager=True) % 2 == 0
+    shops = {
+        "titles": posts.with_columns(image_phash=pl.lit(None, dtype=pl.String)),
+        "photos": posts.with_columns(title=pl.lit("")),
+        "half": posts.with_columns(
+            title=pl.when(some).then(pl.col("title")), image_phash=pl.when(~some).then(pl.col("image_phash"))
+        ),
+        "most": posts.with_columns(image_phash=pl.when(some).then(pl.col("image_phash"))),
+        "both": posts,
+    }
+    results = {name: run(Catalog.read(frame)) for name, frame in shops.items()}
+    for result in results.values():
+        check(result)
+    f1 = {name: result.scores()["f1"] for name, result in results.items()}
+    assert f1["titles"] > 0.7
+    assert f1["both"] > f1["photos"] > 0.35
+    assert f1["both"] > f1["half"] > 0.3
+    half = results["half"]
+    titled = half.catalog.has_titles
+    assert (titled[half.pairs.left] == titled[half.pairs.right]).all()  # the two halves have nothing to compare
+
+
+def test_photos_are_hashed_and_bad_ones_counted(shop, tmp_path) -> None:
+    catalog = Catalog.read(shop / "posts.csv", images=shop / "photos")
+    assert not catalog.hashed.any()
+    hashed = with_photo_hashes(catalog, Config())
+    assert hashed.hashed.all()
+    assert with_photo_hashes(hashed, Config()) is hashed  # nothing left to do
+    assert with_photo_hashes(catalog, Config.read(None, ["hash.use=false"])) is catalog
+    names = pl.Series([name if row % 3 else f"no{row}.jpg" for row, name in enumerate(catalog.images)])
+    broken = Catalog.read(catalog.frame().with_columns(image=names), images=shop / "photos")
+    result = Matcher().match(broken)
+    check(result)
+    assert result.report["with"] == {"title": 60, "image": 60, "hash": 40, "label": 60}
+    assert result.report["problems"]["posts"] == 20
+    assert {row["part"] for row in result.report["problems"]["list"]} == {"image"}
+    assert set(result.catalog.problems["posting_id"]) == set(catalog.ids.gather_every(3))
+
+
+def test_given_hashes_are_kept_and_only_missing_ones_computed(shop) -> None:
+    frame = Catalog.read(shop / "posts.csv").frame()
+    given = pl.Series(["94974f937d4c2433" if row % 2 else None for row in range(len(frame))])
+    catalog = Catalog.read(frame.with_columns(image_phash=given), images=shop / "photos")
+    hashed = with_photo_hashes(catalog, Config())
+    assert (hashed.hashes[1::2] == 0x94974F937D4C2433).all()
+    computed = with_photo_hashes(Catalog.read(frame, images=shop / "photos"), Config())
+    assert np.array_equal(hashed.hashes[::2], computed.hashes[::2])
+
+
+# --- vectors of the user
+
+
+def test_vectors_are_a_view_and_help(catalog: Catalog, oracle_vectors: np.ndarray) -> None:
+    plain, with_vectors = run(catalog), run(catalog, clip=oracle_vectors)
+    check(with_vectors)
+    assert {"clip", "clip_blended"} <= set(with_vectors.pairs.evidence)
+    assert with_vectors.scores()["oracle_f1"] >= plain.scores()["oracle_f1"]
+    alone = run(catalog, "word.use=false", "char.use=false", "hash.use=false", clip=oracle_vectors)
+    assert set(alone.pairs.evidence) == {"clip", "clip_blended", "conflict", "similarity"}
+    cut = ("decide.rule=threshold", "decide.threshold=0.75", "pool.slope=0", "word.use=false", "char.use=false")
+    helped = run(catalog, *cut, "vectors.clip.modality=title", clip=oracle_vectors).scores()
+    assert helped["f1"] > run(catalog, *cut).scores()["f1"] + 0.1
+
+
+def test_vectors_of_some_posts_only(catalog: Catalog, oracle_vectors: np.ndarray) -> None:
+    some = oracle_vectors.copy()
+    some[::2] = 0
+    result = run(catalog, clip=some)
+    check(result)
+    lacking = (result.pairs.left % 2 == 0) | (result.pairs.right % 2 == 0)
+    assert np.array_equal(np.isnan(result.pairs.evidence["clip"]), lacking)
+
+
+def test_vectors_that_do_not_fit_are_refused(catalog: Catalog, oracle_vectors: np.ndarray) -> None:
+    with pytest.raises(EvidenceError, match="299 vectors 'clip' for 300 posts"):
+        run(catalog, clip=oracle_vectors[:299])
+    with pytest.raises(EvidenceError, match="vectors named 'word'"):
+        run(catalog, word=oracle_vectors)
+
+
+# --- how good
+
+
+def test_f1_on_drawn_photos_with_the_defaults(pictured: Catalog) -> None:
+    assert run(pictured).scores()["f1"] > 0.83
+
+
+def test_f1_on_drawn_photos_is_above_that_of_every_single_view(pictured: Catalog) -> None:
+    def best(*changes: str) -> float:
+        cuts = ("0.45", "0.5", "0.55", "0.6")
+        return max(run(pictured, *changes, "pool.slope=0", f"group.cut={cut}").scores()["f1"] for cut in cuts)
+
+    together = best()
+    assert together > 0.9  # 0.920 when written
+    for view in ("word", "char", "hash"):
+        others = [f"{other}.use=false" for other in ("word", "char", "hash") if other != view]
+        assert together > best(*others) + 0.01, view
+
+
+def test_f1_on_real_posts(shopee: Catalog) -> None:
+    scores = run(shopee).scores()
+    print(scores)
+    assert scores["f1"] > 0.75
+    assert scores["oracle_f1"] > 0.9
+
+
+# --- the parts
+
+
+def test_decide_and_partition_on_pairs_alone() -> None:
+    left, right = np.array([0, 0, 1, 3]), np.array([1, 2, 2, 4])
+    pairs = Pairs(left, right, {"similarity": np.array([0.9, 0.1, 0.7, 0.5], dtype=np.float32)})
+    shares = np.array([0, 0.4, 0.6])
+
+    def lists(*changes: str) -> list[set[int]]:
+        (source, target, _), _ = decide(pairs, 6, Config.read(None, changes), shares)
+        return [set(target[source == row].tolist()) for row in range(6)]
+
+    assert lists("decide.rule=threshold", "decide.threshold=0.6", "decide.min2=0.4") == [
+        {1},
+        {0, 2},
+        {1},
+        {4},
+        {3},
+        set(),
+    ]
+    assert lists("decide.rule=threshold", "decide.threshold=0.6", "decide.min2=none") == [
+        {1},
+        {0, 2},
+        {1},
+        set(),
+        set(),
+        set(),
+    ]
+    assert lists("group.cut=0.8") == [{1}, {0}, set(), set(), set(), set()]
+    assert lists("group.cut=0.6", "group.link=any") == [{1, 2}, {0, 2}, {0, 1}, set(), set(), set()]
+    assert partition(pairs, 6, Config.read(None, ["group.cut=0.39"])).tolist() == [0, 0, 0, 1, 1, 2]
+    assert sorted(map(len, lists("decide.rule=chisel"))) == [0, 0, 1, 1, 1, 1]
+
+
+def test_a_vetoed_pair_never_fills_a_list() -> None:
+    pairs = Pairs(np.array([0]), np.array([1]), {"similarity": np.zeros(1, dtype=np.float32)})
+    for rule in RULE_OF_DECISION:
+        edges, labels = decide(pairs, 2, Config.read(None, [f"decide.rule={rule}"]), np.array([0, 0, 1.0]))
+        assert len(edges[0]) == 0, rule
+        assert labels.tolist() == [0, 1]
+
+
+def test_progress_names_the_stages_in_order(catalog: Catalog) -> None:
+    heard: list[str] = []
+    result = Matcher().match(catalog, progress=lambda stage, done, total: heard.append(stage))
+    assert heard == ["photo hashes", "vectors", "neighbours", "blending", "decisions"] == list(result.seconds)
+    assert all(value >= 0 for value in result.seconds.values())
+    assert result.peak_memory > 10 * 2**20
+
+
+def test_a_clock_adds_up_and_keeps_what_failed_out() -> None:
+    clock = Clock()
+    for _ in range(2):
+        with clock.stage("a"):
+            pass
+    with pytest.raises(ValueError, match="no"), clock.stage("b"):
+        raise ValueError("no")
+    assert list(clock.seconds) == ["a"]
+
+
+def test_scores_agree_with_the_plain_functions(catalog: Catalog) -> None:
+    result = run(catalog)
+    assert catalog.labels is not None
+    source, target = result.matches.edges()
+    assert result.scores()["f1"] == score_edges(source, target, catalog.labels).f1
+    assert result.scores()["b3_f1"] == b_cubed(result.groups.labels, catalog.labels)["b3_f1"]
+
+
+def test_an_empty_catalogue_is_refused(catalog: Catalog) -> None:
+    with pytest.raises(EvidenceError):
+        run(catalog.take([]))

@@ -1,0 +1,114 @@
+import math
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kembar.encoders.tfidf import Tfidf
+from kembar.errors import ConfigError
+
+TITLES = st.lists(
+    st.lists(st.sampled_from(["baju", "anak", "12", "500ml", "a", "é"]), max_size=5).map(" ".join), max_size=8
+)
+
+
+def words(title: str, low: int, high: int) -> set[str]:
+    each = re.findall(r"\w+", title)
+    return {" ".join(each[i : i + n]) for n in range(low, high + 1) for i in range(len(each) - n + 1)}
+
+
+def characters(title: str, low: int, high: int) -> set[str]:
+    found = set()
+    for word in title.split():
+        padded = f" {word} "
+        for n in range(low, high + 1):
+            found |= {padded[i : i + n] for i in range(max(1, len(padded) - n + 1))}
+    return found
+
+
+def cosines(titles: list[str], terms, max_df: float) -> np.ndarray:
+    """Straight from the definition: binary counts, ln((1 + n) / (1 + df)) + 1, unit rows."""
+    n = len(titles)
+    sets = [terms(title) for title in titles]
+    df = {term: sum(term in other for other in sets) for each in sets for term in each}
+    kept = {term for term, count in df.items() if count <= max(max_df * n, 2)}
+    idf = {term: math.log((1 + n) / (1 + df[term])) + 1 for term in kept}
+    length = [math.sqrt(sum(idf[term] ** 2 for term in each & kept)) for each in sets]
+    table = np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            shared = sum(idf[term] ** 2 for term in sets[i] & sets[j] & kept)
+            table[i, j] = shared / (length[i] * length[j]) if shared else 0
+    return table
+
+
+@settings(deadline=None, max_examples=60)
+@given(TITLES, st.sampled_from([(1, 1), (1, 2), (2, 3)]), st.sampled_from([0.3, 0.5, 1.0]))
+def test_words(titles, n_gram, max_df):
+    vectors = Tfidf("word", n_gram, max_df).encode(pl.Series(titles, dtype=pl.String))
+    expected = cosines(titles, lambda title: words(title, *n_gram), max_df)
+    assert vectors.dtype == np.float32
+    assert vectors.shape[0] == len(titles)
+    np.testing.assert_allclose((vectors @ vectors.T).toarray(), expected, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(TITLES, st.sampled_from([(2, 2), (2, 4), (3, 5)]), st.sampled_from([0.3, 1.0]))
+def test_characters(titles, n_gram, max_df):
+    vectors = Tfidf("char", n_gram, max_df).encode(pl.Series(titles, dtype=pl.String))
+    expected = cosines(titles, lambda title: characters(title, *n_gram), max_df)
+    np.testing.assert_allclose((vectors @ vectors.T).toarray(), expected, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(TITLES, st.integers(0, 100))
+def test_order_of_titles_does_not_matter(titles, seed):
+    order = np.random.default_rng(seed).permutation(len(titles))
+    series = pl.Series(titles, dtype=pl.String)
+    before, after = Tfidf().encode(series), Tfidf().encode(series.gather(order))
+    np.testing.assert_array_equal(before.toarray()[order], after.toarray())
+
+
+@pytest.mark.parametrize("unit", ["word", "char"])
+@pytest.mark.parametrize("titles", [[], [""], ["", "", ""]])
+def test_nothing_to_read(unit, titles):
+    vectors = Tfidf(unit).encode(pl.Series(titles, dtype=pl.String))
+    assert vectors.shape == (len(titles), 0)
+
+
+def test_titles_of_signs_alone_have_no_words():
+    vectors = Tfidf().encode(pl.Series(["!!!", "baju"]))
+    assert np.diff(vectors.indptr).tolist() == [0, 1]
+
+
+def test_a_term_in_every_title_is_left_out_unless_titles_are_few():
+    many = Tfidf(max_df=0.5).encode(pl.Series(["baju a", "baju b", "baju c", "baju d", "baju e"]))
+    assert many.shape[1] == 5
+    few = Tfidf(max_df=0.1).encode(pl.Series(["baju a", "baju b"]))
+    assert few.shape[1] == 3
+    nothing_left = Tfidf(max_df=0.1).encode(pl.Series(["baju", "baju", "baju"]))
+    assert nothing_left.shape == (3, 0)
+
+
+def test_a_share_of_1_may_be_written_as_an_integer():
+    titles = pl.Series(["a b", "a c", "a d"])
+    assert Tfidf(max_df=1).encode(titles).shape == Tfidf(max_df=1.0).encode(titles).shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"unit": "byte"}, "unit 'byte'"),
+        ({"n_gram": (0, 2)}, r"n_gram \(0, 2\)"),
+        ({"n_gram": (3, 2)}, r"n_gram \(3, 2\)"),
+        ({"max_df": 0}, "max_df 0"),
+        ({"max_df": 1.5}, r"max_df 1\.5"),
+        ({"max_df": float("nan")}, "max_df nan"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(ConfigError, match=message):
+        Tfidf(**options)
