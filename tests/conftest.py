@@ -53,7 +53,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pictured(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     """1,500 posts whose photos were drawn and hashed."""
     folder = tmp_path_factory.mktemp("shops") / "large"
-    write_shop(folder, 1500, seed=0, size=96)
+    write_shop(folder, 1500, seed=0, size=64)
     return with_photo_hashes(Catalog.read(folder / "posts.csv", images=folder / "photos"), Config())
 
 

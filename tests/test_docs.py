@@ -26,15 +26,13 @@ def _generator():
 def test_blocks_run(name, tmp_path):
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    python: list[str] = []
-    for kind, body in BLOCK.findall(text):
-        if kind == "bash":
-            command = ["bash", "-euc", body]
-        else:
-            python.append(body)  # later blocks go on where earlier ones ended
-            command = [sys.executable, "-W", "error", "-c", "\n".join(python)]
+    blocks = BLOCK.findall(text)
+    commands = [["bash", "-euc", body] for kind, body in blocks if kind == "bash"]
+    # The Python of a page is one program, run on what its commands made.
+    program = "\n".join(body for kind, body in blocks if kind == "python")
+    for command in [*commands, [sys.executable, "-W", "error", "-c", program]]:
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, f"{name}:\n{body}\n{done.stderr}"
+        assert done.returncode == 0, f"{name}:\n{command[-1]}\n{done.stderr}"
 
 
 def test_generated_pages_are_current():

@@ -253,12 +253,15 @@ def test_a_single_view_makes_a_sure_neighbour_unless_quantities_conflict(
 
 
 def test_a_direct_cut_makes_a_certain_pair_unless_quantities_conflict(catalog: Catalog) -> None:
-    evidence = evidence_of(catalog, Config())
+    posts = pl.concat([catalog.frame(), catalog.frame().with_columns(posting_id=pl.col("posting_id") + "b")])
+    posts = posts.with_columns(title=pl.col("title") + pl.Series([f" {1 + row % 2} kg" for row in range(len(posts))]))
+    evidence = evidence_of(posts, Config())
     plain = blended(evidence, Config()).evidence[SIMILARITY]
-    pairs = blended(evidence, of(["blend.direct.hash=0.45"]))
+    pairs = blended(evidence, of(["blend.direct.hash=0.9"]))
     scaled = (pairs.evidence["hash"] - Config().hash.floor) / (1 - Config().hash.floor)
-    reached, conflict = scaled >= 0.45, pairs.evidence[CONFLICT] == 1
+    reached, conflict = scaled >= 0.9, pairs.evidence[CONFLICT] == 1
     assert (reached & conflict).any()
+    assert (reached & ~conflict & (plain < 1)).any()
     assert (pairs.evidence[SIMILARITY][reached & ~conflict] == 1).all()
     assert (pairs.evidence[SIMILARITY][conflict] == 0).all()
     assert np.array_equal(pairs.evidence[SIMILARITY][~reached], plain[~reached])

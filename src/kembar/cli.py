@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from typer.core import TyperGroup
 
-from kembar.errors import ConfigError, KembarError
+from kembar.errors import ConfigError, FolderError, KembarError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,9 +109,9 @@ def match(
     """Match and group all posts of a catalogue.
 
     Writes a run folder: **matches.csv** (Kaggle's form: posting_id, its matches with itself first), **groups.csv**,
-    **pairs.parquet** (the evidence for each pair that was compared), **report.md** and **report.json**,
-    **group-sizes.svg**, **config.toml** and **manifest.json**. Posts without a title, photo or hash are matched on
-    what they have. Where the label column is there, the report has F1.
+    **matches.parquet** (both as lists and names), **pairs.parquet** (the evidence for each pair that was compared),
+    **report.md** and **report.json**, **group-sizes.svg**, **config.toml** and **manifest.json**. Posts without a
+    title, photo or hash are matched on what they have. Where the label column is there, the report has F1.
     """
     from kembar.folders import check_free
     from kembar.matcher import Matcher
@@ -194,8 +194,7 @@ def tune(
     """
     from kembar.tuning import tune as tuned
 
-    if output.exists() and not overwrite:
-        raise _in_the_way(output)
+    _check_new_file(output, overwrite)
     catalog = _catalog(posts, images, id_, title, image, hash_, label)
     with _bars(quiet) as progress:
         found = tuned(
@@ -268,10 +267,11 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _in_the_way(path: Path) -> KembarError:
-    from kembar.errors import FolderError
-
-    return FolderError(f"{str(path)!r}, which exists", "a new file", "Choose another name, or pass --overwrite.")
+def _check_new_file(path: Path, overwrite: bool) -> None:
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise FolderError(f"{str(path)!r}, which exists", "a new file", "Choose another name, or pass --overwrite.")
+    if not path.absolute().parent.is_dir():
+        raise FolderError(f"{str(path)!r}, in a folder that is not there", "a folder to write to", "Make it first.")
 
 
 def _config(path: Path | None, settings: list[str] | None) -> "Config":

@@ -173,18 +173,20 @@ def _rule(evidence: dict[str, float | None], config: Config, matches: Matches, i
 
 
 def _grouping(pairs: Pairs, groups: Groups, config: Config, i: int, j: int) -> list[str]:
-    labels, cut = groups.labels, config.group.cut
+    labels, group = groups.labels, config.group
+    by_size = group.link == "average" and group.target_size is not None
+    cut = f"target size {group.target_size:g}" if by_size else f"cut {group.cut:.3f}"
     name = "average link" if config.group.link == "average" else "connected components"
     if labels[i] != labels[j]:
         mean = _between(pairs, labels, np.flatnonzero(labels == labels[i]), int(labels[j]))
-        return [f"{name} kept their groups apart: mean similarity between them {mean:.3f}, cut {cut:.3f}"]
+        return [f"{name} kept their groups apart: mean similarity between them {mean:.3f}, {cut}"]
     members = np.flatnonzero(labels == labels[i])
     size = len(members)
     if size == 2:
-        return [f"{name} made the two a group (cut {cut:.3f})"]
+        return [f"{name} made the two a group ({cut})"]
     means = [_to_group(pairs, members, row) for row in (i, j)]
     return [
-        f"{name} put both into a group of {size} (cut {cut:.3f}); mean similarity to its other members "
+        f"{name} put both into a group of {size} ({cut}); mean similarity to its other members "
         f"{means[0]:.3f} and {means[1]:.3f}"
     ]
 

@@ -27,6 +27,7 @@ Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 Setting = dict[str, float]  # option "section.key" to its value
+Shape = tuple[npt.NDArray[np.bool_], Floats]  # posts, and the row shares of the posts in other folds
 
 _CUTS: Final = tuple(np.round(np.arange(0.2, 0.951, 0.02), 3).tolist())
 _MIN2: Final = tuple(np.round(np.arange(0.1, 0.71, 0.05), 3).tolist())
@@ -117,8 +118,10 @@ def tune(
     blends = blends or (_BLENDS if config.blend.steps else ({},))
     parts = [np.arange(len(catalog))] if pool == "whole" else [np.flatnonzero(fold == f) for f in range(folds)]
     sums: dict[tuple[tuple[str, float], ...], Floats] = {}
+    shares = [row_shares(labels[fold != f]) for f in range(folds)]
     for rows in parts:
-        tried = _trials(catalog.take(rows), config, _taken(embeddings, rows), labels[rows], blends, progress)
+        shapes = [(fold[rows] == f, shares[f]) for f in np.unique(fold[rows])]
+        tried = _trials(catalog.take(rows), config, _taken(embeddings, rows), labels[rows], blends, shapes, progress)
         for setting, scores in tried:
             key = tuple(setting.items())
             sums[key] = sums.get(key, np.zeros((folds, 3))) + _by_fold(scores, fold[rows], labels[rows], folds)
@@ -132,27 +135,31 @@ def _trials(
     embeddings: Mapping[str, Embeddings],
     labels: Rows,
     blends: tuple[Setting, ...],
+    shapes: list[Shape],
     progress: Progress | None,
 ) -> Iterator[tuple[Setting, Floats]]:
     """Try every setting in one pool: the setting, and (n, 3) F1, precision and recall of each post."""
     evidence = Matcher.evidence(catalog, config, embeddings, Clock(progress))
     for done, blend in enumerate(blends):
         pairs = blended(evidence, _with(config, blend))
-        for decision, scores in _decisions(pairs, labels, config):
+        for decision, scores in _decisions(pairs, labels, config, shapes):
             yield {**blend, **decision}, scores
         if progress:
             progress("trials", done + 1, len(blends))
 
 
-def _decisions(pairs: Pairs, labels: Rows, config: Config) -> Iterator[tuple[Setting, Floats]]:
+def _decisions(pairs: Pairs, labels: Rows, config: Config, shapes: list[Shape]) -> Iterator[tuple[Setting, Floats]]:
     rule = config.decide.rule
     if rule == "threshold":
         yield from _thresholds(pairs, labels, with_min2=config.decide.min2 is not None)
     elif rule == "group":
         yield from _cuts(pairs, labels, config.group.link)
     else:
-        edges, _ = decide(pairs, len(labels), config, row_shares(labels))
-        yield {}, _edge_scores(edges[0], edges[1], labels)
+        scores = np.zeros((len(labels), 3))
+        for scored, shares in shapes:  # chisel learns the lengths of lists, from other folds too
+            edges, _ = decide(pairs, len(labels), config, shares)
+            scores[scored] = _edge_scores(edges[0], edges[1], labels)[scored]
+        yield {}, scores
 
 
 def _cuts(pairs: Pairs, labels: Rows, link: Literal["average", "any"]) -> Iterator[tuple[Setting, Floats]]:
