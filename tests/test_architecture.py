@@ -12,9 +12,8 @@ HOUSE = Path(kembar.__file__).parent
 # The rooms, lowest floor first. A room may import from the floors below its own, never from its own or above.
 FLOORS = [
     "errors",
-    "edits silhouettes vocabulary",
     "charts columns sources decisions embeddings encoders evaluation folders fusion groups measures neighbors photos "
-    "titles drawing wording",
+    "titles",
     "blending catalog config hashing labels pairs report synthesis units",
     "views",
     "evidence",

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from kembar.drawing import Job, Look, _draw_original, _palette, draw_photo, save_photos
-from kembar.edits import _EDITS, edit_photo, write_text
-from kembar.silhouettes import SILHOUETTES
 from kembar.synthesis import synthesize
-from kembar.vocabulary import FAMILIES
+from kembar.synthesis.drawing import Job, Look, _draw_original, _palette, draw_photo, save_photos
+from kembar.synthesis.edits import _EDITS, edit_photo, write_text
+from kembar.synthesis.silhouettes import SILHOUETTES
+from kembar.synthesis.vocabulary import FAMILIES
 
 LOOK = Look("bottle", "Sakura", "Glow Max", "Lemon", "250ml", (239, 216, 74), 11, 12)
 SHAPES = {"rect": (4, 5), "oval": (4,), "panel": (4,), "ring": (5,)}

@@ -6,7 +6,7 @@ import pytest
 from kembar.errors import FolderError
 from kembar.folders import check_free, new_file, new_folder
 
-MARK = "manifest.json"
+MARK = "pairs.parquet"
 
 
 class UnluckyError(Exception):

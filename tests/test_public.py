@@ -6,12 +6,13 @@ import pytest
 import kembar
 from kembar.errors import KembarError
 
-PUBLIC = """
+_NAMES = """
     Catalog CatalogError Columns Config ConfigError Embeddings EvidenceError Explanation FolderError Groups InputError
     KembarError Matcher Matches MissingExtraError Neighbors Pairs PhotoError Quantities Result Tfidf Tuned average_link
     blend dense_neighbors fuse hash_neighbors hash_photos neighborhood normalize open_photo perceptual_hash
     query_expansion sparse_neighbors synthesize tune write_shop
-""".split()
+"""
+PUBLIC = _NAMES.split()
 
 
 def public_members() -> list[tuple[str, object]]:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from kembar.errors import ConfigError, FolderError
-from kembar.synthesis import Shop, _balanced, _flips, group_sizes, synthesize, write_shop
-from kembar.vocabulary import FAMILIES, VARIANTS, coin_words, misspell, spell_size
-from kembar.wording import banks
+from kembar.synthesis import Shop, group_sizes, synthesize, write_shop
+from kembar.synthesis.shop import _balanced, _flips
+from kembar.synthesis.vocabulary import FAMILIES, VARIANTS, coin_words, misspell, spell_size
+from kembar.synthesis.wording import banks
 
 # Groups by size on the Shopee posts.
 SHOPEE = {2: 6979, 3: 1779, 4: 862, 5: 468, 6: 282, 7: 154, 8: 118, 9: 91, 10: 48}
@@ -248,7 +249,7 @@ def test_a_folder_in_the_way_is_left_alone(tmp_path: Path) -> None:
     folder = tmp_path / "shop"
     write_shop(folder, 5, seed=1, photos=False)
     before = read_all(tmp_path)
-    with pytest.raises(FolderError, match="pass overwrite"):
+    with pytest.raises(FolderError, match="pass --overwrite"):
         write_shop(folder, 5, seed=2, photos=False)
     assert read_all(tmp_path) == before
     write_shop(folder, 5, seed=2, photos=False, overwrite=True)

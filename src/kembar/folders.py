@@ -10,7 +10,7 @@ from kembar.errors import FolderError
 
 
 @contextmanager
-def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "manifest.json") -> Iterator[Path]:
+def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "pairs.parquet") -> Iterator[Path]:
     """Fill a folder under a temporary name and rename it when all is written.
 
     A failure, Ctrl-C or a full disk leaves neither a half-written folder nor a lost older one, nor parents made for it.
@@ -54,7 +54,7 @@ def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "mani
                 folder.rmdir()
 
 
-def check_free(target: Path | str, *, overwrite: bool, mark: str = "manifest.json") -> None:
+def check_free(target: Path | str, *, overwrite: bool, mark: str = "pairs.parquet") -> None:
     """Refuse a target that may not be written; worth asking before hours of work.
 
     Args:

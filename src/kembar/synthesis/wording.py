@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar import vocabulary
-from kembar.vocabulary import FAMILIES, VARIANTS
+from kembar.synthesis import vocabulary
+from kembar.synthesis.vocabulary import FAMILIES, VARIANTS
 
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -81,7 +81,7 @@ class Products:
 
     Attributes:
         line: products of one line are siblings.
-        family: row of `kembar.vocabulary.FAMILIES`.
+        family: row of `kembar.synthesis.vocabulary.FAMILIES`.
         brand: number of the brand, from 1; 0 is none.
         name: number of the name, from 1; 0 is none.
         code: number of the model code, from 1; 0 is none.

@@ -1,4 +1,4 @@
-"""The shapes of products: what `kembar.drawing` paints.
+"""The shapes of products: what `kembar.synthesis.drawing` paints.
 
 A silhouette is a list of shapes in a square from -100 to 100 (x to the right, y down), each filled with the
 role of a colour rather than a colour: body is the colour of the variant, deep and pale are its shades, accent is

@@ -1,7 +1,7 @@
 """The words of a synthetic shop: product families, variants, units and what sellers add to a title.
 
 Every list is written for kembar; brands and product names are put together from syllables. To add a kind of
-product, add one `Family` whose silhouettes exist in `kembar.drawing.SILHOUETTES`.
+product, add one `Family` whose silhouettes exist in `kembar.synthesis.drawing.SILHOUETTES`.
 """
 
 import random
@@ -24,7 +24,7 @@ class Family:
     """A kind of product.
 
     Attributes:
-        silhouettes: names in `kembar.drawing.SILHOUETTES`, any of which may stand for the product.
+        silhouettes: names in `kembar.synthesis.drawing.SILHOUETTES`, any of which may stand for the product.
         nouns: what sellers call it, in Indonesian, English or Malay.
         attributes: further words a title may carry.
         variants: the key in `VARIANTS` that siblings of the product differ by.

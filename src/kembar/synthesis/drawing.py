@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
-from kembar.edits import BLACK, WHITE, Colour, edit_photo, write_text
-from kembar.silhouettes import SILHOUETTES, Part
+from kembar.synthesis.edits import BLACK, WHITE, Colour, edit_photo, write_text
+from kembar.synthesis.silhouettes import SILHOUETTES, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +355,7 @@ def draw_photo(look: Look, view: int = 0, edit: int = 0, size: int = 256) -> Ima
         A new (size, size) RGB image; the same arguments give the same pixels.
 
     Raises:
-        KeyError: the silhouette is not in `kembar.silhouettes.SILHOUETTES`.
+        KeyError: the silhouette is not in `kembar.synthesis.silhouettes.SILHOUETTES`.
     """
     photo = _draw_original(look, view, size).copy()
     if not edit:

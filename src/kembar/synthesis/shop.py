@@ -8,7 +8,6 @@ only photos are drawn one by one, in processes.
 
 import multiprocessing
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -19,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.drawing import Job, Look, save_photos
 from kembar.errors import ConfigError, FolderError
-from kembar.vocabulary import FAMILIES, VARIANTS
-from kembar.wording import FORMS, Flags, Integers, Products, banks, coin_tables, write_titles
+from kembar.folders import check_free, new_folder
+from kembar.synthesis.drawing import Job, Look, save_photos
+from kembar.synthesis.vocabulary import FAMILIES, VARIANTS
+from kembar.synthesis.wording import FORMS, Flags, Integers, Products, banks, coin_tables, write_titles
 
 Progress = Callable[[str, int, int], None]
 
@@ -65,7 +65,7 @@ class Shop:
             rows: (m,) rows of `products`.
 
         Returns:
-            m looks, for `kembar.drawing.draw_photo`.
+            m looks, for `kembar.synthesis.drawing.draw_photo`.
         """
         columns = ("silhouette", "brand", "name", "variant", "quantity", "colour", "scene", "seed")
         return [
@@ -323,42 +323,23 @@ def write_shop(
     if size > 2048:
         raise ConfigError(f"size={size!r}", "at most 2048 pixels", "Pass a smaller size.")
     folder = Path(folder).resolve()
-    _check_folder(folder, overwrite)
+    _check_ours(folder, overwrite)
+    check_free(folder, overwrite=overwrite, mark="posts.csv")
     shop = synthesize(n, seed=seed, hashes=not photos, singles=singles)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise FolderError(f"{str(folder)!r}: {error}", "a folder that can be written", "Choose another.") from error
-    try:
+    with new_folder(folder, overwrite=overwrite, mark="posts.csv") as partial:
         shop.posts.write_csv(partial / "posts.csv")
         if photos:
             (partial / "photos").mkdir()
             _draw(shop, partial / "photos", size, workers, progress)
-        _replace(folder, partial)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return shop
 
 
-def _check_folder(folder: Path, overwrite: bool) -> None:
+def _check_ours(folder: Path, overwrite: bool) -> None:
+    """Let nothing but an earlier shop be replaced: posts.csv is a name that other folders have too."""
     held = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-    if not folder.exists() or (folder.is_dir() and not held):
-        return
-    if not overwrite:
-        raise FolderError(f"{str(folder)!r} exists", "a new folder", "Choose another name, or pass overwrite.")
-    if "posts.csv" not in held or not held <= {"posts.csv", "photos"}:
+    if overwrite and not held <= {"posts.csv", "photos"}:
         expected = "an earlier shop, posts.csv and photos alone, to overwrite"
         raise FolderError(f"{str(folder)!r} holds something else", expected, "Remove it yourself if you mean it.")
-
-
-def _replace(folder: Path, partial: Path) -> None:
-    former = partial.with_suffix(".former")
-    if folder.exists():
-        folder.rename(former)
-    partial.rename(folder)
-    shutil.rmtree(former, ignore_errors=True)
 
 
 def _jobs(shop: Shop, folder: Path, size: int) -> Iterator[Job]:
