@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 import oracles
 from kembar import neighbors
 from kembar.errors import ConfigError, EvidenceError
-from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, prune, sparse_neighbors
+from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
 
 # Quarters up to a half: sums of their products are exact in float32, whatever the order, and at most 1.
 QUARTERS = st.sampled_from([0.0, 0.0, 0.25, 0.5])
@@ -167,41 +167,6 @@ def test_scores_stay_at_most_1_and_do_not_rise():
     for found in (sparse_neighbors(sp.csr_matrix(vectors), 10), dense_neighbors(vectors, 10)):
         assert found.score.max() == 1
         assert (np.diff(found.score, axis=1) <= 0).all()
-
-
-# pruning
-
-
-def pruned(table: np.ndarray, most: int, mass: float) -> np.ndarray:
-    frequency = (table > 0).sum(axis=0)
-    kept = table.copy()
-    for row in kept if len(table) > most else []:
-        dropped = 0.0
-        for term in sorted(np.flatnonzero(row), key=lambda t: (-frequency[t], t)):
-            dropped += float(row[term]) ** 2
-            if dropped > mass or frequency[term] <= most:
-                break
-            row[term] = 0
-    return kept
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.integers(0, 10_000), st.integers(1, 12), st.integers(0, 6), st.sampled_from([0.0, 0.3, 0.5, 0.9]))
-def test_pruning_drops_the_most_frequent_terms(seed, n, most, mass):
-    table = units(n, 6, seed, density=0.6)
-    vectors = sp.csr_matrix(table)
-    found = prune(vectors, most=most, mass=mass)
-    np.testing.assert_array_equal(found.toarray(), pruned(table, most, mass))
-    np.testing.assert_array_equal(vectors.toarray(), table)
-    assert found.dtype == np.float32
-    assert ((found @ found.T).toarray() <= (table @ table.T) + 1e-6).all()
-    own = np.asarray(found.multiply(found).sum(axis=1)).ravel()
-    assert (own[table.any(axis=1)] >= 1 - mass - 1e-6).all()
-
-
-@pytest.mark.parametrize("shape", [(0, 0), (3, 0), (0, 3), (3, 2)])
-def test_pruning_of_nothing(shape):
-    assert prune(sp.csr_matrix(shape, dtype=np.float32), most=0).shape == shape
 
 
 # copies

@@ -156,7 +156,7 @@ def test_overwriting(result: Result, tmp_path: Path) -> None:
     other = tmp_path / "mine"
     other.mkdir()
     (other / "thesis.txt").write_text("years of work")
-    with pytest.raises(FolderError, match=r"holds no manifest\.json"):
+    with pytest.raises(FolderError, match=r"holds no pairs\.parquet"):
         result.save(other, overwrite=True)
     assert (other / "thesis.txt").read_text() == "years of work"
 

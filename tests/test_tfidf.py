@@ -4,10 +4,11 @@ import re
 import numpy as np
 import polars as pl
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kembar.encoders.tfidf import Tfidf
+from kembar.encoders.tfidf import Tfidf, prune
 from kembar.errors import ConfigError
 
 TITLES = st.lists(
@@ -112,3 +113,45 @@ def test_a_share_of_1_may_be_written_as_an_integer():
 def test_options_out_of_range(options, message):
     with pytest.raises(ConfigError, match=message):
         Tfidf(**options)
+
+
+# pruning
+
+
+def units(n: int, d: int, seed: int = 0, density: float = 1.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    vectors = np.abs(rng.normal(size=(n, d))) * (rng.random((n, d)) < density)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+
+
+def pruned(table: np.ndarray, most: int, mass: float) -> np.ndarray:
+    frequency = (table > 0).sum(axis=0)
+    kept = table.copy()
+    for row in kept if len(table) > most else []:
+        dropped = 0.0
+        for term in sorted(np.flatnonzero(row), key=lambda t: (-frequency[t], t)):
+            dropped += float(row[term]) ** 2
+            if dropped > mass or frequency[term] <= most:
+                break
+            row[term] = 0
+    return kept
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 10_000), st.integers(1, 12), st.integers(0, 6), st.sampled_from([0.0, 0.3, 0.5, 0.9]))
+def test_pruning_drops_the_most_frequent_terms(seed, n, most, mass):
+    table = units(n, 6, seed, density=0.6)
+    vectors = sp.csr_matrix(table)
+    found = prune(vectors, most=most, mass=mass)
+    np.testing.assert_array_equal(found.toarray(), pruned(table, most, mass))
+    np.testing.assert_array_equal(vectors.toarray(), table)
+    assert found.dtype == np.float32
+    assert ((found @ found.T).toarray() <= (table @ table.T) + 1e-6).all()
+    own = np.asarray(found.multiply(found).sum(axis=1)).ravel()
+    assert (own[table.any(axis=1)] >= 1 - mass - 1e-6).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (3, 0), (0, 3), (3, 2)])
+def test_pruning_of_nothing(shape):
+    assert prune(sp.csr_matrix(shape, dtype=np.float32), most=0).shape == shape

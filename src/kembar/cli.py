@@ -87,7 +87,8 @@ def top(
 
         print(f"kembar {installed('kembar')}")
         raise typer.Exit
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s")
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    logging.getLogger("kembar").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 @app.command(epilog="Example: `kembar match posts.csv --images photos -o run` — then look at run/report.md")

@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 import faiss
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 from sparse_dot_topn import sp_matmul_topn
 
 from kembar.errors import ConfigError, EvidenceError
@@ -91,35 +90,7 @@ def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: in
     edges = _edges(joined)
     straddling = _straddling(joined, k)
     again = [_full_rows(rows, columns, block, floor, k) for block in _blocks(straddling, rows.shape[0])]
-    return _gather(*_replaced(edges, straddling, again), first, inverse, k)
-
-
-def prune(vectors: Sparse, *, most: int = 1000, mass: float = 0.5) -> Sparse:
-    """Drop the most frequent terms from each row, to search a large catalogue in time that grows with its size.
-
-    A join costs the sum over terms of their squared document frequencies, so a few words that thousands of titles share
-    cost nearly all of it and find nearly nothing. What is left is for finding candidates: similarities only fall
-    (between copies by at most `mass`, between others it may be more), so compare the candidates by their whole rows.
-
-    Args:
-        vectors: (n, d) CSR of unit rows, float32, without negative numbers.
-        most: only terms of more rows than this are dropped; nothing is where n is not larger.
-        mass: of a row's squared length, at most this share is dropped, the most frequent terms first.
-
-    Returns:
-        (n, d) CSR float32 without the dropped entries, its rows not rescaled; `vectors` where nothing is dropped.
-    """
-    frequency = np.bincount(vectors.indices, minlength=vectors.shape[1])
-    if vectors.shape[0] <= most or frequency.max(initial=0) <= most:
-        return vectors
-    row = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
-    order = np.lexsort((-frequency[vectors.indices], row))
-    total = np.concatenate([[0], np.cumsum(vectors.data[order].astype(np.float64) ** 2)])
-    reached = total[1:] - total[vectors.indptr[:-1]][row]
-    keep = np.ones(len(row), dtype=bool)
-    keep[order] = (reached > mass) | (frequency[vectors.indices[order]] <= most)
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(row[keep], minlength=vectors.shape[0]))])
-    return sp.csr_matrix((vectors.data[keep], vectors.indices[keep], offsets), shape=vectors.shape, dtype=np.float32)
+    return _gather(*_replaced(edges, straddling, again), first, inverse, k, ordered=True)
 
 
 def dense_neighbors(vectors: npt.NDArray[np.float32], k: int, *, floor: float = 0.0) -> Neighbors:
@@ -312,14 +283,17 @@ def _hash_range(values: npt.NDArray[np.uint64], radius: int) -> tuple[Rows, Rows
     return source, found.astype(np.int64), distance.astype(np.int64)
 
 
-def _gather(source: Rows, target: Rows, score: Scores, first: Rows, inverse: Rows, k: int) -> Neighbors:
+def _gather(
+    source: Rows, target: Rows, score: Scores, first: Rows, inverse: Rows, k: int, *, ordered: bool = False
+) -> Neighbors:
     """Turn edges between distinct rows into the neighbours of all rows.
 
     A distinct row stands for all its copies, in row order. Equal scores are ordered by row, and a row's own place is
-    at the front even where k copies with smaller numbers would have filled the list.
+    at the front even where k copies with smaller numbers would have filled the list. `ordered` edges come best first.
     """
     n, distinct = len(inverse), len(first)
-    source, target, score = _best(source, target, score, distinct, k)
+    if distinct == n or not ordered:
+        source, target, score = _best(source, target, score, distinct, k)
     if distinct < n:
         source, target, score = _expand(source, target, score, inverse, distinct, k)
     start = np.searchsorted(source, np.arange(distinct))

@@ -2,9 +2,11 @@
 
 import json
 import platform
+import re
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -161,7 +163,7 @@ class Result:
         Raises:
             FolderError: the folder is in the way or cannot be written.
         """
-        with new_folder(folder, overwrite=overwrite) as target:
+        with new_folder(folder, overwrite=overwrite) as target, _full_disk_as_oserror():
             self.matches.frame(self.catalog.ids).write_csv(target / "matches.csv")
             self.groups_frame().write_csv(target / "groups.csv")
             self._answers().write_parquet(target / "matches.parquet")
@@ -237,6 +239,11 @@ class Result:
 
 def peak_memory() -> int:
     """Peak resident memory of this process so far, in bytes."""
+    # Linux hands ru_maxrss down from the process that started this one; VmHWM is its own.
+    status = Path("/proc/self/status")
+    own = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii")) if status.is_file() else None
+    if own:
+        return int(own[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -278,6 +285,14 @@ def _rows_of(ids: pl.Series, rows: pl.DataFrame) -> Rows:
     if found.null_count():
         raise KeyError("a posting id that is not in the catalogue")
     return found.to_numpy().astype(np.int64)
+
+
+@contextmanager
+def _full_disk_as_oserror() -> Iterator[None]:
+    try:
+        yield
+    except pl.exceptions.ComputeError as error:  # what polars makes of an error of the disk
+        raise OSError(str(error)) from error
 
 
 def _write_json(path: Path, tree: Mapping[str, Any]) -> None:

@@ -15,8 +15,8 @@ from kembar.blending import blend, query_expansion
 from kembar.catalog import Catalog
 from kembar.config import Characters, Config, Vectors, Words
 from kembar.embeddings import Embeddings
-from kembar.encoders.tfidf import Tfidf
-from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, prune, sparse_neighbors
+from kembar.encoders.tfidf import Tfidf, prune
+from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
 from kembar.pairs import dense_similarity, hash_similarity, sparse_similarity
 
 Rows = npt.NDArray[np.int64]

@@ -71,3 +71,31 @@ class Tfidf:
             if "empty vocabulary" not in str(error) and "no terms remain" not in str(error):
                 raise
             return sp.csr_matrix((len(texts), 0), dtype=np.float32)
+
+
+def prune(vectors: Sparse, *, most: int = 1000, mass: float = 0.5) -> Sparse:
+    """Drop the most frequent terms from each row, to search a large catalogue in time that grows with its size.
+
+    A join costs the sum over terms of their squared document frequencies, so a few words that thousands of titles share
+    cost nearly all of it and find nearly nothing. What is left is for finding candidates: similarities only fall
+    (between copies by at most `mass`, between others it may be more), so compare the candidates by their whole rows.
+
+    Args:
+        vectors: (n, d) CSR of unit rows, float32, without negative numbers.
+        most: only terms of more rows than this are dropped; nothing is where n is not larger.
+        mass: of a row's squared length, at most this share is dropped, the most frequent terms first.
+
+    Returns:
+        (n, d) CSR float32 without the dropped entries, its rows not rescaled; `vectors` where nothing is dropped.
+    """
+    frequency = np.bincount(vectors.indices, minlength=vectors.shape[1])
+    if vectors.shape[0] <= most or frequency.max(initial=0) <= most:
+        return vectors
+    row = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
+    order = np.lexsort((-frequency[vectors.indices], row))
+    total = np.concatenate([[0], np.cumsum(vectors.data[order].astype(np.float64) ** 2)])
+    reached = total[1:] - total[vectors.indptr[:-1]][row]
+    keep = np.ones(len(row), dtype=bool)
+    keep[order] = (reached > mass) | (frequency[vectors.indices[order]] <= most)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(row[keep], minlength=vectors.shape[0]))])
+    return sp.csr_matrix((vectors.data[keep], vectors.indices[keep], offsets), shape=vectors.shape, dtype=np.float32)
