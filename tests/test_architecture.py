@@ -15,7 +15,7 @@ FLOORS = [
     "charts columns sources decisions embeddings encoders evaluation folders fusion groups measures neighbors photos "
     "titles",
     "blending catalog config hashing labels pairs report synthesis units",
-    "views",
+    "copies views",
     "evidence",
     "explanation",
     "result",

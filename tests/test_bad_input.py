@@ -228,8 +228,10 @@ def test_ten_thousand_posts_that_are_one(tmp_path: Path) -> None:
     assert found.peak_memory < 2**30
     by_threshold = Matcher(Config.read(None, ["decide.rule=threshold"])).match(Catalog.read(path))
     for result in (found, by_threshold):
-        assert np.diff(result.matches.offsets).max() == 51
-        assert len(result.pairs) <= 10_000 * 50
+        assert (np.diff(result.matches.offsets) == 51).all()
+        assert result.groups.sizes().tolist() == [10_000]
+        assert not len(result.weakest_links())
+    assert "copies of one post" in str(found.explain(*found.catalog.ids[:2]))
 
 
 # --- options

@@ -12,6 +12,8 @@ Rows = npt.NDArray[np.int64]
 Similarity = npt.NDArray[np.float32]
 Edges = tuple[Rows, Rows, Similarity]
 
+_ALL_PAIRS = 1000  # largest group of which all pairs are listed
+
 
 @dataclass(frozen=True, slots=True)
 class Matches:
@@ -212,6 +214,9 @@ def capped(edges: Edges, cap: int) -> Edges:
 def within_groups(labels: Rows, left: Rows, right: Rows, similarity: Similarity) -> Edges:
     """Match every post with all members of its group, best first, those it was never compared with last.
 
+    In a group of more than 1,000, which only connected components make, with those alone that it was compared with:
+    all pairs would fill the memory, and lists are cut long before.
+
     Args:
         labels: (n,) group numbers.
         left: (m,) rows.
@@ -224,7 +229,7 @@ def within_groups(labels: Rows, left: Rows, right: Rows, similarity: Similarity)
     order = np.argsort(labels, kind="stable")
     sizes = np.bincount(labels, minlength=1)
     begin = np.cumsum(sizes) - sizes
-    count = sizes[labels]
+    count = np.where(sizes <= _ALL_PAIRS, sizes, 0)[labels]
     source = np.repeat(np.arange(len(labels)), count)
     offset = np.arange(len(source)) - np.repeat(np.cumsum(count) - count, count)
     target = order[np.repeat(begin[labels], count) + offset]
@@ -239,7 +244,11 @@ def within_groups(labels: Rows, left: Rows, right: Rows, similarity: Similarity)
     known = key[sorter][place] == source * n + target if len(key) else np.zeros(len(source), dtype=bool)
     found = np.zeros(len(source), dtype=np.float32)
     found[known] = score[sorter][place[known]]
-    return directed(source, target, found)
+    large = sizes[labels[key // max(n, 1)]] > _ALL_PAIRS
+    far = np.divmod(key[large], max(n, 1))
+    return directed(
+        np.concatenate([source, far[0]]), np.concatenate([target, far[1]]), np.concatenate([found, score[large]])
+    )
 
 
 def _first(source: Rows) -> npt.NDArray[np.bool_]:

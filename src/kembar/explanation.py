@@ -72,7 +72,7 @@ class Explanation:
 
 
 def explain(
-    catalog: Catalog, config: Config, pairs: Pairs, matches: Matches, groups: Groups, a: str, b: str
+    catalog: Catalog, config: Config, pairs: Pairs, matches: Matches, groups: Groups, copy_of: Rows, a: str, b: str
 ) -> Explanation:
     """Explain one pair.
 
@@ -82,6 +82,7 @@ def explain(
         pairs: the candidates with their evidence.
         matches: the matches of every post.
         groups: the partition.
+        copy_of: (n,) the row that stands for each among the pairs.
         a: a posting id.
         b: another posting id.
 
@@ -94,15 +95,16 @@ def explain(
     i, j = _row(catalog, a), _row(catalog, b)
     if i == j:
         raise CatalogError(f"posts {a!r} and {b!r}", "two different posts", "Name another one.")
-    evidence = _evidence(pairs, min(i, j), max(i, j))
+    first, second = int(copy_of[i]), int(copy_of[j])
+    evidence = _evidence(pairs, min(first, second), max(first, second))
     matched = bool((matches[i] == j).any() or (matches[j] == i).any())
     together = bool(groups.labels[i] == groups.labels[j])
     titles = (str(catalog.titles[i]), str(catalog.titles[j]))
-    reasons = [
-        *_compared(evidence, config),
-        *_rule(evidence, config, matches, i, j),
-        *_grouping(pairs, groups, config, i, j),
-    ]
+    if first == second:
+        reasons = ["the two are copies of one post: same title, hash and vectors"]
+    else:
+        rules = _rule(evidence, config, matches, first, second)
+        reasons = [*_compared(evidence, config), *rules, *_grouping(pairs, groups, config, first, second)]
     return Explanation(a, b, titles, matched, together, evidence, tuple(_facts(catalog, i, j)), tuple(reasons))
 
 

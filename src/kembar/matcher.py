@@ -12,6 +12,7 @@ import polars as pl
 
 from kembar.catalog import Catalog
 from kembar.config import Config
+from kembar.copies import Copies
 from kembar.decisions import (
     Edges,
     Matches,
@@ -76,7 +77,8 @@ class Matcher:
     ) -> Result:
         """Match and group all posts of a catalogue.
 
-        The work is done in the order of posting ids, so that the order of rows changes nothing.
+        The work is done in the order of posting ids, so that the order of rows changes nothing. Where there are more
+        than 25 posts with the same title, hash and vectors, the first stands for all in the candidate pairs.
 
         Args:
             catalog: the posts.
@@ -95,15 +97,22 @@ class Matcher:
             catalog = with_photo_hashes(catalog, self.config, progress)
         order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
         config = self.config.at_pool(len(catalog))
-        evidence = self.evidence(catalog.take(order), config, _sorted(embeddings or {}, order), clock)
+        brought = _sorted(embeddings or {}, order)
+        ordered = catalog.take(order)
+        copies = Copies.find(ordered, normalize(ordered.titles), brought.values())
+        kept = {name: Embeddings(given.vectors[copies.kept]) for name, given in brought.items()}
+        evidence = self.evidence(ordered.take(copies.kept), config, kept, clock)
         with clock.stage("blending"):
             pairs = blended(evidence, config)
         with clock.stage("decisions"):
-            edges, labels = decide(pairs, len(catalog), config, _shares(catalog))
-            pairs, edges, labels = _restored(order, pairs, edges, labels)
+            edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog))
+            edges, labels = copies.edges(edges, config.decide.cap), labels[copies.place]
+            pairs, edges, labels = _restored(order, copies.kept, pairs, edges, labels)
             matches = Matches.of(edges[0], edges[1], len(catalog))
             groups = Groups.of(labels, catalog.ids)
-        return Result(catalog, config, pairs, matches, groups, clock.seconds, peak_memory())
+        copy_of = np.empty_like(order)
+        copy_of[order] = order[copies.kept[copies.place]]
+        return Result(catalog, config, pairs, matches, groups, copy_of, clock.seconds, peak_memory())
 
     @staticmethod
     def evidence(
@@ -208,9 +217,9 @@ def _shares(catalog: Catalog) -> npt.NDArray[np.float64]:
     return row_shares(catalog.labels) if known and catalog.labels is not None else shopee_shares()
 
 
-def _restored(order: Rows, pairs: Pairs, edges: Edges, labels: Rows) -> tuple[Pairs, Edges, Rows]:
+def _restored(order: Rows, kept: Rows, pairs: Pairs, edges: Edges, labels: Rows) -> tuple[Pairs, Edges, Rows]:
     """Go back from the order of ids to the order of the catalogue's rows."""
-    left, right = order[pairs.left], order[pairs.right]
+    left, right = order[kept[pairs.left]], order[kept[pairs.right]]
     low, high = np.minimum(left, right), np.maximum(left, right)
     rank = np.lexsort((high, low))
     evidence = {name: column[rank] for name, column in pairs.evidence.items()}

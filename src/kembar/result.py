@@ -46,6 +46,7 @@ class Result:
         pairs: the candidate pairs with their evidence and final `similarity`.
         matches: the matches of every post, itself first, then best first.
         groups: the partition.
+        copy_of: (n,) int64 rows: the post that stands for each among the pairs, itself unless it is one of many copies.
         seconds: by stage.
         peak_memory: bytes, of the whole process.
     """
@@ -55,6 +56,7 @@ class Result:
     pairs: Pairs
     matches: Matches
     groups: Groups
+    copy_of: Rows
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory: int = 0
 
@@ -116,7 +118,7 @@ class Result:
         Raises:
             CatalogError: there is no such post, or the two are one.
         """
-        return explain(self.catalog, self.config, self.pairs, self.matches, self.groups, a, b)
+        return explain(self.catalog, self.config, self.pairs, self.matches, self.groups, self.copy_of, a, b)
 
     def weakest_links(self, n: int = 10) -> pl.DataFrame:
         """List the posts that hang most loosely in their group: the first to look at.
@@ -126,14 +128,15 @@ class Result:
 
         Returns:
             Columns group_id, posting_id, title, size, mean_similarity (to the other members, never compared = 0),
-            the loosest first.
+            the loosest first. Of many copies only the first is listed and counted.
         """
         labels = self.groups.labels
+        own = self.copy_of == np.arange(len(self))
         inside = labels[self.pairs.left] == labels[self.pairs.right]
         similarity = self.pairs.evidence[SIMILARITY][inside].astype(np.float64)
         total = np.bincount(self.pairs.left[inside], similarity, len(self))
         total += np.bincount(self.pairs.right[inside], similarity, len(self))
-        sizes = self.groups.sizes()[labels]
+        sizes = np.bincount(labels[own], minlength=len(self.groups))[labels]
         mean = np.divide(total, sizes - 1, out=np.full(len(self), np.nan), where=sizes > 1)
         frame = pl.DataFrame(
             {
@@ -144,7 +147,7 @@ class Result:
                 "mean_similarity": mean,
             }
         )
-        loose = frame.filter(pl.col("size") > 1)
+        loose = frame.filter(pl.Series(own) & (pl.col("size") > 1))
         return loose.sort("mean_similarity", "posting_id").head(n)
 
     def groups_frame(self) -> pl.DataFrame:
@@ -202,11 +205,11 @@ class Result:
             offsets = np.concatenate([[0], np.cumsum(answers["matches"].list.len().to_numpy())]).astype(np.int64)
             matches = Matches(offsets, _rows_of(answers["matches"].explode(), rows))
             groups = Groups.of(_rows_of(answers["group_id"], rows), catalog.ids)
+            copy_of = _rows_of(answers["copy_of"], rows)
         except (OSError, pl.exceptions.PolarsError, KeyError) as error:
             raise _incomplete(source, str(error).splitlines()[0]) from error
-        return cls(
-            catalog, config, Pairs(left, right, columns), matches, groups, manifest["seconds"], manifest["peak_memory"]
-        )
+        found = catalog, config, Pairs(left, right, columns), matches, groups, copy_of
+        return cls(*found, manifest["seconds"], manifest["peak_memory"])
 
     def _labels(self) -> Rows:
         return self.catalog.labels if self.catalog.labels is not None else np.full(len(self), -1, dtype=np.int64)
@@ -221,7 +224,9 @@ class Result:
         )
         lists = members.group_by("row", maintain_order=True).agg("id")["id"]
         group_ids = self.groups.ids.gather(self.groups.labels)
-        return pl.DataFrame({"posting_id": self.catalog.ids, "matches": lists, "group_id": group_ids})
+        copy_of = self.catalog.ids.gather(self.copy_of)
+        columns = {"posting_id": self.catalog.ids, "matches": lists, "group_id": group_ids, "copy_of": copy_of}
+        return pl.DataFrame(columns)
 
     def _manifest(self) -> dict[str, Any]:
         packages = ("kembar", "numpy", "scipy", "scikit-learn", "polars", "faiss-cpu", "sparse-dot-topn", "pillow")

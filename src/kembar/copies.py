@@ -1,0 +1,106 @@
+"""Posts with the same title, photo and vectors, when there are many of them: the first stands for all.
+
+A post's nearest neighbours are a fixed number. Of ten thousand copies each would see the same few and none of the rest,
+so nothing could tell that they belong together, nor find anything else that does.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.catalog import Catalog
+from kembar.decisions import Edges, capped
+from kembar.embeddings import Embeddings
+
+Rows = npt.NDArray[np.int64]
+
+MOST: Final = 25  # half of the neighbours that a view finds: so many copies are matched one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Which posts are matched, and which stand behind them.
+
+    Attributes:
+        kept: (m,) rows of the posts that are matched, rising.
+        place: (n,) for every post, the place in `kept` of the post that stands for it: its own where it is kept.
+    """
+
+    kept: Rows
+    place: Rows
+
+    @classmethod
+    def find(
+        cls, catalog: Catalog, titles: pl.Series, embeddings: Iterable[Embeddings], *, most: int = MOST
+    ) -> "Copies":
+        """Find the posts of which there are more than `most` copies.
+
+        Args:
+            catalog: n posts.
+            titles: (n,) String in normal form.
+            embeddings: all vectors in use.
+            most: so many copies are kept; posts without any evidence are never copies.
+
+        Returns:
+            The copies; where there are few of each post, all rows are kept.
+        """
+        vectors = [given.vectors for given in embeddings]
+        bare = (titles == "").to_numpy() & ~catalog.hashed
+        for given in vectors:
+            bare &= ~given.any(axis=1)
+        columns = {f"vector {i}": _dense_codes(given) for i, given in enumerate(vectors)}
+        alike = pl.DataFrame({"title": titles, "hash": catalog.hashes, "hashed": catalog.hashed, **columns})
+        same = alike.columns
+        counts = alike.with_row_index("row").select(
+            pl.col("row").min().over(same).alias("first"), pl.len().over(same).alias("count")
+        )
+        row = np.arange(len(catalog))
+        many = (counts["count"].to_numpy() > most) & ~bare
+        stands = np.where(many, counts["first"].to_numpy().astype(np.int64), row)
+        kept = row[stands == row]
+        return cls(kept, np.searchsorted(kept, stands))
+
+    def edges(self, edges: Edges, cap: int) -> Edges:
+        """Bring the matches of the kept posts to all posts.
+
+        Args:
+            edges: source, target and score between places in `kept`, ordered by source, best first.
+            cap: longest list, the post itself counted.
+
+        Returns:
+            The same between rows of all posts: copies match their copies (score 1) and what the kept post matches.
+        """
+        if len(self.kept) == len(self.place):
+            return edges
+        members = np.argsort(self.place, kind="stable")
+        count = np.bincount(self.place, minlength=len(self.kept))
+        begin = np.cumsum(count) - count
+        crowd = np.flatnonzero(count > 1)
+        source, target = np.concatenate([crowd, edges[0]]), np.concatenate([crowd, edges[1]])
+        score = np.concatenate([np.ones(len(crowd), dtype=np.float32), edges[2]])
+        # One more than the cap: a copy finds itself among the copies and is taken out below.
+        source, place = _ragged(source, np.minimum(count, cap + 1)[target])
+        target, score = members[begin[target[place[0]]] + place[1]], score[place[0]]
+        order = np.lexsort((target, -score, source))
+        source, target, score = capped((source[order], target[order], score[order]), cap + 2)
+        start = np.searchsorted(source, np.arange(len(self.kept) + 1))
+        rows, place = _ragged(np.arange(len(self.place)), np.diff(start)[self.place])
+        at = start[self.place[place[0]]] + place[1]
+        other = rows != target[at]
+        return capped((rows[other], target[at][other], score[at][other]), cap)
+
+
+def _ragged(values: Rows, count: Rows) -> tuple[Rows, tuple[Rows, Rows]]:
+    """Repeat each value count times: the repeated values, and for each its index and its number among the repeats."""
+    index = np.repeat(np.arange(len(values)), count)
+    return values[index], (index, np.arange(len(index)) - np.repeat(np.cumsum(count) - count, count))
+
+
+def _dense_codes(vectors: npt.NDArray[np.float32]) -> Rows:
+    """Number distinct rows."""
+    whole = np.ascontiguousarray(vectors + np.float32(0)).view(np.dtype((np.void, vectors.shape[1] * 4))).ravel()
+    return np.unique(whole, return_inverse=True)[1].astype(np.int64)
