@@ -216,3 +216,11 @@ def expand(vectors: Array, index: Array, score: Array, k: int, alpha: float) -> 
                 total = total + max(float(s), 0.0) ** alpha * vectors[j]
         expanded.append(unit(total))
     return np.array(expanded)
+
+
+def units(n: int, d: int, seed: int = 0, density: float = 1.0) -> np.ndarray:
+    """(n, d) float32 unit rows of numbers >= 0, a share `density` of them above 0."""
+    rng = np.random.default_rng(seed)
+    vectors = np.abs(rng.normal(size=(n, d))) * (rng.random((n, d)) < density)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)

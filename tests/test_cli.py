@@ -164,7 +164,7 @@ def test_the_files_open_with_the_usual_tools(run: Path) -> None:
     assert list(pairs.columns[:2]) == ["left", "right"]
     assert len(pairs) == len(pl.read_parquet(run / "pairs.parquet")) > 100
     lists = pd.read_parquet(run / "matches.parquet")
-    assert list(lists.columns) == ["posting_id", "matches", "group_id"]
+    assert list(lists.columns) == ["posting_id", "matches", "group_id", "copy_of"]
     assert (lists["matches"].map(" ".join) == pd.read_csv(run / "matches.csv")["matches"]).all()
     for name in ("report.json", "manifest.json", "catalog/catalog.json"):
         assert json.loads((run / name).read_text())["posts"] == 60

@@ -9,6 +9,7 @@ import oracles
 from kembar import neighbors
 from kembar.errors import ConfigError, EvidenceError
 from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
+from oracles import units
 
 # Quarters up to a half: sums of their products are exact in float32, whatever the order, and at most 1.
 QUARTERS = st.sampled_from([0.0, 0.0, 0.25, 0.5])
@@ -38,13 +39,6 @@ def same(found: Neighbors, expected: tuple[np.ndarray, np.ndarray]) -> None:
     np.testing.assert_array_equal(found.score, expected[1])
     assert found.index.dtype == np.int32
     assert found.score.dtype == np.float32
-
-
-def units(n: int, d: int, seed: int = 0, density: float = 1.0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    vectors = np.abs(rng.normal(size=(n, d))) * (rng.random((n, d)) < density)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
 
 
 # against the slow twin, with many ties

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kembar.encoders.tfidf import Tfidf, prune
 from kembar.errors import ConfigError
+from oracles import units
 
 TITLES = st.lists(
     st.lists(st.sampled_from(["baju", "anak", "12", "500ml", "a", "é"]), max_size=5).map(" ".join), max_size=8
@@ -116,13 +117,6 @@ def test_options_out_of_range(options, message):
 
 
 # pruning
-
-
-def units(n: int, d: int, seed: int = 0, density: float = 1.0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    vectors = np.abs(rng.normal(size=(n, d))) * (rng.random((n, d)) < density)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
 
 
 def pruned(table: np.ndarray, most: int, mass: float) -> np.ndarray:
