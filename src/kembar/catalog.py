@@ -3,9 +3,7 @@
 import hashlib
 import json
 import logging
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from kembar.columns import (
     read_titles,
 )
 from kembar.errors import CatalogError, FolderError, quoted
+from kembar.folders import new_file
 from kembar.sources import Source, Table, read_table
 
 __all__ = ["PROBLEMS", "Catalog", "Columns", "Source"]
@@ -252,9 +251,9 @@ class Catalog:
         }
         try:
             target.mkdir(parents=True, exist_ok=True)
-            with _renamed(target / _POSTS) as path:
+            with new_file(target / _POSTS) as path:
                 self._stored().write_parquet(path)
-            with _renamed(target / _MANIFEST) as path:
+            with new_file(target / _MANIFEST) as path:
                 path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         except OSError as error:
             raise FolderError(
@@ -362,17 +361,6 @@ def _ordered(problems: pl.DataFrame, ids: pl.Series) -> pl.DataFrame:
 
 def _nulls(length: int) -> pl.Series:
     return pl.repeat(None, length, dtype=pl.String, eager=True)
-
-
-@contextmanager
-def _renamed(path: Path) -> Iterator[Path]:
-    """Write under a temporary name, so that a reader never sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _manifest(target: Path) -> dict[str, Any]:
