@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from kembar.errors import (
         CatalogError,
         ConfigError,
+        EncoderError,
         EvidenceError,
         FolderError,
         InputError,
         KembarError,
         MissingExtraError,
         PhotoError,
+        TrainingError,
     )
     from kembar.explanation import Explanation
     from kembar.fusion import fuse
@@ -56,12 +58,14 @@ _ROOMS = {
     "errors": (
         "CatalogError",
         "ConfigError",
+        "EncoderError",
         "EvidenceError",
         "FolderError",
         "InputError",
         "KembarError",
         "MissingExtraError",
         "PhotoError",
+        "TrainingError",
     ),
     "explanation": ("Explanation",),
     "fusion": ("fuse",),
@@ -86,6 +90,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Embeddings",
+    "EncoderError",
     "EvidenceError",
     "Explanation",
     "FolderError",
@@ -101,6 +106,7 @@ __all__ = [
     "Quantities",
     "Result",
     "Tfidf",
+    "TrainingError",
     "Tuned",
     "average_link",
     "blend",

@@ -9,6 +9,8 @@
         │   ├── PhotoError       one photo; a run counts it and goes on
         │   ├── ConfigError      an option: unknown, of the wrong type or out of range
         │   ├── EvidenceError    vectors, pairs or labels that do not fit the posts
+    │   ├── EncoderError     a model: an unknown name, a folder without weights, weights of another shape
+    │   ├── TrainingError    a training that cannot start or cannot go on
         │   └── FolderError      an output or run folder: in the way, missing, not writable
         └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
@@ -59,6 +61,14 @@ class ConfigError(InputError):
 
 class EvidenceError(InputError):
     """Vectors, pairs or labels do not fit the posts they are meant for."""
+
+
+class EncoderError(InputError):
+    """A model has an unknown name, cannot be reached, has no weights or weights of another shape."""
+
+
+class TrainingError(InputError):
+    """A training cannot start (too few groups or photos) or cannot go on (a loss that is not finite)."""
 
 
 class FolderError(InputError):
