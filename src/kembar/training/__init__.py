@@ -1,0 +1,1 @@
+"""Training encoders on known groups: losses, heads, optimizers, data, the loop and the export."""
