@@ -7,10 +7,10 @@ import kembar
 from kembar.errors import KembarError
 
 _NAMES = """
-    Catalog CatalogError Columns Config ConfigError Embeddings EncoderError EvidenceError Explanation FolderError Groups
-    InputError KembarError Matcher Matches MissingExtraError Neighbors Pairs PhotoError Quantities Result Tfidf Tuned average_link
-    blend dense_neighbors fuse hash_neighbors hash_photos neighborhood normalize open_photo perceptual_hash
-    query_expansion sparse_neighbors synthesize TrainingError tune write_shop
+    Catalog CatalogError Columns Config ConfigError Embeddings EncoderError EvidenceError Explanation FolderError
+    Groups InputError KembarError Matcher Matches MissingExtraError Neighbors Pairs PhotoError Quantities Result
+    Tfidf Tuned average_link blend dense_neighbors fuse hash_neighbors hash_photos neighborhood normalize
+    open_photo perceptual_hash query_expansion sparse_neighbors synthesize TrainingError tune write_shop
 """
 PUBLIC = _NAMES.split()
 
