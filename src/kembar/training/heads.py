@@ -74,9 +74,17 @@ class Pooling(nn.Module):
             return torch.where(keep.any(1), highest, torch.zeros_like(highest))
         if self.kind != "gem":
             return _mean(x, places, keep)
-        p = self.power()
-        pooled = _mean(x.clamp(min=_LEAST).pow(p), places, keep).clamp(min=_LEAST**64).pow(1 / p)
-        return pooled if keep is None else torch.where(keep.any(1), pooled, torch.zeros_like(pooled))
+        return self._gem(x.clamp(min=_LEAST), places, keep)
+
+    def _gem(self, x: Tensor, places: tuple[int, ...], keep: Tensor | None) -> Tensor:
+        kept = x if keep is None else x * keep
+        largest = kept.detach().amax(places, keepdim=True).clamp(min=_LEAST)  # cancels; a power overflows without it
+        mean = _mean((x / largest).pow(self.power()), places, keep)
+        if keep is None:
+            return mean.pow(1 / self.power()) * largest.flatten(1)
+        some = keep.any(1)
+        pooled = torch.where(some, mean, torch.ones_like(mean)).pow(1 / self.power()) * largest.flatten(1)
+        return pooled * some
 
     def power(self) -> Tensor:
         """Return GeM's power of the present mode, a scalar."""
