@@ -294,8 +294,9 @@ def _session(folder: Path, threads: int, place: tuple[str, dict[str, Any]]) -> A
     options.use_deterministic_compute = True
     # Threads that spin while they wait take the cores from the decoding of photos.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    rest = [] if place[0].startswith("CPU") else ["CPUExecutionProvider"]
     try:
-        session = runtime.InferenceSession(str(path), options, providers=[place, "CPUExecutionProvider"])
+        session = runtime.InferenceSession(str(path), options, providers=[place, *rest])
     except Exception as error:
         raise EncoderError(
             f"model {quoted(path)}, which does not load ({first_line(error)})",
