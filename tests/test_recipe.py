@@ -98,7 +98,7 @@ def test_what_is_refused() -> None:
     refused("loss 'contrastive' with group_size 1", loss="contrastive", group_size=1)
     refused("batch 63 with group_size 4", "batch=60", group_size=4, batch=63)
     refused("batch 3 with group_size 4", "batch=8", group_size=4, batch=3)
-    refused("at least two groups", "batch=8", loss="triplet", group_size=4, batch=4)
+    refused("at least two groups", "batch=8", group_size=4, batch=4)
     refused("margin_start 0.2 with margin 0.1", "margin_ramp=0", margin=0.1)
     refused("objective 'pair' for photos", objective="pair")
     refused("sam 0.05 with precision 'float16'", "bfloat16", sam=0.05, precision="float16")
@@ -109,7 +109,6 @@ def test_what_disagrees_matters_only_where_it_is_used() -> None:
     Recipe.photo(margin=0.1, loss="triplet", group_size=2)
     Recipe.photo(margin=0.1, margin_ramp=0)
     Recipe.title(objective="triplet", loss="triplet")
-    Recipe.photo(group_size=8, batch=8)
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:

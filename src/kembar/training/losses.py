@@ -82,55 +82,62 @@ class Softmax(Loss):
         return nn.functional.cross_entropy(logits, labels)
 
 
-class _ArcFace(losses.ArcFaceLoss):  # type: ignore[misc]
-    """ArcFace of pytorch-metric-learning, with a margin for each vector and finite gradients."""
+class _Lean:
+    """Sets the logit of the target alone, without the passes over all classes of PML; one margin for each vector."""
 
     def init_margin(self) -> None:
-        """Keep the margin in radians: it is set before each batch."""
+        """Leave the margin in radians: it is set before each batch."""
+
+    def compute_loss(self: Any, embeddings: Tensor, labels: Tensor, *_: Any) -> dict[str, dict[str, Any]]:
+        self.cast_types(embeddings.dtype, embeddings.device)
+        cosine = self.get_cosine(embeddings)
+        own = cosine.gather(1, labels[:, None])[:, 0]
+        target = self.modify_cosine_of_target_classes(own)
+        logits = self.against(cosine, own, target).scatter(1, labels[:, None], target[:, None]) * self.scale
+        every = self.cross_entropy(logits, labels)
+        where = torch.arange(len(labels), device=labels.device)
+        return {"loss": {"losses": every, "indices": where, "reduction_type": "element"}}
+
+    def against(self, cosine: Tensor, own: Tensor, target: Tensor) -> Tensor:
+        """Change the cosines to strangers: not at all."""
+        return cosine
+
+
+class _Angle(_Lean):
+    """Adds an angle with finite gradients."""
+
+    margin: Tensor
 
     def modify_cosine_of_target_classes(self, cosine: Tensor) -> Tensor:
         return add_angle(cosine, self.margin)
 
 
-class _SubCenter(losses.SubCenterArcFaceLoss):  # type: ignore[misc]
-    """The same with the nearest of several centres."""
-
-    def init_margin(self) -> None:
-        """Keep the margin in radians: it is set before each batch."""
-
-    def modify_cosine_of_target_classes(self, cosine: Tensor) -> Tensor:
-        return add_angle(cosine, self.margin)
+class _ArcFace(_Angle, losses.ArcFaceLoss):  # type: ignore[misc]
+    pass
 
 
-class _Curricular(losses.LargeMarginSoftmaxLoss):  # type: ignore[misc]
-    """CurricularFace in the frame of pytorch-metric-learning, which lacks it."""
+class _SubCenter(_Angle, losses.SubCenterArcFaceLoss):  # type: ignore[misc]
+    pass
+
+
+class _CosFace(_Lean, losses.CosFaceLoss):  # type: ignore[misc]
+    pass
+
+
+class _Curricular(_ArcFace):
+    """CurricularFace, which pytorch-metric-learning lacks."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.t: Tensor
         self.register_buffer("t", torch.zeros(()))
 
-    def init_margin(self) -> None:
-        """Keep the margin in radians: it is set before each batch."""
-
-    def cast_types(self, dtype: torch.dtype, device: torch.device) -> None:
-        self.W.data = self.W.data.to(device=device, dtype=dtype)
-
-    def compute_loss(self, embeddings: Tensor, labels: Tensor, *_: Any) -> dict[str, dict[str, Any]]:
-        self.cast_types(embeddings.dtype, embeddings.device)
-        logits = self.harden(self.get_cosine(embeddings), labels) * self.scale
-        every = self.cross_entropy(logits, labels)
-        where = torch.arange(len(labels), device=labels.device)
-        return {"loss": {"losses": every, "indices": where, "reduction_type": "element"}}
-
-    def harden(self, cosine: Tensor, labels: Tensor) -> Tensor:
-        own = cosine.gather(1, labels[:, None])
-        target = add_angle(own[:, 0], self.margin)[:, None]
+    def against(self, cosine: Tensor, own: Tensor, target: Tensor) -> Tensor:
         if self.training:
             with torch.no_grad():
                 self.t += _MOMENTUM * (own.mean() - self.t)
         t = self.t.to(cosine.dtype)
-        return torch.where(cosine > target, cosine * (t + cosine), cosine).scatter(1, labels[:, None], target)
+        return torch.where(cosine > target[:, None], cosine * (t + cosine), cosine)
 
 
 def add_angle(cosine: Tensor, margin: Tensor | float) -> Tensor:
@@ -217,7 +224,7 @@ class Margin(Loss):
 def _build_inner(recipe: Recipe, options: dict[str, Any]) -> Any:
     if recipe.loss == "subcenter":
         return _SubCenter(sub_centers=recipe.subcenters, **options)
-    kinds = {"arcface": _ArcFace, "cosface": losses.CosFaceLoss, "curricular": _Curricular}
+    kinds = {"arcface": _ArcFace, "cosface": _CosFace, "curricular": _Curricular}
     return kinds[recipe.loss](**options)
 
 

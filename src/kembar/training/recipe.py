@@ -187,7 +187,7 @@ def _quarrels(recipe: Recipe) -> Iterable[tuple[bool, str, str, str]]:
         f"Try batch={max(2, batch // size) * size if size else batch}.",
     )
     yield (
-        grouped and batch // max(size, 1) < 2,
+        size > 0 and batch < 2 * size,
         f"batch {batch} with group_size {size}",
         "at least two groups in a batch",
         f"Try batch={2 * size}: without strangers there is nothing to tell apart.",
