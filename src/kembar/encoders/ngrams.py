@@ -24,8 +24,8 @@ _BLANK: Final = 32
 _NEWLINE: Final = 10
 _BASE: Final = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _INVERSE: Final = pow(_BASE, -1, 1 << 64)
-_WORD: Final = np.uint64(0xA0761D6478BD642F)  # so that the word "abc" is not the n-gram "abc" of "abcd"
-_PAIR: Final = np.uint64(0xD6E8FEB86659FD93)
+WORD: Final = np.uint64(0xA0761D6478BD642F)  # so that the word "abc" is not the n-gram "abc" of "abcd"
+PAIR: Final = np.uint64(0xD6E8FEB86659FD93)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class NGrams:
             (n + 1,) int64 offsets and (m,) int32 buckets in [1, buckets): title i has buckets[offsets[i]:offsets[i+1]],
             words first, then pairs, then n-grams, with repetitions.
         """
-        words = _Words.split(titles)
+        words = Text.split(titles)
         parts = list(self._hashes(words)) or [(words.title[:0], words.sums[:0])]
         title = np.concatenate([where for where, _ in parts])
         hashed = np.concatenate([value for _, value in parts])
@@ -77,18 +77,18 @@ class NGrams:
         offsets = np.zeros(len(titles) + 1, dtype=np.int64)
         np.cumsum(np.bincount(title, minlength=len(titles)), out=offsets[1:])
         # The upper bits are the best mixed; a product of two 31-bit numbers stays inside 64 bits.
-        bucket = (_mixed(hashed[order]) >> np.uint64(33)) * np.uint64(self.buckets - 1) >> np.uint64(31)
+        bucket = (mixed(hashed[order]) >> np.uint64(33)) * np.uint64(self.buckets - 1) >> np.uint64(31)
         return offsets, bucket.astype(np.int32) + np.int32(1)
 
-    def _hashes(self, words: "_Words") -> Iterator[tuple[Titles, Hashed]]:
+    def _hashes(self, words: "Text") -> Iterator[tuple[Titles, Hashed]]:
         """Give the title and the hash of every feature, one kind after the other."""
         whole = words.hashes(words.begin, words.end)
         title = words.title[words.begin]
         if self.words:
-            yield title, whole * _WORD
+            yield title, whole * WORD
         if self.pairs:
             near = np.flatnonzero(title[1:] == title[:-1])
-            yield title[near], whole[near] * _PAIR + whole[near + 1]
+            yield title[near], whole[near] * PAIR + whole[near + 1]
         blanks = np.concatenate([[0], np.cumsum(words.blank)])
         for n in range(self.shortest, self.longest + 1):
             start = np.arange(max(0, len(words.blank) - n + 1))
@@ -98,8 +98,8 @@ class NGrams:
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
-    """All titles as one text: a blank before each word, and one behind the last word of each title.
+class Text:
+    """The words of n titles as one text: a blank before each word, and one behind the last word of each title.
 
     Attributes:
         title: (t,) int64, the title of each character.
@@ -107,6 +107,7 @@ class _Words:
         sums: (t + 1,) uint64, sums of character times power: the hash of any piece is a difference of two of them.
         begin: (w,) int64, where each word starts.
         end: (w,) int64, where it ends.
+        digits: (w,) bool, whether it is a run of digits.
     """
 
     title: Titles
@@ -114,9 +115,10 @@ class _Words:
     sums: Hashed
     begin: Titles
     end: Titles
+    digits: npt.NDArray[np.bool_]
 
     @classmethod
-    def split(cls, titles: Sequence[str]) -> "_Words":
+    def split(cls, titles: Sequence[str]) -> "Text":
         """Find the words of n titles."""
         joined = "\n".join(title.replace("\n", " ") for title in titles)
         codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
@@ -137,10 +139,10 @@ class _Words:
         blank = np.ones(len(text), dtype=bool)
         blank[place] = False
         sums = np.zeros(len(text) + 1, dtype=np.uint64)
-        np.cumsum(_mixed(text + np.uint64(1)) * _powers(len(text), _BASE), out=sums[1:])
+        np.cumsum(mixed(text + np.uint64(1)) * _powers(len(text), _BASE), out=sums[1:])
         begin = place[starts]
         ends = np.concatenate([starts[1:], [True]])[: len(starts)] | last
-        return cls(owner, blank, sums, begin, place[ends] + 1)
+        return cls(owner, blank, sums, begin, place[ends] + 1, kind[kind > 0][starts] == 2)
 
     def hashes(self, begin: Titles, end: Titles) -> Hashed:
         """Hash the pieces from `begin` to `end`: equal pieces have equal hashes wherever they stand."""
@@ -168,8 +170,8 @@ def _powers(n: int, base: int) -> Hashed:
     return np.multiply.accumulate(powers)
 
 
-def _mixed(values: Hashed) -> Hashed:
-    """Spread 64-bit numbers evenly (the finaliser of MurmurHash3, A. Appleby)."""
+def mixed(values: Hashed) -> Hashed:
+    """Spread 64-bit numbers evenly, (m,) uint64 to (m,) uint64 (the finaliser of MurmurHash3, A. Appleby)."""
     values = (values ^ (values >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
     values = (values ^ (values >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
     mixed: Hashed = values ^ (values >> np.uint64(33))

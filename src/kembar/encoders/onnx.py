@@ -126,7 +126,8 @@ class OnnxEncoder:
             size, told = check_batch(batch_size, 16), counted(problem, step)
             batches = pixel_batches(check_paths(items), self._source, size, problem=told, threads=self._threads)
         else:
-            batches = _title_batches(check_titles(items), self._source, check_batch(batch_size, 64), step)
+            # Small batches: the rows that n-grams gather from a table then stay in the cache.
+            batches = _title_batches(check_titles(items), self._source, check_batch(batch_size, 16), step)
         return collect(spread(batches, self._workers), len(items), self.dimension, self.name, step)
 
     def _run(self, session: Any, batch: Any) -> Floats:

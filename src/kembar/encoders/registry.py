@@ -86,7 +86,7 @@ def open_encoder(
     family, colon, name = spec.partition(":")
     if colon and family in FAMILIES:
         return _open_family(family, name, options)
-    if Path(spec).expanduser().exists():
+    if spec and Path(spec).expanduser().exists():
         return _open_folder(Path(spec).expanduser(), spec, options)
     raise _unknown(spec)
 

