@@ -31,7 +31,7 @@ def save_bert(folder: Path, seed: int = 0) -> Path:
 def save_sentence_transformer(folder: Path, bert: Path, pooling: str = "mean") -> Path:
     """The same, as sentence-transformers writes it."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     transformer = Transformer(str(bert))
     SentenceTransformer(modules=[transformer, Pooling(16, pooling)], device="cpu").save(

@@ -35,15 +35,15 @@ def fetch(names: Sequence[str], *, fix: str, weights: str | None = None) -> Path
         MissingExtraError: huggingface_hub is not installed.
     """
     try:
-        import huggingface_hub as hub
+        from huggingface_hub import constants, errors, is_offline_mode, list_repo_files
     except ImportError:
         raise MissingExtraError("huggingface_hub", "train") from None
-    if not _reachable(hub.constants.ENDPOINT, hub.is_offline_mode()):
+    if not _reachable(constants.ENDPOINT, is_offline_mode()):
         return _cached(names, fix)
     for name in names:
         try:
-            there = hub.list_repo_files(name)
-        except (hub.errors.RepositoryNotFoundError, hub.errors.HFValidationError):
+            there = list_repo_files(name)
+        except (errors.RepositoryNotFoundError, errors.HFValidationError):
             continue
         except Exception as error:
             raise _unusable(names[-1], first_line(error), fix) from error
@@ -71,13 +71,14 @@ def _reachable(endpoint: str, offline: bool) -> bool:
 
 
 def _cached(names: Sequence[str], fix: str) -> Path:
-    import huggingface_hub as hub
+    """Find what was downloaded before, by kembar or by the libraries themselves: they may have taken less or more."""
+    from huggingface_hub import try_to_load_from_cache
 
     for name in names:
-        try:
-            return Path(hub.snapshot_download(name, local_files_only=True))
-        except (OSError, ValueError):
-            continue
+        for file in ("modules.json", "config.json", "model.safetensors", "pytorch_model.bin"):
+            found = try_to_load_from_cache(name, file)
+            if isinstance(found, str):
+                return Path(found).parent
     raise EncoderError(
         f"model {quoted(names[-1])}, which is not in the local cache, and the hub cannot be reached",
         "a connection to the hub, a model downloaded before, or a local folder",
@@ -101,11 +102,11 @@ def _wanted(there: Sequence[str], weights: str | None) -> list[str]:
 
 
 def _download(name: str, wanted: Sequence[str], fix: str) -> Path:
-    import huggingface_hub as hub
+    from huggingface_hub import snapshot_download
 
-    _log.info("downloading %s from %s", name, hub.constants.ENDPOINT)
+    _log.info("downloading %s from the hub", name)
     try:
-        return Path(hub.snapshot_download(name, allow_patterns=list(wanted)))
+        return Path(snapshot_download(name, allow_patterns=list(wanted)))
     except Exception as error:
         raise _unusable(name, first_line(error), fix) from error
 

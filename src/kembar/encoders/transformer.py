@@ -11,7 +11,7 @@ import numpy as np
 
 from kembar.encoders.backbones import fingerprint, replicas, to_numpy, worker
 from kembar.encoders.devices import Precision, resolve, spread
-from kembar.encoders.hub import fetch, first_line, weights_in
+from kembar.encoders.hub import fetch, first_line
 from kembar.encoders.protocol import (
     MANIFEST,
     Floats,
@@ -190,9 +190,11 @@ def _sentence_transformer(folder: Path, spec: str, device: str, precision: Preci
         from sentence_transformers import SentenceTransformer
     except ImportError:
         raise MissingExtraError("sentence-transformers", "train") from None
-    weights_in(_first_module(folder))
     with loading(folder):
         model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    if hasattr(model[0], "auto_model") and hasattr(model.tokenizer, "vocab_files_names"):
+        rows = model[0].auto_model.get_input_embeddings().num_embeddings
+        _check_tokenizer(model.tokenizer, _first_module(folder), rows)
 
     def forward(replica: Any, titles: Sequence[str]) -> Any:
         return replica.encode(list(titles), batch_size=len(titles), convert_to_tensor=True, show_progress_bar=False)
@@ -211,6 +213,7 @@ def _plain(folder: Path, spec: str, pooling: str, device: str, precision: Precis
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    _check_tokenizer(tokenizer, folder, model.get_input_embeddings().num_embeddings)
     tokens = min(TOKENS, tokenizer.model_max_length)
 
     def forward(replica: Any, titles: Sequence[str]) -> Any:
@@ -225,6 +228,19 @@ def _plain(folder: Path, spec: str, pooling: str, device: str, precision: Precis
     settings = {"pooling": pooling, "architecture": type(model).__name__, "tokens": tokens}
     settings["vocabulary"] = hashlib.sha256(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode()).hexdigest()
     return TitleModel(model, forward, save, spec, settings, device=device, precision=precision)
+
+
+def _check_tokenizer(tokenizer: Any, folder: Path, rows: int) -> None:
+    """Refuse a tokenizer of no words, which transformers makes up where its files are missing, or of another model."""
+    files = [name for name in tokenizer.vocab_files_names.values() if (folder / name).is_file()]
+    largest = max(tokenizer.get_vocab().values(), default=0)
+    if not files or largest >= rows:
+        reason = f"with token {largest} for a model of {rows}" if files else "without the vocabulary of its tokenizer"
+        raise EncoderError(
+            f"model folder {quoted(folder)} {reason}",
+            f"{' or '.join(tokenizer.vocab_files_names.values())} of the same model",
+            "Download it again, whole, or save its tokenizer there.",
+        )
 
 
 def pool_tokens(states: Any, mask: Any, pooling: str) -> Any:
