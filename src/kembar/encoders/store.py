@@ -45,6 +45,7 @@ from kembar.folders import new_file
 Keys: TypeAlias = npt.NDArray[np.bytes_]  # 16 bytes each
 
 _KEY = "S16"
+_SHARD = "[0-9a-f]" * 64 + ".npy"  # other files are not ours
 _FIRST, _LEAST, _MOST = 256, 64, 8192  # items in the first shard of a run, and in any
 _SECONDS = 15.0  # of work that a kill may lose
 _log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class _Shelf:
 
     def refresh(self) -> None:
         """Take in the shards that came since the last time, of this process and of others."""
-        paths = [path for path in sorted(self.folder.glob("*.npy")) if path.name not in self.shards]
+        paths = [path for path in sorted(self.folder.glob(_SHARD)) if path.name not in self.shards]
         for path in paths:
             records = _read(path)
             if records is not None:
