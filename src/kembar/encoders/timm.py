@@ -251,7 +251,7 @@ def _described(frame: Frame, mean: tuple[float, ...], std: tuple[float, ...]) ->
 
 def _preprocessing(model: Any) -> tuple[Frame, tuple[float, ...], tuple[float, ...]]:
     """Read how the model was trained to see photos."""
-    from timm.data import resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
 
     data = resolve_model_data_config(model)
     resize = _RESIZE.get(data["crop_mode"], "crop")

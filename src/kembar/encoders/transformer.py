@@ -192,8 +192,9 @@ def _sentence_transformer(folder: Path, spec: str, device: str, precision: Preci
         raise MissingExtraError("sentence-transformers", "train") from None
     with loading(folder):
         model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-    if hasattr(model[0], "auto_model") and hasattr(model.tokenizer, "vocab_files_names"):
-        rows = model[0].auto_model.get_input_embeddings().num_embeddings
+    first: Any = model[0]
+    if hasattr(first, "auto_model") and hasattr(model.tokenizer, "vocab_files_names"):
+        rows = first.auto_model.get_input_embeddings().num_embeddings
         _check_tokenizer(model.tokenizer, _first_module(folder), rows)
 
     def forward(replica: Any, titles: Sequence[str]) -> Any:
