@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from kembar.training.augmentation import cutmix
 from kembar.training.objectives import mine_pairs, mine_triplets
 from kembar.training.recipe import Recipe
 from kembar.training.samplers import GroupSampler
 
 Rows = npt.NDArray[np.int64]
 Inputs: TypeAlias = tuple[Tensor, ...]
-Batch: TypeAlias = tuple[Inputs, Tensor]
+Batch: TypeAlias = tuple[Inputs, Tensor, Tensor, float]
+"""What the model takes, the target, the target of what is mixed in, and the share of the first of the two."""
 
 _MOST_PAIRS = 50  # true pairs of a group in an epoch: a group of 51 has 1,275 and would drown the others
 
@@ -122,18 +124,23 @@ class Lessons(Dataset[Batch]):
 
     Args:
         reader: the items to train on.
+        cutmix: share of the batches of photos in which a patch of each comes from another.
     """
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, reader: Reader, cutmix: float = 0.0) -> None:
+        self._reader, self._cutmix = reader, cutmix
 
     def __len__(self) -> int:
         return len(self._reader)
 
     def __getitem__(self, lesson: Lesson) -> Batch:
-        """Read a batch: what the model takes, and the target."""
-        inputs = self._reader.training(lesson.rows, np.random.default_rng(lesson.seed))
-        return inputs, torch.from_numpy(lesson.target)
+        """Read a batch."""
+        rng = np.random.default_rng(lesson.seed)
+        inputs, target = self._reader.training(lesson.rows, rng), torch.from_numpy(lesson.target)
+        if not self._cutmix or rng.random() >= self._cutmix or len(lesson.rows) < 2:
+            return inputs, target, target, 1.0
+        photos, partner, share = cutmix(inputs[0].numpy(), rng)
+        return (torch.from_numpy(photos),), target, target[torch.from_numpy(partner)], share
 
 
 class Feed:
@@ -142,16 +149,16 @@ class Feed:
     Args:
         plan: the steps.
         reader: the items to train on.
+        recipe: workers and cutmix of it are used.
         epochs: how many epochs of the plan.
-        workers: processes that read ahead; 0 reads in this one.
 
     Attributes:
         plan: the steps of an epoch.
         done: steps that are over; where the next pass begins.
     """
 
-    def __init__(self, plan: Plan, reader: Reader, epochs: int, workers: int) -> None:
-        self.plan, self._reader, self._workers = plan, reader, workers
+    def __init__(self, plan: Plan, reader: Reader, recipe: Recipe, epochs: int) -> None:
+        self.plan, self._lessons, self._workers = plan, Lessons(reader, recipe.cutmix), recipe.workers
         self._steps = plan.per_epoch * epochs
         self.done = 0
 
@@ -170,7 +177,7 @@ class Feed:
         if self._workers:
             options["prefetch_factor"] = 4
         yield from DataLoader(
-            Lessons(self._reader), batch_size=None, sampler=_Order(self.plan, self.done, self._steps), **options
+            self._lessons, batch_size=None, sampler=_Order(self.plan, self.done, self._steps), **options
         )
 
     def state_dict(self) -> dict[str, int]:

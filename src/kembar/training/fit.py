@@ -203,7 +203,7 @@ class Loop(lightning.LightningModule):
         super().__init__()
         self.recipe = model.recipe
         plan = Plan(examples.labels, self.recipe)
-        self.feed = Feed(plan, model.reader(examples.items), epochs, self.recipe.workers)
+        self.feed = Feed(plan, model.reader(examples.items), self.recipe, epochs)
         self.model = model.embedder
         metric = self.recipe.objective == "metric"
         with torch.random.fork_rng():
@@ -262,10 +262,12 @@ class Loop(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch."""
-        inputs, target = batch
+        inputs, target, other, share = batch
         vectors = self.model(*inputs)
         if self.recipe.objective == "metric":
             loss: Tensor = self.loss(vectors, target)
+            if share < 1:
+                loss = share * loss + (1 - share) * self.loss(vectors, other)
         elif self.recipe.objective == "triplet":
             loss = self.loss(*vectors.chunk(3))
         else:

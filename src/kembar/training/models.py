@@ -1,6 +1,7 @@
 """Trainable models by name: a backbone that gives features, and the head of the recipe on top."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +164,9 @@ def _photo(recipe: Recipe, name: str) -> PhotoModel:
         if size != recipe.image_size:
             given = f"test_size {size} with image_size {recipe.image_size}"
             raise ConfigError(f"{given} for {recipe.model!r}", "one size", "This model has one size: set test_size=0.")
-        built.model.set_input_size(img_size=size)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.searchsorted")  # of torch's own business
+            built.model.set_input_size(img_size=size)
     backbone = PhotoBackbone(built.model, built.mean, built.std, cls=recipe.pooling == "cls")
     frame = Frame(size, "squash", built.frame.interpolation)
     embedder = Embedder(backbone, backbone.channels(size), recipe)

@@ -11,10 +11,15 @@ from torch import Tensor, nn
 
 from kembar.encoders.pixels import Frame
 from kembar.errors import ConfigError
+from kembar.photos import open_photo
+from kembar.training.augmentation import augment
 from kembar.training.heads import Features
 from kembar.training.recipe import Recipe
 
 Rows = npt.NDArray[np.int64]
+
+_SPARE = 1.5  # a crop shows a part at the size of the whole: photos are decoded so much larger
+_BESIDE = 3  # photos that a collage may take from
 
 
 class PhotoBackbone(nn.Module):
@@ -74,7 +79,7 @@ class PhotoReader:
     Args:
         paths: n photos that decode.
         frame: how they become squares when encoding.
-        recipe: image_size, augment and cutmix of it are used.
+        recipe: image_size and augment of it are used.
     """
 
     def __init__(self, paths: Sequence[Path], frame: Frame, recipe: Recipe) -> None:
@@ -84,8 +89,16 @@ class PhotoReader:
         return len(self._paths)
 
     def training(self, rows: Rows, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        """See `kembar.training.batches.Reader`."""
-        raise NotImplementedError
+        """See `kembar.training.batches.Reader`; collages take other photos of the batch."""
+        size, kind = self._recipe.image_size, self._recipe.augment
+        side = size if kind in ("none", "flip") else round(_SPARE * size)
+        photos = [open_photo(self._paths[row], size=side) for row in rows]
+        views = []
+        for at, photo in enumerate(photos):
+            beside = (at + 1 + rng.choice(max(len(photos) - 1, 1), _BESIDE)) % len(photos)
+            others = [photos[other] for other in beside if other != at]
+            views.append(augment(photo, rng, kind, size=size, others=others))
+        return (torch.from_numpy(np.stack(views)),)
 
     def plain(self, rows: Rows) -> tuple[Tensor, ...]:
         """See `kembar.training.batches.Reader`."""

@@ -1,0 +1,235 @@
+"""The training of an encoder from beginning to end; read it from top to bottom."""
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from kembar.catalog import Catalog
+from kembar.encoders.devices import resolve
+from kembar.encoders.protocol import MANIFEST
+from kembar.errors import FolderError, TrainingError
+from kembar.folders import check_free, new_file
+from kembar.training.data import Examples, read_examples, split
+from kembar.training.export import Form, export
+from kembar.training.fit import Fit, fit
+from kembar.training.models import Model, build_model
+from kembar.training.recipe import Recipe
+from kembar.training.validation import HeldOut
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+_STATE = "state.json"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished training.
+
+    Attributes:
+        folder: of the encoder.
+        posts: how many it was trained on.
+        groups: of how many groups.
+        epochs: how many epochs its weights took.
+        score: of held-out posts, by weights that had not seen them; None where none were held out.
+        forms: what was exported, the main form first.
+        seconds: from the posts to the folder; of a resumed training, since then.
+    """
+
+    folder: Path
+    posts: int
+    groups: int
+    epochs: int
+    score: HeldOut | None
+    forms: list[Form]
+    seconds: float
+
+    def __str__(self) -> str:
+        main = self.forms[0]
+        lines = [
+            f"Trained on {self.posts:,} posts of {self.groups:,} groups, {self.epochs} epochs, {self.seconds:,.0f} s",
+            f"Held out: {self.score}" if self.score else "Nothing was held out, so there is no score",
+            *(f"{form.precision}: {form.bytes / 1e6:.1f} MB, {form.speed:,.0f} items a second" for form in self.forms),
+            f"Wrote {self.folder} ({main.precision})",
+        ]
+        return "\n".join(lines)
+
+
+def train(
+    catalog: Catalog,
+    recipe: Recipe,
+    output: Path | str,
+    *,
+    device: str = "auto",
+    int8: bool = True,
+    resume: bool = False,
+    overwrite: bool = False,
+    save_every: int | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train an encoder on posts whose groups are known.
+
+    While it runs, checkpoints and logs are in a folder beside the output, named after it with ".training" at the end;
+    it is removed when all is done.
+
+    Args:
+        catalog: posts with labels, and titles or photos.
+        recipe: how.
+        output: the encoder's folder, to be made.
+        device: see `kembar.encoders.devices.resolve`.
+        int8: whether to export in int8 (with float32 beside it), where that comes near enough.
+        resume: go on with a training of the same posts and recipe that did not come to its end.
+        overwrite: replace an earlier encoder, and drop an unfinished training of it.
+        save_every: steps between checkpoints, besides one after each epoch; None: at most 200.
+        progress: told (stage, done, total).
+
+    Returns:
+        What came of it.
+
+    Raises:
+        TrainingError: posts that cannot be learned from, or a training that does not go well.
+        EncoderError: a model that cannot be had.
+        ConfigError: a device or an option that does not fit.
+        FolderError: the output or its work folder is in the way or cannot be written.
+    """
+    started = time.perf_counter()
+    output = Path(output).absolute()
+    work = output.with_name(f"{output.name}.training")
+    resolve(device)
+    check_free(output, overwrite=overwrite, mark=MANIFEST)
+    _check_work(work, resume, overwrite)
+
+    examples = read_examples(catalog, recipe.modality, relabel=recipe.relabel, progress=progress)
+    rows, apart = split(examples, recipe.holdout, recipe.seed)
+    lessons = examples.take(rows).trainable()
+    held_out = examples.take(apart) if len(apart) else None
+    model = build_model(recipe, lessons.items)
+    _open_work(work, recipe, catalog)
+
+    first = fit(
+        model,
+        lessons,
+        work / "fit",
+        held_out=held_out,
+        device=device,
+        resume=resume,
+        save_every=save_every,
+        progress=progress,
+    )
+    _leave(first)
+    if recipe.refit:
+        lessons = examples.trainable()
+        model = build_model(recipe, lessons.items)
+        whole = fit(
+            model,
+            lessons,
+            work / "refit",
+            epochs=first.epochs,
+            device=device,
+            resume=resume,
+            save_every=save_every,
+            progress=progress,
+        )
+        _leave(whole)
+
+    if progress is not None:
+        progress("export", 0, 0)
+    forms = export(
+        model,
+        output,
+        lessons.items,
+        story=_story(examples, lessons, held_out, model, first, device),
+        held_out=None if recipe.refit else held_out,
+        int8=int8,
+        history=first.history,
+        overwrite=overwrite,
+    )
+    shutil.rmtree(work, ignore_errors=True)
+    seconds = time.perf_counter() - started
+    return Trained(output, len(lessons), lessons.groups, first.epochs, first.score, forms, seconds)
+
+
+def _helps() -> bool:
+    """Tell whether Lightning started this process to help another one, which looks after the folders."""
+    return int(os.environ.get("LOCAL_RANK", "0")) > 0
+
+
+def _leave(result: Fit) -> None:
+    """End a process that only helped to train."""
+    if not result.leader:
+        raise SystemExit(0)
+
+
+def _check_work(work: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse to drop or to go on with the wrong unfinished training."""
+    if _helps():
+        return
+    there = (work / _STATE).is_file()
+    if work.exists() and not there:
+        raise FolderError(f"{str(work)!r}, which is in the way", "no such folder", "Move it, or choose another output.")
+    if there and not resume and not overwrite:
+        raise FolderError(
+            f"{str(work)!r}, an unfinished training", "no such folder", "Pass --resume to go on, or --overwrite."
+        )
+    if resume and not there:
+        raise FolderError(f"no unfinished training {str(work)!r}", "one to resume", "Leave out --resume.")
+    if there and not resume:
+        shutil.rmtree(work)
+
+
+def _open_work(work: Path, recipe: Recipe, catalog: Catalog) -> None:
+    """Note what is trained on what, or check that it is the same as before."""
+    if _helps():
+        return
+    state = {"posts": catalog.fingerprint(), "recipe": recipe.changed(workers=0).text()}
+    path = work / _STATE
+    if not path.is_file():
+        _make(work)
+        with new_file(path) as file:
+            file.write_text(json.dumps(state, indent=1), encoding="utf-8")
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in state.items():
+        if before[key] != value:
+            raise TrainingError(
+                f"other {'posts' if key == 'posts' else 'options'} than those of the unfinished training {str(work)!r}",
+                "the same",
+                "Give the same ones, or start anew with --overwrite.",
+            )
+
+
+def _make(work: Path) -> None:
+    try:
+        work.mkdir(parents=True)
+    except OSError as error:
+        raise FolderError(
+            f"{str(work)!r}, which cannot be made ({error.strerror})", "a place to write to", "Choose another output."
+        ) from error
+
+
+def _story(
+    examples: Examples, lessons: Examples, held_out: Examples | None, model: Model, first: Fit, device: str
+) -> dict[str, str]:
+    """Tell the card of the training."""
+    recipe = model.recipe
+    alone = len(examples) - len(lessons) - (0 if held_out is None or recipe.refit else len(held_out))
+    what = recipe.loss if recipe.objective == "metric" else f"Sentence-BERT's objective {recipe.objective}"
+    story = {
+        "Trained on": f"{len(lessons):,} posts of {lessons.groups:,} groups; {alone:,} posts alone in their group and "
+        f"{len(examples.dropped):,} photos that do not decode were left out",
+        "Trained with": f"{what}, {first.epochs} of {recipe.epochs} epochs, {first.seconds:,.0f} s on {device!r}",
+    }
+    if held_out is not None and first.score is not None:
+        singles = int((np.unique(held_out.labels, return_counts=True)[1] == 1).sum())
+        story["Held out"] = f"{first.score} ({singles:,} of them of one post)"
+        if recipe.refit:
+            story["Refit"] = "the weights were then trained anew on all posts, as long; so the score is not of them"
+    return story
