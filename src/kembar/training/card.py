@@ -35,7 +35,8 @@ def card(model: Model, story: Mapping[str, str], forms: Sequence[Mapping[str, st
 
 _FIGURES = (
     "F1 is the mean over posts of 2|P∩T| / (|P|+|T|), the post itself in both sets, among posts that were held out. "
-    "The threshold was chosen on one half of their groups, the F1 is that of the other half. It falls as the pool grows."
+    "The threshold was chosen on one half of their groups, the F1 is that of the other half. It falls as the pool "
+    "grows."
 )
 
 

@@ -146,8 +146,8 @@ def _trainer(recipe: Recipe, places: tuple[str, ...], folder: Path, watch: Watch
     return lightning.Trainer(
         accelerator="cpu" if cpu else "gpu",
         devices=1 if cpu else [int(place.partition(":")[2]) for place in places],
-        # Some backbones have parts that the features do not pass, such as a pooling of their own.
-        strategy="auto" if len(places) == 1 else "ddp_find_unused_parameters_true",
+        # Some backbones of photos have parts that the features do not pass, such as a pooling of their own.
+        strategy="auto" if len(places) == 1 else f"ddp_find_unused_parameters_{recipe.modality == 'photo'}".lower(),
         precision=cast("Any", _PRECISIONS[recipe.precision]),
         max_epochs=1,
         logger=_loggers(folder),

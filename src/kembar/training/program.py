@@ -124,11 +124,11 @@ def train(
         save_every=save_every,
         progress=progress,
     )
-    _leave(first)
+    last = first
     if recipe.refit:
         lessons = examples.trainable()
         model = build_model(recipe, lessons.items)
-        whole = fit(
+        last = fit(
             model,
             lessons,
             work / "refit",
@@ -138,7 +138,8 @@ def train(
             save_every=save_every,
             progress=progress,
         )
-        _leave(whole)
+    if not last.leader:
+        raise SystemExit(0)  # this process only helped to train
 
     if progress is not None:
         progress("export", 0, 0)
@@ -160,12 +161,6 @@ def train(
 def _helps() -> bool:
     """Tell whether Lightning started this process to help another one, which looks after the folders."""
     return int(os.environ.get("LOCAL_RANK", "0")) > 0
-
-
-def _leave(result: Fit) -> None:
-    """End a process that only helped to train."""
-    if not result.leader:
-        raise SystemExit(0)
 
 
 def _check_work(work: Path, resume: bool, overwrite: bool) -> None:
