@@ -164,13 +164,24 @@ def _photo(recipe: Recipe, name: str) -> PhotoModel:
         if size != recipe.image_size:
             given = f"test_size {size} with image_size {recipe.image_size}"
             raise ConfigError(f"{given} for {recipe.model!r}", "one size", "This model has one size: set test_size=0.")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="torch.searchsorted")  # of torch's own business
-            built.model.set_input_size(img_size=size)
     backbone = PhotoBackbone(built.model, built.mean, built.std, cls=recipe.pooling == "cls")
     frame = Frame(size, "squash", built.frame.interpolation)
-    embedder = Embedder(backbone, backbone.channels(size), recipe)
+    embedder = Embedder(backbone, _channels(backbone, size, recipe.model), recipe)
     return PhotoModel(embedder, recipe, _photo_origin(recipe, built.model, name, weights), frame)
+
+
+def _channels(backbone: PhotoBackbone, size: int, name: str) -> int:
+    """Bring a model to the size of its photos, and count the channels of its features."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # timm and torch talk about timm's interpolation
+            if hasattr(backbone.model, "set_input_size"):
+                backbone.model.set_input_size(img_size=size)
+        return backbone.channels(size)
+    except Exception as error:  # whatever the model's own checks raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        fix = "Choose a size that the model divides, such as 224 or 256."
+        raise ConfigError(f"photos of {size} pixels for {name!r} ({reason})", "a size that it takes", fix) from error
 
 
 def _photo_origin(recipe: Recipe, model: Any, name: str, weights: str) -> Origin:
