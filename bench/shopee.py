@@ -1,9 +1,14 @@
 """Every rule on four folds of labelled Shopee posts, each fold a pool of its own, thresholds from the other folds.
 
     python bench/shopee.py [--whole] [-o docs/figures/shopee.md]
+    python bench/shopee.py --title FOLDER [--whole] [-o docs/figures/title.md]
 
 Reads $KEMBAR_DATA/shopee/posts.csv (columns of Kaggle "Shopee - Price Match Guarantee"), or ../shared/data beside the
 checkout. With --whole, two last rows match all posts in one pool, the thresholds still from the other folds' posts.
+
+The rules see words, characters and hashes. With --title they also see the title encoder, and only rows with it are
+made: FOLDER holds the vectors of `bench/train_title.py --folds`, and each fold is scored with those of the encoder that
+did not learn from it.
 """
 
 import argparse
@@ -17,12 +22,14 @@ import numpy as np
 from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.decisions import select
+from kembar.embeddings import Embeddings
 from kembar.evaluation import score_edges
 from kembar.evidence import SIMILARITY
 from kembar.matcher import Matcher
-from kembar.tuning import Setting, Tuned, fold_numbers, tune
+from kembar.tuning import Setting, Tuned, fold_numbers, trials, tune
 
 FOLDS = 4
+BARE = ["title.use=false"]
 WORD = ["char.use=false", "hash.use=false"]
 CHAR = ["word.use=false", "hash.use=false"]
 PHOTO = ["word.use=false", "char.use=false"]
@@ -72,10 +79,29 @@ ROWS += [
 ]
 
 
+WIDE = tuple({"blend.threshold": t, "blend.min2": 0.3, "blend.keep": 0.25} for t in (0.7, 0.75, 0.8))
+ALONE = ["word.use=false", "char.use=false", "hash.use=false"]
+MORE = tuple(
+    {"blend.threshold": t, "blend.min2": 0.3, "blend.keep": k} for t in (0.5, 0.55, 0.6, 0.65, 0.7) for k in (0.0, 0.25)
+)
+TITLE: list[tuple[str, list[str], tuple[Setting, ...], str]] = [
+    ("title encoder", ALONE + PLAIN, (), ""),
+    ("title encoder + min2", ALONE + MIN2, (), ""),
+    ("title encoder + min2 + veto, blended once", [*ALONE, "decide.rule=threshold"], MORE, ".8345"),
+    ("titles: words, characters, encoder + min2", ["hash.use=false", *MIN2], (), ""),
+    ("titles + min2 + veto, blended once", ["hash.use=false", "decide.rule=threshold"], MORE, ".8345"),
+    ("titles, blended once, average link", ["hash.use=false"], MORE, ""),
+    ("titles and hash + min2 + veto", VETO, (), ""),
+    ("titles and hash + min2 + veto, blended once", ["decide.rule=threshold"], SURE, ""),
+    ("**titles and hash + veto, blended once, average link (default)**", [], SURE, ""),
+]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--title", type=Path, help="folder of title0.npy to title3.npy")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     catalog = Catalog.read(data() / "shopee" / "posts.csv")
@@ -86,14 +112,18 @@ def main() -> None:
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     print("\n".join(lines))
-    rows = [("same hash", partial(same_hash, catalog), ".553-.56")]
-    rows += [
-        (name, lambda s=settings, b=blends: tuned(catalog, s, b, "fold"), ref) for name, settings, blends, ref in ROWS
-    ]
-    if arguments.whole:
-        wide = tuple({"blend.threshold": t, "blend.min2": 0.3, "blend.keep": 0.25} for t in (0.7, 0.75, 0.8))
-        rows.append(("whole pool: soft_or + min2 + veto", partial(tuned, catalog, VETO, (), "whole"), ""))
-        rows.append(("whole pool: the default", partial(tuned, catalog, [], wide, "whole"), ""))
+    if arguments.title:
+        encoder = Vectors(catalog, arguments.title)
+        rows = [(name, partial(encoder.tuned, *rest), ref) for name, *rest, ref in TITLE]
+        if arguments.whole:
+            rows.append(("whole pool: titles and hash + min2 + veto", partial(encoder.whole, VETO, ({},)), ""))
+            rows.append(("whole pool: the default", partial(encoder.whole, [], WIDE), ""))
+    else:
+        rows = [("same hash", partial(same_hash, catalog), ".553-.56")]
+        rows += [(name, partial(tuned, catalog, [*BARE, *s], b, "fold"), ref) for name, s, b, ref in ROWS]
+        if arguments.whole:
+            rows.append(("whole pool: soft_or + min2 + veto", partial(tuned, catalog, BARE + VETO, (), "whole"), ""))
+            rows.append(("whole pool: the default", partial(tuned, catalog, BARE, WIDE, "whole"), ""))
     for name, run, reference in rows:
         if arguments.only in name:
             lines.append(row(name, run, reference))
@@ -112,6 +142,45 @@ def row(name: str, run: Callable[[], tuple[np.ndarray, int]], reference: str) ->
 def tuned(catalog: Catalog, settings: list[str], blends: tuple[Setting, ...], pool: str) -> tuple[np.ndarray, int]:
     found: Tuned = tune(catalog, Config.read(None, settings), folds=FOLDS, pool=pool, blends=blends or ({},))
     return found.folds.select("f1", "precision", "recall").to_numpy(), int(found.folds["pool"][0])
+
+
+class Vectors:
+    """Title vectors of four encoders, each of which learned from all folds but one."""
+
+    def __init__(self, catalog: Catalog, folder: Path) -> None:
+        self.catalog = catalog
+        self.fold = fold_numbers(catalog.labels, FOLDS)
+        self.vectors = [np.load(folder / f"title{f}.npy", mmap_mode="r") for f in range(FOLDS)]
+
+    def tuned(self, settings: list[str], blends: tuple[Setting, ...]) -> tuple[np.ndarray, int]:
+        """Each fold in a pool of its own, with the vectors of its own encoder."""
+        own = np.stack([self.vectors[f][row] for row, f in enumerate(self.fold)])
+        title = {"title": Embeddings.of(own)}
+        config = Config.read(None, settings)
+        found = tune(self.catalog, config, folds=FOLDS, pool="fold", blends=blends or ({},), embeddings=title)
+        return found.folds.select("f1", "precision", "recall").to_numpy(), int(found.folds["pool"][0])
+
+    def whole(self, settings: list[str], blends: tuple[Setting, ...]) -> tuple[np.ndarray, int]:
+        """All posts in one pool, encoded four times; each fold's posts count in the pool of their own encoder.
+
+        The posts of the other folds are strangers that the encoder knows, which makes them neither more nor less alike
+        to the posts that count.
+        """
+        scores: dict[tuple[tuple[str, float], ...], np.ndarray] = {}
+        shares = np.zeros(1)
+        for f, vectors in enumerate(self.vectors):
+            title = {"title": Embeddings.of(np.asarray(vectors))}
+            counts = self.fold == f
+            for setting, found in trials(
+                self.catalog, Config.read(None, settings), title, self.catalog.labels, blends, [(counts, shares)], None
+            ):
+                kept = scores.setdefault(tuple(setting.items()), np.zeros((FOLDS, 3)))
+                kept[f] = found[counts].mean(axis=0)
+        table = np.stack(list(scores.values()))  # settings x folds x scores
+        best = [int(np.delete(table[:, :, 0], f, axis=1).mean(axis=1).argmax()) for f in range(FOLDS)]
+        for setting in {best[f] for f in range(FOLDS)}:
+            print(f"  chosen: {dict(list(scores)[setting])}", flush=True)
+        return np.stack([table[best[f], f] for f in range(FOLDS)]), len(self.catalog)
 
 
 def same_hash(catalog: Catalog) -> tuple[np.ndarray, int]:

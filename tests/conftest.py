@@ -19,6 +19,12 @@ DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).parents[2] / "shared" /
 Cli = Callable[..., Outcome]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the vectors that commands remember out of the user's cache."""
+    os.environ["KEMBAR_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def cli() -> Cli:
     """Call the command line in this process: cli("match", path, "-o", folder)."""

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from typer.core import TyperGroup
 
 from kembar.errors import ConfigError, FolderError, KembarError
+from kembar.training.commands import app as train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from kembar.catalog import Catalog
     from kembar.config import Config
     from kembar.embeddings import Embeddings
+    from kembar.encoders.store import VectorStore
     from kembar.evaluation import Labels
 
 
@@ -50,6 +52,7 @@ app = typer.Typer(
     help="Find the posts of a marketplace that sell the same product, from their photos and titles.",
     epilog="Try it: `kembar synth -n 5000 -o shop` then `kembar match shop/posts.csv --images shop/photos -o run`",
 )
+app.add_typer(train, name="train")
 console = Console(stderr=True)
 
 Posts = Annotated[Path, typer.Argument(help="Posts: CSV, TSV, Parquet or Arrow.", show_default=False)]
@@ -72,12 +75,18 @@ VectorFiles = Annotated[
     list[str] | None,
     typer.Option("--vectors", help="Your own vectors, NAME=FILE (.npy or .parquet); repeat for more."),
 ]
+Device = Annotated[str, typer.Option("--device", help="Where encoders run: `auto`, `cpu`, `cuda` or `cuda:0,1`.")]
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Folder for vectors of earlier runs; `$KEMBAR_CACHE` or the user's cache by default."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no summary: errors alone.")]
 
 
 @app.callback(invoke_without_command=True)
 def top(
+    ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is being done.")] = False,
 ) -> None:
@@ -87,6 +96,7 @@ def top(
 
         print(f"kembar {installed('kembar')}")
         raise typer.Exit
+    ctx.obj = _bars
     logging.basicConfig(format="%(levelname)s %(message)s")
     logging.getLogger("kembar").setLevel(logging.INFO if verbose else logging.WARNING)
 
@@ -99,6 +109,8 @@ def match(
     config: ConfigFile = None,
     settings: Settings = None,
     vectors: VectorFiles = None,
+    device: Device = "auto",
+    cache: Cache = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     id_: IdColumn = "posting_id",
@@ -122,7 +134,9 @@ def match(
     chosen = _config(config, settings)
     catalog = _catalog(posts, images, id_, title, image, hash_, label)
     with _bars(quiet) as progress:
-        result = Matcher(chosen).match(catalog, embeddings=_vectors(vectors, catalog), progress=progress)
+        result = Matcher(chosen, device=device, store=_store(cache)).match(
+            catalog, embeddings=_vectors(vectors, catalog), progress=progress
+        )
         progress("writing", 0, 0)
         result.save(output, overwrite=overwrite)
     if not quiet:
@@ -179,6 +193,8 @@ def tune(
     config: ConfigFile = None,
     settings: Settings = None,
     vectors: VectorFiles = None,
+    device: Device = "auto",
+    cache: Cache = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     id_: IdColumn = "posting_id",
@@ -204,12 +220,47 @@ def tune(
             embeddings=_vectors(vectors, catalog),
             folds=folds,
             pool=pool,
+            device=device,
+            store=_store(cache),
             progress=progress,
         )
         found.save(output)
     if not quiet:
         print(found)
         print(f"Wrote {output}")
+
+
+@app.command(
+    epilog="Example: `kembar encode posts.csv --encoder use -o use.parquet`, then `match --vectors use=use.parquet`"
+)
+def encode(
+    posts: Posts,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write.", show_default=False)],
+    encoder: Annotated[
+        str, typer.Option("--encoder", "-e", help="`kembar-title`, `st:NAME`, `timm:NAME` ... or a folder.")
+    ] = "kembar-title",
+    images: Images = None,
+    device: Device = "auto",
+    cache: Cache = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    id_: IdColumn = "posting_id",
+    title: TitleColumn = "title",
+    image: ImageColumn = "image",
+) -> None:
+    """Turn the titles or photos of posts into vectors, by any encoder.
+
+    Writes posting_id and vector; a post without a title, or with a photo that cannot be read, is left out. What was
+    encoded is kept, so a run that was stopped goes on where it was.
+    """
+    from kembar.vectors import write_vectors
+
+    _check_new_file(output, overwrite)
+    catalog = _catalog(posts, images, id_, title, image)
+    with _bars(quiet) as progress:
+        done = write_vectors(catalog, encoder, output, device=device, store=_store(cache), progress=progress)
+    if not quiet:
+        print(f"Wrote {output} with {done:,} vectors for {len(catalog):,} posts")
 
 
 @app.command(epilog="Example: `kembar explain run post_17 post_42`")
@@ -299,6 +350,13 @@ def _vectors(given: list[str] | None, catalog: "Catalog") -> "dict[str, Embeddin
             raise ConfigError(f"two files of vectors {name!r}", "a name for each", "Rename one of the two.")
         found[name] = Embeddings.read(path, catalog.ids)
     return found
+
+
+def _store(folder: Path | None) -> "VectorStore":
+    from kembar.encoders.store import VectorStore
+    from kembar.vectors import default_store
+
+    return default_store() if folder is None else VectorStore(folder)
 
 
 def _truth(path: Path | None, catalog: "Catalog", id_: str, label: str) -> "Labels | None":

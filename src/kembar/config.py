@@ -79,9 +79,24 @@ class Hashes(View):
     radius: int = Field(7, ge=0, le=64, description="differing bits up to which a pair becomes a candidate")
 
 
-class Vectors(View):
-    """Dense vectors that the user brings; one section for each, by name."""
+class Titles(View):
+    """Vectors of titles, by an encoder."""
 
+    weight: Positive = Field(2.0, description="weight among the views of the same modality")
+    encoder: str = Field("kembar-title", description="name or folder of the encoder; see docs/training.md")
+
+
+class Photos(View):
+    """Vectors of photos, by an encoder."""
+
+    floor: float = Field(0.5, ge=-1, lt=1, description="cosine that means nothing in common; becomes 0")
+    encoder: str = Field("kembar-photo", description="name or folder of the encoder; see docs/training.md")
+
+
+class Vectors(View):
+    """More dense vectors, of another encoder or brought along; one section for each, by name."""
+
+    encoder: Annotated[str | None, _Absent] = Field(None, description="the encoder, where no file of vectors is given")
     modality: Literal["title", "photo"] = Field("photo", description="what the vectors were made from")
 
 
@@ -176,8 +191,10 @@ class Config(Section):
 
     word: Words = Words()
     char: Characters = Characters()
+    title: Titles = Titles()
     hash: Hashes = Hashes()
-    vectors: dict[str, Vectors] = Field({}, description="dense vectors by name")
+    photo: Photos = Photos()
+    vectors: dict[str, Vectors] = Field({}, description="more dense vectors by name")
     fusion: Fusion = Fusion()
     blend: Blend = Blend()
     units: Units = Units()
@@ -199,9 +216,9 @@ class Config(Section):
         Raises:
             ConfigError: a missing or broken file, an unknown key (the nearest one is named) or a value out of range.
         """
-        tree = _read_toml(Path(path)) if path is not None else {}
+        tree = read_toml(Path(path)) if path is not None else {}
         for setting in settings:
-            _set(tree, setting)
+            set_option(tree, setting)
         return cls.of(tree)
 
     @classmethod
@@ -210,12 +227,12 @@ class Config(Section):
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
-            raise _explained(error, cls) from None
+            raise explained(error, cls) from None
 
     def text(self) -> str:
         """Write the configuration as TOML, every key with its meaning."""
         lines: list[str] = []
-        _write(lines, self, "")
+        write_section(lines, self, "")
         return "\n".join(lines).strip() + "\n"
 
     def at_pool(self, n: int) -> "Config":
@@ -247,7 +264,8 @@ def _moved(cut: float | None, by: float) -> float | None:
     return round(min(max(cut + by, low), high), 6)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file as nested dicts; raises ConfigError where it is missing or broken."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -258,7 +276,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"configuration file {str(path)!r}", "valid TOML", f"Mend it: {error}.") from None
 
 
-def _set(tree: dict[str, Any], setting: str) -> None:
+def set_option(tree: dict[str, Any], setting: str) -> None:
+    """Apply a setting such as "blend.steps=2" to nested dicts; raises ConfigError where it has no such form."""
     key, sign, text = setting.partition("=")
     if not sign or not key.strip():
         raise ConfigError(f"setting {setting!r}", "key=value, such as blend.steps=2", "Write the key, a =, the value.")
@@ -274,7 +293,8 @@ def _set(tree: dict[str, Any], setting: str) -> None:
     tree[last] = value
 
 
-def _explained(error: ValidationError, model: type[BaseModel]) -> ConfigError:
+def explained(error: ValidationError, model: type[BaseModel]) -> ConfigError:
+    """Word what pydantic found wrong with a model as one error of ours, the nearest known key named."""
     first = error.errors()[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError):  # of a check of ours
@@ -302,7 +322,8 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def _write(lines: list[str], section: BaseModel, prefix: str) -> None:
+def write_section(lines: list[str], section: BaseModel, prefix: str) -> None:
+    """Append a section as TOML to lines, every key with its meaning."""
     nested: list[tuple[str, BaseModel]] = []
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
@@ -316,7 +337,7 @@ def _write(lines: list[str], section: BaseModel, prefix: str) -> None:
             lines.append(f"{name} = {_toml(value)}  # {field.description}")
     for name, inner in nested:
         lines.extend(["", f"[{prefix}{name}]  # {(type(inner).__doc__ or '').splitlines()[0]}"])
-        _write(lines, inner, f"{prefix}{name}.")
+        write_section(lines, inner, f"{prefix}{name}.")
 
 
 def _toml(value: Any) -> str:

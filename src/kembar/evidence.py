@@ -23,7 +23,7 @@ Similarity = npt.NDArray[np.float32]
 SIMILARITY: Final = "similarity"  # the evidence column that decisions read
 CONFLICT: Final = "conflict"  # 1 where the quantities of two titles contradict each other
 BLENDED: Final = "_blended"  # added to a view's name
-_BUILT_IN: Final = ("word", "char", "hash")  # the views that need no vectors
+_BUILT_IN: Final = ("word", "char", "title", "hash", "photo")  # the views that have a section of their own
 _MODALITIES: Final = ("title", "photo")
 
 

@@ -21,7 +21,9 @@ Rows = npt.NDArray[np.int64]
 _MEANING = {
     "word": "cosine of the words of the titles (TF-IDF)",
     "char": "cosine of the character n-grams of the titles (TF-IDF)",
+    "title": "cosine of the titles' vectors, by the title encoder",
     "hash": "share of equal bits of the photos' perceptual hashes",
+    "photo": "cosine of the photos' vectors, by the photo encoder",
     CONFLICT: "1 where the quantities in the titles contradict each other",
     SIMILARITY: "all of the above as one similarity, after blending and the unit veto",
 }

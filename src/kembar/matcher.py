@@ -25,6 +25,7 @@ from kembar.decisions import (
     within_groups,
 )
 from kembar.embeddings import Embeddings
+from kembar.encoders.store import VectorStore
 from kembar.errors import EvidenceError
 from kembar.evidence import SIMILARITY, Evidence, blended, gather
 from kembar.groups import Groups, average_link, components
@@ -32,6 +33,7 @@ from kembar.hashing import hash_photos
 from kembar.pairs import Pairs
 from kembar.result import Result, peak_memory
 from kembar.titles import normalize
+from kembar.vectors import encode_posts
 from kembar.views import build_views
 
 Rows = npt.NDArray[np.int64]
@@ -63,10 +65,14 @@ class Matcher:
 
     Args:
         config: everything that can be set; the defaults where None.
+        device: for the encoders, see `kembar.encoders.registry.open_encoder`.
+        store: vectors of earlier runs; None: everything is encoded anew.
     """
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Config | None = None, *, device: str = "auto", store: VectorStore | None = None) -> None:
         self.config = config or Config()
+        self.device = device
+        self.store = store
 
     def match(
         self,
@@ -82,8 +88,8 @@ class Matcher:
 
         Args:
             catalog: the posts.
-            embeddings: vectors by name, in the order of the catalogue's rows. A name without a section in
-                `config.vectors` is taken as a photo view.
+            embeddings: vectors by name, in the order of the catalogue's rows; those named title or photo stand in
+                for the encoder's. A name without a section in `config.vectors` is taken as a photo view.
             progress: called with (stage, done, total); total is 0 where it is not known.
 
         Returns:
@@ -91,13 +97,16 @@ class Matcher:
 
         Raises:
             EvidenceError: embeddings of another number of posts, or no view in use.
+            EncoderError: an encoder that cannot be opened.
         """
         clock = Clock(progress)
         with clock.stage("photo hashes"):
             catalog = with_photo_hashes(catalog, self.config, progress)
+        with clock.stage("encoders"):
+            catalog, vectors = self.encoded(catalog, embeddings, progress)
         order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
         config = self.config.at_pool(len(catalog))
-        brought = _sorted(embeddings or {}, order)
+        brought = _sorted(vectors, order)
         ordered = catalog.take(order)
         copies = Copies.find(ordered, normalize(ordered.titles), brought.values())
         kept = {name: Embeddings(given.vectors[copies.kept]) for name, given in brought.items()}
@@ -113,6 +122,24 @@ class Matcher:
         copy_of = np.empty_like(order)
         copy_of[order] = order[copies.kept[copies.place]]
         return Result(catalog, config, pairs, matches, groups, copy_of, clock.seconds, peak_memory())
+
+    def encoded(
+        self, catalog: Catalog, embeddings: Mapping[str, Embeddings] | None = None, progress: Progress | None = None
+    ) -> tuple[Catalog, dict[str, Embeddings]]:
+        """Encode the posts as the configuration asks, but for vectors that were brought.
+
+        Args:
+            catalog: the posts.
+            embeddings: vectors by name, in the order of the catalogue's rows.
+            progress: called with (stage, done, total).
+
+        Returns:
+            The catalogue, with a problem row for each photo that could not be encoded, and all vectors.
+        """
+        made = encode_posts(catalog, self.config, embeddings, device=self.device, store=self.store, progress=progress)
+        told = catalog.problems.filter(pl.col("part") == "image").select("posting_id")  # while hashing, mostly
+        fresh = made.problems.join(told, on="posting_id", how="anti")
+        return catalog.with_hashes(catalog.hashes, catalog.hashed, fresh) if len(fresh) else catalog, made.embeddings
 
     @staticmethod
     def evidence(

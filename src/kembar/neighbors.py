@@ -279,7 +279,8 @@ def _hash_range(values: npt.NDArray[np.uint64], radius: int) -> tuple[Rows, Rows
         index.nflip = radius // 4
     index.add(codes)
     limits, distance, found = index.range_search(codes, radius + 1)
-    source = np.repeat(np.arange(len(values)), np.diff(limits.astype(np.int64)))
+    bounds = limits.astype(np.int64)
+    source = np.repeat(np.arange(len(values)), bounds[1:] - bounds[:-1])
     return source, found.astype(np.int64), distance.astype(np.int64)
 
 

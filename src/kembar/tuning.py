@@ -15,6 +15,7 @@ from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.decisions import directed, row_shares
 from kembar.embeddings import Embeddings
+from kembar.encoders.store import VectorStore
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evaluation import group_sizes
 from kembar.evidence import SIMILARITY, blended
@@ -87,6 +88,8 @@ def tune(
     folds: int = 4,
     pool: str = "whole",
     blends: tuple[Setting, ...] | None = None,
+    device: str = "auto",
+    store: VectorStore | None = None,
     progress: Progress | None = None,
 ) -> Tuned:
     """Choose thresholds: for blending, and for the rule that the configuration decides by.
@@ -102,6 +105,8 @@ def tune(
         folds: at least 2.
         pool: "whole" matches among all posts, "fold" makes each fold a pool of its own.
         blends: the blending options to try; a grid by default, and the configuration's own where it does not blend.
+        device: for the encoders.
+        store: vectors of earlier runs.
         progress: called with (stage, done, total).
 
     Returns:
@@ -114,6 +119,7 @@ def tune(
     config = config or Config()
     labels = _labels(catalog, folds, pool)
     catalog = with_photo_hashes(catalog, config, progress)
+    catalog, embeddings = Matcher(config, device=device, store=store).encoded(catalog, embeddings, progress)
     fold = fold_numbers(labels, folds)
     blends = blends or (_BLENDS if config.blend.steps else ({},))
     parts = [np.arange(len(catalog))] if pool == "whole" else [np.flatnonzero(fold == f) for f in range(folds)]
@@ -121,7 +127,7 @@ def tune(
     shares = [row_shares(labels[fold != f]) for f in range(folds)]
     for rows in parts:
         shapes = [(fold[rows] == f, shares[f]) for f in np.unique(fold[rows])]
-        tried = _trials(catalog.take(rows), config, _taken(embeddings, rows), labels[rows], blends, shapes, progress)
+        tried = trials(catalog.take(rows), config, _taken(embeddings, rows), labels[rows], blends, shapes, progress)
         for setting, scores in tried:
             key = tuple(setting.items())
             sums[key] = sums.get(key, np.zeros((folds, 3))) + _by_fold(scores, fold[rows], labels[rows], folds)
@@ -129,7 +135,7 @@ def tune(
     return _chosen(config, settings, np.stack(list(sums.values())), _by_fold(None, fold, labels, folds), len(parts[0]))
 
 
-def _trials(
+def trials(
     catalog: Catalog,
     config: Config,
     embeddings: Mapping[str, Embeddings],
@@ -138,7 +144,20 @@ def _trials(
     shapes: list[Shape],
     progress: Progress | None,
 ) -> Iterator[tuple[Setting, Floats]]:
-    """Try every setting in one pool: the setting, and (n, 3) F1, precision and recall of each post."""
+    """Try every setting in one pool.
+
+    Args:
+        catalog: n posts, hashed.
+        config: what does not vary.
+        embeddings: all vectors, by name.
+        labels: (n,) int64 group codes.
+        blends: the blending options to try.
+        shapes: for rule chisel, which posts get lists of which lengths.
+        progress: called with (stage, done, total).
+
+    Yields:
+        A setting, and (n, 3) F1, precision and recall of each post.
+    """
     evidence = Matcher.evidence(catalog, config, embeddings, Clock(progress))
     for done, blend in enumerate(blends):
         pairs = blended(evidence, _with(config, blend))

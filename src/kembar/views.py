@@ -13,7 +13,7 @@ import polars as pl
 
 from kembar.blending import blend, query_expansion
 from kembar.catalog import Catalog
-from kembar.config import Characters, Config, Vectors, Words
+from kembar.config import Characters, Config, Photos, Titles, Vectors, Words
 from kembar.embeddings import Embeddings
 from kembar.encoders.tfidf import Tfidf, prune
 from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
@@ -167,15 +167,24 @@ def build_views(
         for encoder, name, part in _title_encoders(config):
             views.append(SparseView(name, encoder.encode(titles), part.k, "title", part.floor, part.weight, part.least))
     for name, given in embeddings.items():
-        brought = config.vectors.get(name, Vectors())
-        if brought.use and given.vectors.any():
-            how = (brought.k, brought.modality, brought.floor, brought.weight)
-            views.append(DenseView(name, given.vectors, *how))
+        how, modality = vectors_section(config, name)
+        if how.use and given.vectors.any():
+            views.append(DenseView(name, given.vectors, how.k, modality, how.floor, how.weight))
     photo = config.hash
     if photo.use and catalog.hashed.any():
         hashes = HashView("hash", catalog.hashes, catalog.hashed, photo.k, photo.radius)
         views.append(replace(hashes, floor=photo.floor, weight=photo.weight))
     return tuple(sorted(views, key=lambda view: view.modality == "photo"))
+
+
+def vectors_section(config: Config, name: str) -> tuple[Titles | Photos | Vectors, Modality]:
+    """Tell how vectors of a name are used, and what they look at; those without a section as photos."""
+    if name == "title":
+        return config.title, "title"
+    if name == "photo":
+        return config.photo, "photo"
+    section = config.vectors.get(name, Vectors())
+    return section, section.modality
 
 
 def _title_encoders(config: Config) -> Iterator[tuple[Tfidf, str, Words | Characters]]:

@@ -15,7 +15,9 @@ some title models `tokenizer.json`. `encoder.json` says::
       "interpolation": "bicubic",   # "bicubic", "bilinear" or "lanczos"
       "crop": 1.0                # for "crop": share of the shorter side that is kept
      },
-     "tokenizer": {              # of titles: hashed words and n-grams (see kembar.encoders.ngrams) ...
+     "tokenizer": {              # of titles: words in their order (see kembar.encoders.words), or their n-grams ...
+      "kind": "words", "shortest": 2, "longest": 4, "most": 64
+     }, {
       "kind": "ngrams", "buckets": 65536, "shortest": 3, "longest": 5, "words": true, "pairs": true
      }                           # ... or {"kind": "tokenizers", "file": "tokenizer.json", "max_length": 64}
     }
@@ -23,6 +25,7 @@ some title models `tokenizer.json`. `encoder.json` says::
 Other fields are kept and ignored. What the model takes and gives:
 
 - photo: one input (b, size, size, 3) uint8, RGB; the normalisation is in the graph;
+- title, "words": the five arrays of `kembar.encoders.words.Batch`, by their names;
 - title, "ngrams": `ids` (b, L) int64, padded with 0, and if the model has it `weights` (b, L) float32, 1 for a feature
   and 0 for padding;
 - title, "tokenizers": `input_ids`, `attention_mask` and if the model has it `token_type_ids`, (b, L) int64;
@@ -62,6 +65,7 @@ from kembar.encoders.protocol import (
     read_manifest,
     stepper,
 )
+from kembar.encoders.words import INPUTS, Batch, Words
 from kembar.errors import ConfigError, EncoderError, MissingExtraError, quoted
 
 MODEL = "model.onnx"
@@ -72,9 +76,15 @@ _TYPES = {
     "input_ids": "int64",
     "attention_mask": "int64",
     "token_type_ids": "int64",
+    **{name: "float" if name == "shapes" else "int64" for name in INPUTS},
 }
-_NEEDED = {"ngrams": ("ids",), "tokenizers": ("input_ids", "attention_mask")}
-_ALLOWED = {"ngrams": ("ids", "weights"), "tokenizers": ("input_ids", "attention_mask", "token_type_ids")}
+_SHAPES = {"short": (None, INPUTS["short"]), "long": (None, INPUTS["long"]), "shapes": (None, INPUTS["shapes"])}
+_NEEDED = {"words": tuple(INPUTS), "ngrams": ("ids",), "tokenizers": ("input_ids", "attention_mask")}
+_ALLOWED = {
+    "words": tuple(INPUTS),
+    "ngrams": ("ids", "weights"),
+    "tokenizers": ("input_ids", "attention_mask", "token_type_ids"),
+}
 _AGAIN = "Export the model again, or mend encoder.json."
 
 
@@ -104,7 +114,7 @@ class OnnxEncoder:
         self.manifest = read_manifest(folder)
         self.modality, self.dimension = _described(self.manifest, folder)
         self._threads = threads or default_threads()
-        self._source: Frame | Tokens = _source(self.manifest, self.modality, folder)
+        self._source: Frame | Tokens | Words = _source(self.manifest, self.modality, folder)
         sessions = [_session(folder, self._threads, place) for place in _places(device)]
         self._inputs = _inputs(sessions[0], self._source, folder)
         _check_output(sessions[0], self.dimension, folder)
@@ -125,13 +135,15 @@ class OnnxEncoder:
         if isinstance(self._source, Frame):
             size, told = check_batch(batch_size, 16), counted(problem, step)
             batches = pixel_batches(check_paths(items), self._source, size, problem=told, threads=self._threads)
+        elif isinstance(self._source, Words):
+            batches = self._source.batches(check_titles(items), check_batch(batch_size, 256), step)
         else:
             # Small batches: the rows that n-grams gather from a table then stay in the cache.
             batches = _title_batches(check_titles(items), self._source, check_batch(batch_size, 16), step)
         return collect(spread(batches, self._workers), len(items), self.dimension, self.name, step)
 
     def _run(self, session: Any, batch: Any) -> Floats:
-        feed = batch.feed(self._inputs) if isinstance(batch, _Padded) else {self._inputs[0]: batch}
+        feed = batch.feed(self._inputs) if isinstance(batch, _Padded | Batch) else {self._inputs[0]: batch}
         try:
             (vectors,) = session.run(None, feed)
         except Exception as error:
@@ -207,17 +219,19 @@ def _title_batches(
             yield rows + start, _Padded(padded, there)
 
 
-def _source(manifest: Mapping[str, Any], modality: Modality, folder: Path) -> Frame | Tokens:
+def _source(manifest: Mapping[str, Any], modality: Modality, folder: Path) -> Frame | Tokens | Words:
     """Read how items become inputs."""
     key = "input" if modality == "photo" else "tokenizer"
     given = manifest.get(key)
     kind = given.get("kind") if isinstance(given, dict) else None
     if not isinstance(given, dict) or (modality == "title" and kind not in _NEEDED):
-        raise _unfit(folder, f"{key} {given!r}", "a table, with a kind 'ngrams' or 'tokenizers' for titles")
+        raise _unfit(folder, f"{key} {given!r}", f"a table, for titles with a kind, one of {', '.join(_NEEDED)}")
     options = {name: value for name, value in given.items() if name != "kind"}
     try:
         if modality == "photo":
             return Frame(**options)
+        if kind == "words":
+            return Words(**options)
         return Tokens("ngrams", NGrams(**options).features) if kind == "ngrams" else _tokenizer(folder, **options)
     except TypeError as error:
         raise _unfit(
@@ -313,7 +327,7 @@ def _session(folder: Path, threads: int, place: tuple[str, dict[str, Any]]) -> A
     return session
 
 
-def _inputs(session: Any, source: Frame | Tokens, folder: Path) -> list[str]:
+def _inputs(session: Any, source: Frame | Tokens | Words, folder: Path) -> list[str]:
     """Check the inputs of a model and give their names."""
     inputs = {each.name: each for each in session.get_inputs()}
     if isinstance(source, Frame):
@@ -322,11 +336,12 @@ def _inputs(session: Any, source: Frame | Tokens, folder: Path) -> list[str]:
         if len(inputs) == 1:
             return list(inputs)
         raise _unfit(folder, f"inputs {list(inputs)}", "one, of photos")
-    needed, allowed = _NEEDED[source.kind], _ALLOWED[source.kind]
+    kind = "words" if isinstance(source, Words) else source.kind
+    needed, allowed = _NEEDED[kind], _ALLOWED[kind]
     if not set(needed) <= set(inputs) <= set(allowed):
         raise _unfit(folder, f"inputs {list(inputs)}", f"{', '.join(needed)} and at most {', '.join(allowed)}")
     for name, each in inputs.items():
-        _check_input(each, _TYPES[name], (None, None), folder)
+        _check_input(each, _TYPES[name], _SHAPES.get(name, (None, None)), folder)
     return list(inputs)
 
 

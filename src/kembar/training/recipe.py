@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from kembar.config import Fraction, Positive, Section, _explained, _read_toml, _set, _write
+from kembar.config import Fraction, Positive, Section, explained, read_toml, set_option, write_section
 from kembar.errors import ConfigError, nearest
 
 Modality = Literal["title", "photo"]
@@ -126,7 +126,7 @@ class Recipe(Section):
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
-            raise _explained(error, cls) from None
+            raise explained(error, cls) from None
 
     @classmethod
     def read(cls, path: Path | str | None = None, settings: Iterable[str] = (), preset: str = "photo") -> "Recipe":
@@ -144,9 +144,9 @@ class Recipe(Section):
         Raises:
             ConfigError: a missing or broken file, or as `preset` and `of` do.
         """
-        tree = _read_toml(Path(path)) if path is not None else {}
+        tree = read_toml(Path(path)) if path is not None else {}
         for setting in settings:
-            _set(tree, setting)
+            set_option(tree, setting)
         modality = tree.get("modality")
         if preset in PRESETS and modality in ("title", "photo") and PRESETS[preset]["modality"] != modality:
             preset = modality
@@ -155,7 +155,7 @@ class Recipe(Section):
     def text(self) -> str:
         """Write the recipe as TOML, every option with its meaning."""
         lines: list[str] = []
-        _write(lines, self, "")
+        write_section(lines, self, "")
         return "\n".join(lines).strip() + "\n"
 
     def changed(self, **changes: Any) -> "Recipe":

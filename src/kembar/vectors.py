@@ -1,0 +1,170 @@
+"""The vectors that a configuration asks for: encoders opened, posts encoded, what is known already looked up."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from kembar.catalog import Catalog
+from kembar.config import Config
+from kembar.embeddings import Embeddings
+from kembar.encoders.protocol import Encoder, Floats, Modality
+from kembar.encoders.registry import SHIPPED, open_encoder
+from kembar.encoders.store import VectorStore, encode
+from kembar.errors import CatalogError, ConfigError
+from kembar.folders import new_file
+from kembar.titles import normalize
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What encoding posts gave.
+
+    Attributes:
+        embeddings: vectors by name, brought ones among them.
+        problems: one row a photo that cannot be used: posting_id, part, problem.
+    """
+
+    embeddings: dict[str, Embeddings]
+    problems: pl.DataFrame
+
+
+def encode_posts(
+    catalog: Catalog,
+    config: Config,
+    brought: Mapping[str, Embeddings] | None = None,
+    *,
+    device: str = "auto",
+    store: VectorStore | None = None,
+    progress: Progress | None = None,
+) -> Encoded:
+    """Encode the titles and photos of a catalogue by every encoder of a configuration.
+
+    Args:
+        catalog: n posts.
+        config: its sections title, photo and vectors name the encoders.
+        brought: vectors by name, in the order of the catalogue's rows; no encoder is asked for these.
+        device: see `open_encoder`.
+        store: vectors of earlier runs; those of the shipped title encoder are made faster than looked up.
+        progress: called with (stage, done, total).
+
+    Returns:
+        All vectors, and the photos that could not be used.
+
+    Raises:
+        EncoderError: an encoder that cannot be opened.
+        ConfigError: an encoder of photos where one of titles is asked for, or the other way round.
+    """
+    embeddings = dict(brought or {})
+    problems: dict[int, str] = {}
+    for name, spec, modality in _wanted(catalog, config, embeddings):
+        encoder = open_encoder(spec, device=device)
+        _check_modality(name, spec, encoder, modality)
+        kept = None if spec in SHIPPED and modality == "title" else store
+        if modality == "title":
+            vectors = encode(encoder, normalize(catalog.titles).to_list(), kept, progress=progress)
+        else:
+            vectors = _photos(catalog, encoder, kept, problems, progress)
+        embeddings[name] = Embeddings(vectors)
+    return Encoded(embeddings, _problem_rows(catalog, problems))
+
+
+def write_vectors(
+    catalog: Catalog,
+    spec: str,
+    path: Path,
+    *,
+    device: str = "auto",
+    store: VectorStore | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Encode a catalogue and write its vectors as `Embeddings.read` reads them.
+
+    Args:
+        catalog: the posts.
+        spec: the encoder; see `open_encoder`.
+        path: the Parquet file to make: posting_id, and vector as a list of float32.
+        device: see `open_encoder`.
+        store: vectors of earlier runs.
+        progress: called with (stage, done, total).
+
+    Returns:
+        The number of posts that have a vector.
+
+    Raises:
+        EncoderError: an encoder that cannot be opened.
+        CatalogError: an encoder of photos, and a catalogue without a folder of them.
+        FolderError: the file cannot be written.
+    """
+    encoder = open_encoder(spec, device=device)
+    if encoder.modality == "title":
+        vectors = encode(encoder, normalize(catalog.titles).to_list(), store, progress=progress)
+    elif catalog.folder is None:
+        raise CatalogError(f"posts without a photo folder for {spec!r}", "a folder of photos", "Name it with --images.")
+    else:
+        vectors = _photos(catalog, encoder, store, {}, progress)
+    known = vectors.any(axis=1)
+    with new_file(path) as target:
+        pl.DataFrame({"posting_id": catalog.ids.filter(pl.Series(known)), "vector": vectors[known]}).with_columns(
+            pl.col("vector").arr.to_list()
+        ).write_parquet(target)
+    return int(known.sum())
+
+
+def default_store() -> VectorStore:
+    """Find the place for vectors of earlier runs: $KEMBAR_CACHE, else a folder kembar in the user's cache."""
+    given = os.environ.get("KEMBAR_CACHE")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return VectorStore(Path(given) if given else cache / "kembar")
+
+
+def _wanted(catalog: Catalog, config: Config, brought: Mapping[str, Embeddings]) -> Iterator[tuple[str, str, Modality]]:
+    """List name, encoder and modality of the vectors that are to be made and have something to be made from."""
+    sections: list[tuple[str, bool, str | None, Modality]] = [
+        ("title", config.title.use, config.title.encoder, "title"),
+        ("photo", config.photo.use, config.photo.encoder, "photo"),
+        *((name, part.use, part.encoder, part.modality) for name, part in config.vectors.items()),
+    ]
+    photos = catalog.folder is not None and bool(catalog.has_images.any())
+    for name, use, spec, modality in sections:
+        if use and spec is not None and name not in brought and (modality == "title" or photos):
+            yield name, spec, modality
+
+
+def _check_modality(name: str, spec: str, encoder: Encoder, modality: Modality) -> None:
+    if encoder.modality != modality:
+        raise ConfigError(
+            f"encoder {spec!r} of {encoder.modality}s for {name!r}",
+            f"an encoder of {modality}s",
+            "Name another encoder, or mend the modality of the section.",
+        )
+
+
+def _photos(
+    catalog: Catalog, encoder: Encoder, store: VectorStore | None, problems: dict[int, str], progress: Progress | None
+) -> Floats:
+    rows = np.flatnonzero(catalog.has_images)
+    paths = [path for path in catalog.take(rows).photo_paths() if path is not None]
+    vectors = np.zeros((len(catalog), encoder.dimension), dtype=np.float32)
+
+    def told(index: int, problem: str) -> None:
+        problems[int(rows[index])] = problem
+
+    vectors[rows] = encode(encoder, paths, store, progress=progress, problem=told)
+    return vectors
+
+
+def _problem_rows(catalog: Catalog, problems: Mapping[int, str]) -> pl.DataFrame:
+    rows = sorted(problems)
+    return pl.DataFrame(
+        {
+            "posting_id": catalog.ids.gather(rows) if rows else pl.Series([], dtype=pl.String),
+            "part": pl.Series(["image"] * len(rows), dtype=pl.String),
+            "problem": pl.Series([problems[row] for row in rows], dtype=pl.String),
+        }
+    )
