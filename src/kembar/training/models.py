@@ -160,10 +160,9 @@ def _photo(recipe: Recipe, name: str) -> PhotoModel:
     name, _, weights = name.partition("@")
     built = build_timm(name, Path(weights) if weights else None, random=not recipe.pretrained)
     size = recipe.test_size or recipe.image_size
-    if hasattr(built.model, "set_input_size"):
-        if size != recipe.image_size:
-            given = f"test_size {size} with image_size {recipe.image_size}"
-            raise ConfigError(f"{given} for {recipe.model!r}", "one size", "This model has one size: set test_size=0.")
+    if hasattr(built.model, "set_input_size") and size != recipe.image_size:
+        given = f"test_size {size} with image_size {recipe.image_size}"
+        raise ConfigError(f"{given} for {recipe.model!r}", "one size", "This model has one size: set test_size=0.")
     backbone = PhotoBackbone(built.model, built.mean, built.std, cls=recipe.pooling == "cls")
     frame = Frame(size, "squash", built.frame.interpolation)
     embedder = Embedder(backbone, _channels(backbone, size, recipe.model), recipe)
