@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 
 _SAME = 0.999  # least cosine between what torch and its export give
 _NEAR, _NEAR_MEAN = 0.9, 0.98  # least and mean cosine between float32 and int8
-_LOST = 0.01  # F1 that int8 may lose on held-out posts
+_LOST, _NOISE = 0.01, 0.25  # F1 that int8 may lose on held-out posts, and the noise of that of a single post
 _CHECKED = 128  # items compared
 _CALIBRATED = 64  # photos that tell the range of activations
 log = logging.getLogger(__name__)
@@ -200,8 +200,8 @@ def _rounded(
         except Exception as error:  # onnxruntime raises whatever comes to its mind
             log.warning("int8 fails: %s", str(error).strip().splitlines()[0])
             continue
-        lost = form.score.f1 - rounded.score.f1 if form.score and rounded.score else 0.0
-        if rounded.parity.least >= _NEAR and rounded.parity.mean >= _NEAR_MEAN and lost <= _LOST:
+        lost, allowed = _lost(form.score, rounded.score)
+        if rounded.parity.least >= _NEAR and rounded.parity.mean >= _NEAR_MEAN and lost <= allowed:
             return rounded
         log.warning("int8 is too far from float32 (%s, F1 lost %.4f)", rounded.parity, lost)
     for path in folder.iterdir():
@@ -209,6 +209,13 @@ def _rounded(
             path.unlink()
     log.warning("the encoder is written in float32")
     return None
+
+
+def _lost(before: HeldOut | None, after: HeldOut | None) -> tuple[float, float]:
+    """Compare two scores: what is lost, and how much may be."""
+    if before is None or after is None:
+        return 0.0, 0.0
+    return before.f1 - after.f1, _LOST + _NOISE / before.posts**0.5
 
 
 def _ways(model: Model, items: Items) -> list[Callable[[Path, Path], None]]:
