@@ -214,6 +214,13 @@ def test_a_loss_that_is_not_finite_stops_it_and_the_last_good_checkpoint_is_kept
     assert all(torch.isfinite(part).all() for part in state.values())
 
 
+def test_a_damaged_checkpoint_is_one_line(lessons: tuple[Examples, Examples], tmp_path: Path) -> None:
+    train = lessons[0]
+    (tmp_path / "last.ckpt").write_bytes(b"PK" + bytes(100))
+    with pytest.raises(FolderError, match=r"last.ckpt', which does not load"):
+        fit(build_model(recipe_of(), train.items), train, tmp_path, device="cpu", resume=True)
+
+
 def test_devices_and_precisions_that_are_not_there(lessons: tuple[Examples, Examples], tmp_path: Path) -> None:
     train = lessons[0]
     with pytest.raises(ConfigError, match="float16' on a CPU"):

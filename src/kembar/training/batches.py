@@ -4,6 +4,7 @@ Batches, augmentation and dropout are drawn from seeds made of the recipe's seed
 training that was killed goes on with exactly what it would have seen, whatever the number of worker processes.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -176,9 +177,11 @@ class Feed:
         options: dict[str, Any] = {"num_workers": self._workers, "pin_memory": torch.cuda.is_available()}
         if self._workers:
             options["prefetch_factor"] = 4
-        yield from DataLoader(
-            self._lessons, batch_size=None, sampler=_Order(self.plan, self.done, self._steps), **options
-        )
+        order = _Order(self.plan, self.done, self._steps)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)  # no child takes a lock
+            batches = iter(DataLoader(self._lessons, batch_size=None, sampler=order, **options))
+        yield from batches
 
     def state_dict(self) -> dict[str, int]:
         """Return where the training is."""

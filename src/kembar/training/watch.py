@@ -188,4 +188,11 @@ def _write(target: Path, save: Callable[[Path], None]) -> None:
 
 
 def _read(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the bytes make of it
+        raise FolderError(
+            f"{str(path)!r}, which does not load ({str(error).splitlines()[0]})",
+            "a whole checkpoint",
+            "Start the training anew, with --overwrite.",
+        ) from error
