@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ Array = npt.NDArray[Any]
 
 OPSET = 17
 _LEVELS = 255  # steps of the lengths of int8 rows
+_LARGE = 1_800_000_000  # bytes; above 2 GB a single ONNX file cannot be written
 log = logging.getLogger(__name__)
 
 
@@ -50,17 +52,32 @@ def traced(model: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], f
         TrainingError: neither of torch's exporters knows what to do with the model.
     """
     whole = _Unit(model).eval()
+    raw = path.with_name(f"raw-{path.name}")
     try:
-        _by_trace(whole, inputs, names, free, path)
+        _by_trace(whole, inputs, names, free, raw)
     except Exception as first:
         log.info("the tracing exporter fails (%s); trying the other", first)
         try:
-            _by_graph(whole, inputs, names, free, path)
+            _by_graph(whole, inputs, names, free, raw)
         except Exception as error:
             reason = str(error).strip().splitlines()[0]
             raise TrainingError(
                 f"a model that does not export to ONNX ({reason})", "one that does", "Choose another architecture."
             ) from error
+    _fold(raw, path)
+
+
+def _fold(raw: Path, path: Path) -> None:
+    """Compute once what does not depend on the input, such as the standardised weights of NFNets."""
+    if raw.stat().st_size > _LARGE:
+        raw.rename(path)
+        return
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(raw), options, providers=["CPUExecutionProvider"])
+    raw.unlink()
 
 
 def _by_trace(model: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], free: int, path: Path) -> None:
