@@ -228,7 +228,8 @@ def build_optimizer(model: nn.Module, loss: nn.Module, recipe: Recipe) -> torch.
 
         inner = cast("torch.optim.Optimizer", MADGRAD(groups, lr=recipe.lr, decoupled_decay=True))
     else:
-        inner = torch.optim.AdamW(groups, lr=recipe.lr)
+        # Fused it is ten times faster on a CPU; but with float16 it would undo the scaling after the clipping.
+        inner = torch.optim.AdamW(groups, lr=recipe.lr, fused=recipe.precision != "float16")
     return SAM(inner, recipe.sam, model) if recipe.sam else inner
 
 
