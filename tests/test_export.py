@@ -241,3 +241,14 @@ def test_bad_input_is_one_line(
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "out.training").exists()
+
+
+def test_without_the_extra_it_says_what_to_install(
+    cli: Callable[..., Outcome], shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("lightning", "kembar.training."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    done = cli("train", "title", shop / "posts.csv", "-o", tmp_path / "out")
+    assert done.exit_code == 2
+    assert done.stderr == "kembar: 'lightning' is not installed; install it with: pip install 'kembar[train]'\n"

@@ -13,6 +13,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="Train an encoder on posts whose groups are known (needs `pip install 'kembar[train]'`).",
+    epilog="Example: `kembar train title posts.csv -o encoder`, then `kembar match --set title.encoder=encoder ...`",
 )
 
 Posts = Annotated[Path, typer.Argument(help="Posts with known groups: CSV, TSV, Parquet or Arrow.", show_default=False)]
@@ -129,7 +130,7 @@ def _train(
     except ModuleNotFoundError as error:
         from kembar.errors import MissingExtraError
 
-        raise MissingExtraError(error.name or "lightning", "train") from error
+        raise MissingExtraError((error.name or "lightning").partition(".")[0], "train") from error
     with ctx.obj(quiet) as progress:
         found = train(
             catalog,

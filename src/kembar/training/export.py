@@ -118,7 +118,8 @@ def export(
         _describe(model, plain, "float32")
         checked = (held_out.items if held_out is not None else items)[:_CHECKED]
         reader = model.reader(checked)
-        form, vectors = _measured(plain, "float32", checked, embed(model.embedder, reader, batch=32), held_out)
+        expected = embed(model.embedder, reader, batch=32)
+        form, vectors = _measured(plain, "float32", checked, expected, held_out, model.recipe.seed)
         if form.parity.least < _SAME:
             raise TrainingError(
                 f"an ONNX export that gives other vectors than torch ({form.parity})",
@@ -167,7 +168,7 @@ def _describe(model: Model, folder: Path, precision: str) -> None:
 
 
 def _measured(
-    folder: Path, precision: str, items: Items, expected: Floats, held_out: Examples | None
+    folder: Path, precision: str, items: Items, expected: Floats, held_out: Examples | None, seed: int
 ) -> tuple[Form, Floats]:
     """Open a written form as its users will, and compare, score and time it."""
     encoder = OnnxEncoder(folder, device="cpu")
@@ -175,7 +176,7 @@ def _measured(
     started = time.perf_counter()
     vectors = encoder.encode(scored)
     speed = len(scored) / (time.perf_counter() - started)
-    score = None if held_out is None else held_out_score(vectors, held_out.labels, 0)
+    score = None if held_out is None else held_out_score(vectors, held_out.labels, seed)
     parity = Parity.of(expected, vectors[: len(items)])
     size = sum(path.stat().st_size for path in folder.glob(f"{MODEL}*"))
     return Form(precision, parity, score, size, speed), vectors[: len(items)]
@@ -196,7 +197,7 @@ def _rounded(
         try:
             way(plain / MODEL, folder / MODEL)
             _describe(model, folder, "int8")
-            rounded, _ = _measured(folder, "int8", checked, vectors, held_out)
+            rounded, _ = _measured(folder, "int8", checked, vectors, held_out, model.recipe.seed)
         except Exception as error:  # onnxruntime raises whatever comes to its mind
             log.warning("int8 fails: %s", str(error).strip().splitlines()[0])
             continue
