@@ -6,6 +6,7 @@ A page takes a table between `<!-- figures/NAME.md -->` and `<!-- end -->`; the 
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,22 @@ def cli_page() -> str:
     """Render every command with its options as Markdown."""
     group: Any = typer.main.get_command(app)
     parts = ["# The command line", "Made from the program by `python docs/generate.py`.", str(group.help)]
-    for name, command in group.commands.items():
+    for name, command in _commands(group):
         options = [parameter for parameter in command.params if parameter.name != "help"]
         rows = [f"| {_names(o)} | {_default(o)} | {o.help or ''} |" for o in options]
         table = "\n".join(["| option | default | meaning |", "| --- | --- | --- |", *rows])
         parts += [f"## kembar {name}", str(command.help), *([command.epilog] if command.epilog else []), table]
     codes = "Exit codes: 0 done; 2 bad input, told in one line on standard error; 1 interrupted, or a fault of kembar."
     return "\n\n".join([*parts, codes]) + "\n"
+
+
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Walk the commands, those of groups under two words."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{name} ")
+        else:
+            yield before + name, command
 
 
 def _names(parameter: Any) -> str:

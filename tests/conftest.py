@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,8 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     """1,500 posts whose photos were drawn and hashed."""
     folder = tmp_path_factory.mktemp("shops") / "large"
     write_shop(folder, 1500, seed=0, size=64)
-    return with_photo_hashes(Catalog.read(folder / "posts.csv", images=folder / "photos"), Config())
+    hashed = with_photo_hashes(Catalog.read(folder / "posts.csv", images=folder / "photos"), Config())
+    return replace(hashed, folder=None)  # nobody here asks for the vectors of 1,500 photos
 
 
 @pytest.fixture(scope="session")

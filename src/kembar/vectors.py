@@ -67,7 +67,7 @@ def encode_posts(
         _check_modality(name, spec, encoder, modality)
         kept = None if spec in SHIPPED and modality == "title" else store
         if modality == "title":
-            vectors = encode(encoder, normalize(catalog.titles).to_list(), kept, progress=progress)
+            vectors = _titles(catalog, encoder, kept, progress)
         else:
             vectors = _photos(catalog, encoder, kept, problems, progress)
         embeddings[name] = Embeddings(vectors)
@@ -103,7 +103,7 @@ def write_vectors(
     """
     encoder = open_encoder(spec, device=device)
     if encoder.modality == "title":
-        vectors = encode(encoder, normalize(catalog.titles).to_list(), store, progress=progress)
+        vectors = _titles(catalog, encoder, store, progress)
     elif catalog.folder is None:
         raise CatalogError(f"posts without a photo folder for {spec!r}", "a folder of photos", "Name it with --images.")
     else:
@@ -145,10 +145,20 @@ def _check_modality(name: str, spec: str, encoder: Encoder, modality: Modality) 
         )
 
 
+def _titles(catalog: Catalog, encoder: Encoder, store: VectorStore | None, progress: Progress | None) -> Floats:
+    titles = normalize(catalog.titles)
+    # A vector's last bits may depend on its batch: in the titles' own order, the order of rows changes nothing.
+    order = titles.arg_sort().to_numpy()
+    vectors = np.empty((len(titles), encoder.dimension), dtype=np.float32)
+    vectors[order] = encode(encoder, titles.gather(order).to_list(), store, progress=progress)
+    return vectors
+
+
 def _photos(
     catalog: Catalog, encoder: Encoder, store: VectorStore | None, problems: dict[int, str], progress: Progress | None
 ) -> Floats:
     rows = np.flatnonzero(catalog.has_images)
+    rows = rows[catalog.images.gather(rows).arg_sort().to_numpy()]  # as titles
     paths = [path for path in catalog.take(rows).photo_paths() if path is not None]
     vectors = np.zeros((len(catalog), encoder.dimension), dtype=np.float32)
 
