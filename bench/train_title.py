@@ -4,9 +4,10 @@
     python bench/train_title.py --folds -o FOLDER      # one for each of four folds, from the other three; their vectors
 
 Reads $KEMBAR_DATA/shopee/posts.csv, or ../shared/data beside the checkout. A title's vector has two parts. The surface
-is a weighted sum of fixed random vectors, one for each word, pair of words and n-gram: TF-IDF after a random projection,
-but for the weights. A feature's own weight is learned, and so is the weight of a word at its place, by two small
-convolutions over the title: what it tells may depend on its neighbours. The senses are learned vectors, summed likewise.
+is a weighted sum of fixed random vectors, one for each word, pair of words and n-gram: TF-IDF after a random
+projection, but for the weights. A feature's own weight is learned, and so is the weight of a word at its place, by two
+small convolutions over the title: what it tells may depend on its neighbours. The senses are learned vectors, summed
+likewise.
 """
 
 import argparse
@@ -200,6 +201,7 @@ class Graph:
         onnx.checker.check_model(self.model)
 
     def constant(self, name: str, value: np.ndarray) -> str:
+        """Add a constant."""
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
@@ -224,6 +226,7 @@ class Graph:
         self.constant(name, np.round(table / scale).astype(np.int8) if self.int8 else table.astype(np.float32))
 
     def floats(self, name: str) -> str:
+        """Turn a tensor into floats."""
         return self.node("Cast", name, to=TensorProto.FLOAT)
 
     def rows(self, table: str, index: str) -> str:
