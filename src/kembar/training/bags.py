@@ -19,6 +19,9 @@ from kembar.training.heads import unit
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
+# Lengths learn faster and directions slower than others by so much: what a word weighs holds for new titles too, where
+# it points is mostly learned by heart. On held-out Shopee titles F1 is .004, with min2 .009 higher than with 1 and 1.
+_FASTER, _SLOWER = 25.0, 5.0
 _HEAVIEST = 10.0  # about the weight of a feature of one title in 10,000: others are shares of it
 
 
@@ -31,14 +34,14 @@ class NGramBag(nn.Module):
         hidden: width of the layer; 0: none.
 
     Attributes:
-        table: (buckets, width) trained directions.
-        gate: (buckets,) trained logarithms of lengths.
+        table: (buckets, width) trained directions, as an optimizer sees them: larger, so that a step turns them less.
+        gate: (buckets,) trained logarithms of lengths, likewise smaller.
     """
 
     def __init__(self, weights: Floats, width: int, hidden: int = 0) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.randn(len(weights), width) * width**-0.5)
-        self.gate = nn.Parameter(torch.from_numpy(np.log(weights).astype(np.float32)))
+        self.table = nn.Parameter(torch.randn(len(weights), width) * width**-0.5 * _SLOWER)
+        self.gate = nn.Parameter(torch.from_numpy(np.log(weights / _SLOWER).astype(np.float32)) / _FASTER)
         self.layer: nn.Sequential | None = None
         if hidden:
             first, last = nn.Linear(width, hidden), nn.Linear(hidden, width)
@@ -57,14 +60,18 @@ class NGramBag(nn.Module):
             (b, width); zeros for a title without features.
         """
         z: Tensor = nn.functional.embedding_bag(
-            buckets, self.table, starts, mode="sum", per_sample_weights=self.gate[buckets].exp()
+            buckets, self.table, starts, mode="sum", per_sample_weights=self.lengths()[buckets]
         )
         return z if self.layer is None else unit(z) + self.layer(z)
+
+    def lengths(self) -> Tensor:
+        """Return what the rows of the table are multiplied by, (buckets,)."""
+        return (_FASTER * self.gate).exp()
 
     @torch.no_grad()
     def folded(self) -> Floats:
         """Return the (buckets, width) vectors of the buckets, directions times lengths; that of padding is zero."""
-        table = (self.table * self.gate.exp().unsqueeze(1)).float().cpu().numpy()
+        table = (self.table * self.lengths().unsqueeze(1)).float().cpu().numpy()
         table[0] = 0
         return cast("Floats", table)
 
