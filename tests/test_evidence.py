@@ -273,5 +273,5 @@ def test_a_cut_for_an_unknown_view_is_refused_and_for_one_that_posts_lack_is_not
     evidence = evidence_of(posts, Config())
     assert at(blended(evidence, of([f"blend.{part}.hash=0.9"])), 0, 1) == pytest.approx(1)
     assert at(blended(evidence, of([f"blend.{part}.clip=0.9", "vectors.clip.k=9"])), 0, 1) == pytest.approx(1)
-    with pytest.raises(EvidenceError, match=r"cut for view 'hsh'.*word, char, hash"):
+    with pytest.raises(EvidenceError, match=r"cut for view 'hsh'.*word, char, title, hash, photo"):
         blended(evidence, of([f"blend.{part}.hsh=0.9"]))

@@ -297,7 +297,8 @@ def test_the_summary_reads(result: Result) -> None:
         "| 300 | 300 |",
         "No post was damaged.",
         "Share of posts by size",
-        "seconds (photo hashes",
+        " seconds, peak memory ",
+        "(photo hashes",
         "MiB",
     ):
         assert part in text, part

@@ -18,7 +18,7 @@ TWO = (*ONE, {"blend.threshold": 0.8, "blend.min2": 0.44, "blend.keep": 0.0})
 
 
 def of(*changes: str) -> Config:
-    return Config.read(None, changes)
+    return Config.read(None, ["title.use=false", *changes])
 
 
 def dealt(labels: np.ndarray, folds: int) -> list[np.ndarray]:

@@ -52,20 +52,20 @@ class View(Section):
     weight: Positive = Field(1.0, description="weight among the views of the same modality")
 
 
-class Terms(View):
-    """TF-IDF over some kind of terms."""
+class Cosines(View):
+    """Vectors compared by their cosines."""
 
     least: float = Field(0.2, ge=0, lt=1, description="cosine above which a pair becomes a candidate")
 
 
-class Words(Terms):
+class Words(Cosines):
     """TF-IDF over words."""
 
     n_gram: tuple[int, int] = Field((1, 1), description="shortest and longest run of words")
     max_df: Positive = Field(1.0, le=1, description="leave out words in more than this share of the titles")
 
 
-class Characters(Terms):
+class Characters(Cosines):
     """TF-IDF over character n-grams inside word bounds."""
 
     n_gram: tuple[int, int] = Field((4, 4), description="shortest and longest run of characters")
@@ -79,23 +79,24 @@ class Hashes(View):
     radius: int = Field(7, ge=0, le=64, description="differing bits up to which a pair becomes a candidate")
 
 
-class Titles(View):
+class Titles(Cosines):
     """Vectors of titles, by an encoder."""
 
     weight: Positive = Field(2.0, description="weight among the views of the same modality")
     encoder: str = Field("kembar-title", description="name or folder of the encoder; see docs/training.md")
 
 
-class Photos(View):
+class Photos(Cosines):
     """Vectors of photos, by an encoder."""
 
     floor: float = Field(0.75, ge=-1, lt=1, description="cosine that means nothing in common; becomes 0")
     encoder: str = Field("kembar-photo", description="name or folder of the encoder; see docs/training.md")
 
 
-class Vectors(View):
+class Vectors(Cosines):
     """More dense vectors, of another encoder or brought along; one section for each, by name."""
 
+    least: float = Field(0.0, ge=0, lt=1, description="cosine above which a pair becomes a candidate")
     encoder: Annotated[str | None, _Absent] = Field(None, description="the encoder, where no file of vectors is given")
     modality: Literal["title", "photo"] = Field("photo", description="what the vectors were made from")
 

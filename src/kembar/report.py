@@ -92,4 +92,5 @@ def _seconds(report: Mapping[str, Any]) -> str:
     if not seconds:
         return ""
     parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
-    return f"{sum(seconds.values()):.1f} seconds ({parts}); peak memory {report['peak_memory'] / 2**20:,.0f} MiB."
+    memory = f"peak memory {report['peak_memory'] / 2**20:,.0f} MiB"
+    return f"{sum(seconds.values()):.1f} seconds, {memory}.\n({parts})"

@@ -100,10 +100,11 @@ class DenseView:
     modality: Modality = "photo"
     floor: float = 0.0
     weight: float = 1.0
+    least: float = 0.0
 
     def neighbors(self) -> Neighbors:
         """Find the nearest posts by cosine."""
-        return dense_neighbors(self.vectors, self.k)
+        return dense_neighbors(self.vectors, self.k, floor=self.least)
 
     def similarity(self, left: Rows, right: Rows) -> Similarity:
         """Compare pairs by cosine."""
@@ -169,7 +170,7 @@ def build_views(
     for name, given in embeddings.items():
         how, modality = vectors_section(config, name)
         if how.use and given.vectors.any():
-            views.append(DenseView(name, given.vectors, how.k, modality, how.floor, how.weight))
+            views.append(DenseView(name, given.vectors, how.k, modality, how.floor, how.weight, how.least))
     photo = config.hash
     if photo.use and catalog.hashed.any():
         hashes = HashView("hash", catalog.hashes, catalog.hashed, photo.k, photo.radius)
