@@ -121,7 +121,7 @@ def test_nothing_to_compare(refused, tmp_path: Path) -> None:
     refused(*words, parts=("at least one kind of evidence",))
     with pytest.raises(EvidenceError):
         Matcher().match(Catalog.read(path))
-    off = ("--set", "word.use=false", "--set", "char.use=false")
+    off = [word for view in ("word", "char", "title") for word in ("--set", f"{view}.use=false")]
     path = write(tmp_path, posting_id=ids(3), title=["kopi"] * 3)
     refused("match", path, "-o", tmp_path / "run", *off, parts=("at least one kind of evidence",))
 

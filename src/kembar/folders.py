@@ -1,12 +1,19 @@
 """Output folders and files that are either whole or not there."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+import polars as pl
 
 from kembar.errors import FolderError
+
+_UNWRITTEN: Final = (OSError, pl.exceptions.ComputeError)  # the second is what polars makes of an error of the disk
+_LEAST_ROOM: Final = 1 << 16  # bytes free below which a disk counts as full
 
 
 @contextmanager
@@ -38,9 +45,9 @@ def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "pair
         if target.exists():
             target.rename(old)
         partial.rename(target)
-    except OSError as error:
+    except _UNWRITTEN as error:
         raise FolderError(
-            f"{str(target)!r}, which cannot be written ({error.strerror or error})",
+            f"{str(target)!r}, which cannot be written ({_reason(error, target.parent)})",
             "a folder that can be written, with room on its disk",
             "Choose another folder with -o, or make room.",
         ) from error
@@ -105,12 +112,20 @@ def new_file(target: Path | str) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(target)
-    except OSError as error:
+    except _UNWRITTEN as error:
         raise FolderError(
-            f"{str(target)!r}, which cannot be written ({error.strerror or error})",
+            f"{str(target)!r}, which cannot be written ({_reason(error, target.parent)})",
             "a file name in a folder that can be written, with room on its disk",
             "Choose another name, or make room.",
         ) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _reason(error: Exception, place: Path) -> str:
+    """Say why nothing was written: polars hides a full disk behind errors of its formats."""
+    with suppress(OSError):
+        if shutil.disk_usage(place).free < _LEAST_ROOM:
+            return os.strerror(errno.ENOSPC)
+    return str(getattr(error, "strerror", None) or error)

@@ -5,8 +5,7 @@ import platform
 import re
 import resource
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -166,7 +165,7 @@ class Result:
         Raises:
             FolderError: the folder is in the way or cannot be written.
         """
-        with new_folder(folder, overwrite=overwrite) as target, _full_disk_as_oserror():
+        with new_folder(folder, overwrite=overwrite) as target:
             self.matches.frame(self.catalog.ids).write_csv(target / "matches.csv")
             self.groups_frame().write_csv(target / "groups.csv")
             self._answers().write_parquet(target / "matches.parquet")
@@ -290,14 +289,6 @@ def _rows_of(ids: pl.Series, rows: pl.DataFrame) -> Rows:
     if found.null_count():
         raise KeyError("a posting id that is not in the catalogue")
     return found.to_numpy().astype(np.int64)
-
-
-@contextmanager
-def _full_disk_as_oserror() -> Iterator[None]:
-    try:
-        yield
-    except pl.exceptions.ComputeError as error:  # what polars makes of an error of the disk
-        raise OSError(str(error)) from error
 
 
 def _write_json(path: Path, tree: Mapping[str, Any]) -> None:
