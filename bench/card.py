@@ -3,8 +3,9 @@
     python bench/card.py src/kembar/encoders/models/photo --float32 /tmp/photo-float32
 
 `bench/train_photo.py` calls this when it has trained. Scores are those of `bench/edits.py` (and its hard set) and of
-`bench/grocery.py`. Speeds are taken in turns on two threads, the median of five rounds, so that a busy machine slows
-all alike; they are of the models alone, on photos decoded and scaled before.
+`bench/grocery.py`; the table also goes to docs/figures/photo.md. Speeds are taken in turns on two threads, the median
+of five rounds, so that a busy machine slows all alike; they are of the models alone, on photos decoded and scaled
+before.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from grocery import grocery, recall_and_map
 from kembar.encoders.timm import build_timm
 
 THREADS, BATCH, ROUNDS = 2, 16, 5
+FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures" / "photo.md"
 CARD = """# kembar-photo
 
 A photo encoder: photos of a product, also edited by sellers, get vectors that point the same way. {dimension} numbers,
@@ -33,8 +35,8 @@ length 1, from photos of {size} x {size} pixels whose proportions are not kept; 
 - Trained on `clothing-dataset-small` (CC0) without the 30 % of its photos that the test uses, the products of
   GroceryStoreDataset (MIT) with even numbers, and products drawn by `kembar.synthesis`, on two CPU cores by
   `python bench/train_photo.py`, which tells how.
-- The first {copy} numbers tell products apart under edits; the others keep what the untrained network knows of
-  likeness. A similarity is the mean of the two parts' cosines, the second with a share of {share:.2f}.
+- What was trained is how the network's maps become a vector: ten overlapping regions are pooled, projected and summed
+  by attention, and the whole and a middle layer are added. The convolutions are those of ImageNet.
 
 ## Figures
 | model | MB | edits: R@1 | edits: F1 | hard edits: R@1 | hard: F1 | groceries: R@1 | mAP@R | photos a second |
@@ -112,7 +114,7 @@ def scores(
 def write_card(folder: Path, single: Path) -> str:
     """Measure the three models and write card.md into the folder; its text is returned."""
     manifest = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
-    size, copy, share = manifest["input"]["size"], manifest["copy"], manifest["share"]
+    size = manifest["input"]["size"]
     posts = sets()
     labels = [marks for _, marks in posts]
     names = ("untrained, torch", "float32, onnxruntime", "**int8, onnxruntime**")
@@ -132,11 +134,13 @@ def write_card(folder: Path, single: Path) -> str:
     cosine = (plain[1] * plain[2]).sum(axis=1)
     told = "Edits: {:,} posts of {:,} held-out photos; hard: {:,} posts; groceries: {:,} photos of {} products."
     text = CARD.format(
-        dimension=plain[2].shape[1], size=size, bytes=megabytes[2], copy=copy, share=share, table="\n".join(lines),
+        dimension=plain[2].shape[1], size=size, bytes=megabytes[2], table="\n".join(lines),
         sets=told.format(*(len(labels[0]), labels[0].max() + 1, len(labels[1]), len(labels[2]), len(set(labels[2])))),
         cosine=cosine.mean(), low=np.quantile(cosine, 0.01), lost=rows[1][1] - rows[2][1], cpu=processor(), batch=BATCH,
     )  # fmt: skip
     (folder / "card.md").write_text(text, encoding="utf-8")
+    figures = text[text.index("## Figures") :].split("\n", 1)[1].split("\n## Limits")[0].strip()
+    FIGURES.write_text(figures + "\n", encoding="utf-8")
     return text
 
 

@@ -74,7 +74,7 @@ ROWS += [
     ("soft_or + veto, blended once, chisel", ["decide.rule=chisel"], SURE, ""),
     ("soft_or + veto, average link", ["blend.steps=0"], (), ""),
     ("soft_or + veto, blended once, components", ["group.link=any"], SURE, ""),
-    ("**soft_or + veto, blended once, average link (default)**", [], SURE, ""),
+    ("**soft_or + veto, blended once, average link (the default without an encoder)**", [], SURE, ""),
     ("soft_or + veto, blended twice, average link", ["blend.steps=2"], LATER, ""),
 ]
 
@@ -123,7 +123,9 @@ def main() -> None:
         rows += [(name, partial(tuned, catalog, [*BARE, *s], b, "fold"), ref) for name, s, b, ref in ROWS]
         if arguments.whole:
             rows.append(("whole pool: soft_or + min2 + veto", partial(tuned, catalog, BARE + VETO, (), "whole"), ""))
-            rows.append(("whole pool: the default", partial(tuned, catalog, BARE, WIDE, "whole"), ""))
+            rows.append(
+                ("whole pool: the default without an encoder", partial(tuned, catalog, BARE, WIDE, "whole"), "")
+            )
     for name, run, reference in rows:
         if arguments.only in name:
             lines.append(row(name, run, reference))
