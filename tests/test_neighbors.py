@@ -274,3 +274,29 @@ def test_edges_leave_out_the_post_itself_and_empty_places():
     assert target.tolist() == [2, 1, 0]
     assert score.tolist() == [0.5, 0.25, 0.5]
     assert target.dtype == np.int64
+
+
+# --- many dense rows
+
+
+def test_many_dense_rows_are_searched_by_clusters_that_find_nearly_all() -> None:
+    rng = np.random.default_rng(0)
+    centers = rng.normal(size=(400, 24))
+    rows = (np.repeat(centers, 10, axis=0) + 0.4 * rng.normal(size=(4000, 24))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    all_of_them, nearly = dense_neighbors(rows, 10), dense_neighbors(rows, 10, exact=1000)
+    exact, found = (set(zip(*n.edges()[:2], strict=True)) for n in (all_of_them, nearly))
+    assert 0.95 < len(exact & found) / len(exact) < 1
+    source, target, score = nearly.edges()
+    np.testing.assert_allclose(score, np.einsum("ij,ij->i", rows[source], rows[target]), rtol=1e-6)
+    again = dense_neighbors(rows, 10, exact=1000)
+    np.testing.assert_array_equal(nearly.index, again.index)
+
+
+def test_clusters_with_fewer_rows_than_are_asked_for_leave_places_empty() -> None:
+    rows = np.eye(64, dtype=np.float32).repeat(3, axis=0)
+    rows[1::3, 0] += 0.1
+    rows[2::3, 1] += 0.1
+    found = dense_neighbors(rows / np.linalg.norm(rows, axis=1, keepdims=True), 190, floor=0.5, exact=10)
+    assert all(abs(int(i) // 3 - int(j) // 3) == 0 for i, j, _ in zip(*found.edges(), strict=True))
+    assert len(found.edges()[0]) == 64 * 3 * 2
