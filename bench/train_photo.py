@@ -265,6 +265,7 @@ def session(path: Path) -> Callable[[Bytes], list[Floats]]:
 
 def train(seen: Seen, kept: Seen, options: argparse.Namespace) -> Head:
     """Train the head on pairs of views."""
+    torch.manual_seed(options.seed)
     head, rng = Head(), np.random.default_rng(options.seed)
     regions, middle = seen[rng.permutation(len(seen.photo))[:4096]]
     head.norm.fit(regions.flatten(0, 1))
@@ -465,7 +466,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(2)
-    torch.manual_seed(options.seed)
     learned, kept = sources()
     with tempfile.TemporaryDirectory() as scratch:
         body = Path(scratch)
