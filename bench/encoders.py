@@ -39,7 +39,7 @@ from shopee import FOLDS, MIN2, PLAIN, data
 ALONE = ["word.use=false", "char.use=false", "hash.use=false"]
 WIDTH, EPOCHS, BATCH = 384, 8, 256
 BLENDS = tuple(
-    {"blend.threshold": t, "blend.min2": 0.55 * t, "blend.keep": k} for t in (0.5, 0.6, 0.7, 0.8) for k in (0.0, 0.25)
+    {"blend.threshold": t, "blend.min2": 0.55 * t, "blend.keep": k} for t in (0.6, 0.7, 0.8) for k in (0.25,)
 )
 HEADS = {
     "softmax": {"loss": "softmax", "scale": 20.0},
