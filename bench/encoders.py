@@ -187,3 +187,7 @@ def row(
     cells += [f"{last['precision'].mean():.4f}", f"{last['recall'].mean():.4f}"]
     cells += [f"{seconds:.0f}" if seconds == seconds else "", f"{speed:,.0f}" if speed == speed else ""]
     return f"| {name} | {training} | {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
