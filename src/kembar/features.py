@@ -15,7 +15,7 @@ import polars as pl
 
 from kembar.errors import EvidenceError
 from kembar.pairs import Pairs
-from kembar.standing import Company, Standing, standings
+from kembar.standing import Company, standings
 from kembar.units import Quantities
 from kembar.wording import Wording
 

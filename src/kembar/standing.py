@@ -109,13 +109,11 @@ def _post_figures(source: Rows, score: Similarity, begin: Rows, n: int) -> Float
     top = np.zeros((n, max(TOPS)), dtype=np.float32)
     best = place < max(TOPS)
     top[source[best], place[best]] = score[best]
-    count = np.diff(begin)
-    figures = [np.where(count > 0, top[:, 0], np.float32(np.nan))]
-    for k in TOPS:  # fewer than k candidates: the missing ones count as 0
-        figures.append(np.where(count > 0, top[:, :k].sum(axis=1) / np.float32(k), np.float32(np.nan)))
-    for cut in CUTS:
-        figures.append(np.bincount(source[score >= np.float32(cut)], minlength=n).astype(np.float32))
-    return np.stack(figures)
+    some = np.diff(begin) > 0
+    # Fewer than k candidates: the missing ones count as 0.
+    means = [top[:, :k].sum(axis=1) / np.float32(k) for k in (1, *TOPS)]
+    counts = [np.bincount(source[score >= np.float32(cut)], minlength=n).astype(np.float32) for cut in CUTS]
+    return np.stack([*(np.where(some, mean, np.float32(np.nan)) for mean in means), *counts])
 
 
 @dataclass(frozen=True, slots=True)
