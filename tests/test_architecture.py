@@ -12,8 +12,8 @@ HOUSE = Path(kembar.__file__).parent
 # The rooms, lowest floor first. A room may import from the floors below its own, never from its own or above.
 FLOORS = [
     "errors",
-    "boosting calibration charts columns decisions drift embeddings evaluation folders fusion groups measures neighbors "
-    "photos sources titles",
+    "boosting calibration charts columns decisions drift embeddings evaluation folders fusion groups measures "
+    "neighbors photos sources titles",
     "blending catalog config encoders fuser hashing labels pairs report synthesis units",
     "copies standing training vectors views wording",
     "evidence features",
