@@ -29,6 +29,7 @@ class Growth:
         rate: what a tree adds, in (0, 1].
         least: pairs (LightGBM) or curvature (XGBoost, in units of a quarter pair) that a leaf needs.
         columns: share of the columns that a tree may look at, in (0, 1].
+        others: share of the pairs that are not true that trees grow from, each weighed the more; in (0, 1].
         seed: of the shares.
         threads: they do not change what is learned more than rounding does.
     """
@@ -39,6 +40,7 @@ class Growth:
     rate: float = 0.05
     least: int = 100
     columns: float = 0.3
+    others: float = 0.5
     seed: int = 0
     threads: int = 2
 
@@ -51,8 +53,12 @@ class Growth:
                 "at least 1 tree, 2 leaves, 1 pair and 1 thread",
                 "Raise the numbers.",
             )
-        if not (0 < self.rate <= 1 and 0 < self.columns <= 1):
-            raise ConfigError(f"rate {self.rate} and columns {self.columns}", "shares above 0, at most 1", "Mend them.")
+        if not all(0 < share <= 1 for share in (self.rate, self.columns, self.others)):
+            raise ConfigError(
+                f"rate {self.rate}, columns {self.columns}, others {self.others}",
+                "shares above 0, at most 1",
+                "Mend them.",
+            )
 
 
 class Trees(Protocol):
@@ -94,6 +100,11 @@ def grow(table: Floats, truth: Bools, weight: Floats | None, growth: Growth) -> 
     Raises:
         MissingExtraError: the package is not installed.
     """
+    if growth.others < 1:
+        chosen = truth | (np.random.default_rng(growth.seed).random(len(truth)) < growth.others)
+        heavier = np.where(truth, np.float32(1), np.float32(1 / growth.others))
+        weight = (heavier if weight is None else weight * heavier)[chosen]
+        table, truth = table[chosen], truth[chosen]
     return _GROWERS[growth.kind](table, truth, weight, growth)
 
 
