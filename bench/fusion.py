@@ -35,7 +35,7 @@ from kembar.groups import average_link_tree, components
 from kembar.pairs import Pairs
 from kembar.result import peak_memory
 from kembar.titles import normalize
-from kembar.tuning import _edge_scores, _group_scores, fold_numbers
+from kembar.tuning import edge_scores, fold_numbers, group_scores
 from kembar.views import build_views
 from shopee import FOLDS, data
 
@@ -120,37 +120,37 @@ def thresholds(pool: Pool, p: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     for cut in CUTS:
         for low in (m for m in MIN2 if m <= cut):
             keep = (score >= cut) | (first & (score >= low))
-            yield f"{cut}, {low}", _edge_scores(source[keep], target[keep], pool.labels)
+            yield f"{cut}, {low}", edge_scores(source[keep], target[keep], pool.labels)
 
 
 def expected(pool: Pool, p: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     for alone in ALONE:
         edges = expected_f1(pool.pairs.left, pool.pairs.right, p, len(pool.labels), alone=alone)
-        yield str(alone), _edge_scores(edges[0], edges[1], pool.labels)
+        yield str(alone), edge_scores(edges[0], edges[1], pool.labels)
 
 
 def chiselled(pool: Pool, p: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     edges = chisel(pool.pairs.left, pool.pairs.right, p, len(pool.labels), shares=shopee_shares())
-    yield "", _edge_scores(edges[0], edges[1], pool.labels)
+    yield "", edge_scores(edges[0], edges[1], pool.labels)
 
 
 def linked(pool: Pool, p: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     tree = average_link_tree(pool.pairs.left, pool.pairs.right, p, len(pool.labels), cut=CUTS[0])
     for cut in CUTS:
-        yield f"cut {cut}", _group_scores(tree.labels(cut=cut), pool.labels)
+        yield f"cut {cut}", group_scores(tree.labels(cut=cut), pool.labels)
 
 
 def sized(pool: Pool, p: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     tree = average_link_tree(pool.pairs.left, pool.pairs.right, p, len(pool.labels), cut=0.02)
     for size in SIZES:
-        yield f"size {size}", _group_scores(tree.labels(target_size=size), pool.labels)
+        yield f"size {size}", group_scores(tree.labels(target_size=size), pool.labels)
 
 
 def connected(pool: Pool, p: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     for cut in CUTS:
         near = p >= cut
         labels = components(pool.pairs.left[near], pool.pairs.right[near], len(pool.labels))
-        yield f"cut {cut}", _group_scores(labels, pool.labels)
+        yield f"cut {cut}", group_scores(labels, pool.labels)
 
 
 RULES: dict[str, Rule] = {

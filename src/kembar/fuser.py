@@ -33,7 +33,7 @@ _FORMAT: Final = "kembar fuser"
 _VERSION: Final = 1
 _MARK: Final = "fuser.json"
 _MODEL: Final = "trees.txt"
-_MATTERS: Final = 0.01  # share of the gain from which on a changed column is worth a warning
+_MATTERS: Final = 0.02  # share of the gain from which on changed columns are worth a warning
 
 log = logging.getLogger(__name__)
 
@@ -148,24 +148,24 @@ class Fuser:
 
         Returns:
             Columns column, psi, missing, missing_before, gain (what the column was worth in training): the changed
-            columns that matter, the most telling first.
+            columns, the most telling first; none where together they do not matter.
         """
         self._check_width(table)
         gains = pl.DataFrame({"column": self.names, "gain": self.trees.gains()})
         found = self.profile.compare(table).join(gains, on="column", maintain_order="left")
         if len(table) < FEWEST:
             return found.clear()
-        found = found.filter((pl.col("psi") >= LARGE) & (pl.col("gain") >= _MATTERS)).sort(
-            "gain", "column", descending=[True, False]
+        found = found.filter((pl.col("psi") >= LARGE) & (pl.col("gain") > 0))
+        found = found.sort("gain", "column", descending=[True, False])
+        if found["gain"].sum() < _MATTERS:
+            return found.clear()
+        shown = ", ".join(f"{name!r}" for name in found["column"].head(5))
+        log.warning(
+            "these posts are unlike those the fuser learned from: %d of its columns have changed, first %s. "
+            "Its probabilities may be off; learn from labels of your own with `kembar learn`.",
+            len(found),
+            shown,
         )
-        if len(found):
-            shown = ", ".join(f"{name!r}" for name in found["column"].head(5))
-            log.warning(
-                "these posts are unlike those the fuser learned from: %d of its columns have changed, first %s. "
-                "Its probabilities may be off; train one on labels of your own with `kembar tune`.",
-                len(found),
-                shown,
-            )
         return found
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:

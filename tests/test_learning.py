@@ -1,0 +1,123 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from kembar import Catalog, Config, Matcher, synthesize
+from kembar.boosting import Growth
+from kembar.errors import FolderError, TrainingError
+from kembar.fuser import Fuser
+from kembar.learning import Learned, learn
+from kembar.result import Result
+
+GROWTH = Growth(trees=40, leaves=15, rate=0.15, least=20, threads=1)
+BARE = Config.read(None, ["title.use=false"])
+
+
+@pytest.fixture(scope="module")
+def labelled() -> pl.DataFrame:
+    return synthesize(1200, seed=11, hashes=True).posts
+
+
+@pytest.fixture(scope="module")
+def learned(labelled: pl.DataFrame) -> Learned:
+    return learn(Catalog.read(labelled), BARE, folds=3, growth=GROWTH)
+
+
+@pytest.fixture(scope="module")
+def model(learned: Learned, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "model"
+    learned.save(folder)
+    return folder
+
+
+def with_model(model: Path) -> Config:
+    return Config.read(model / "config.toml", [f"learned.model='{model}'"])
+
+
+def test_a_learned_judge_beats_the_rules_on_a_shop_it_has_not_seen(model: Path) -> None:
+    other = Catalog.read(synthesize(1200, seed=12, hashes=True).posts)
+    ruled = Matcher(BARE).match(other).scores()
+    judged = Matcher(with_model(model)).match(other)
+    assert judged.scores()["f1"] > ruled["f1"]
+    assert judged.pairs.evidence["similarity"].max() <= 1
+    assert "rules" in judged.pairs.evidence
+    assert judged.seconds["fuser"] > 0
+
+
+def test_the_cross_validated_score_is_near_that_on_a_new_shop(learned: Learned, model: Path) -> None:
+    other = Catalog.read(synthesize(1200, seed=13, hashes=True).posts)
+    assert learned.tuned.f1()[0] == pytest.approx(Matcher(with_model(model)).match(other).scores()["f1"], abs=0.04)
+
+
+def test_the_order_of_rows_changes_nothing(model: Path, labelled: pl.DataFrame) -> None:
+    few = labelled.head(400)
+    here = Matcher(with_model(model)).match(Catalog.read(few))
+    there = Matcher(with_model(model)).match(Catalog.read(few.sample(fraction=1, shuffle=True, seed=1)))
+    assert here.groups_frame().sort("posting_id").equals(there.groups_frame().sort("posting_id"))
+
+
+def test_expected_f1_decides_by_the_probabilities(model: Path, labelled: pl.DataFrame) -> None:
+    catalog = Catalog.read(labelled.head(600))
+    config = Config.read(model / "config.toml", [f"learned.model='{model}'", "decide.rule=expected"])
+    result = Matcher(config).match(catalog)
+    assert result.scores()["f1"] > Matcher(BARE).match(catalog).scores()["f1"] - 0.02
+    assert result.matches.offsets[-1] > len(catalog)
+
+
+def test_cuts_on_probabilities_do_not_move_with_the_pool(model: Path) -> None:
+    config = with_model(model)
+    assert config.at_pool(10).group.cut == config.group.cut
+    assert config.at_pool(10).blend.threshold < config.blend.threshold
+
+
+def test_posts_without_labels_are_strangers(labelled: pl.DataFrame) -> None:
+    half = labelled.with_columns(
+        pl.when(pl.int_range(pl.len()) < 900).then(pl.col("label_group")).otherwise(None).alias("label_group")
+    )
+    found = learn(Catalog.read(half), BARE, folds=2, growth=GROWTH)
+    whole = learn(Catalog.read(labelled), BARE, folds=2, growth=GROWTH)
+    assert found.fuser.card["pairs"] < whole.fuser.card["pairs"]
+    assert found.tuned.folds["posts"].sum() == 900
+
+
+def test_without_titles_it_judges_by_what_is_left_and_says_so(
+    model: Path, labelled: pl.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        result = Matcher(with_model(model)).match(Catalog.read(labelled.drop("title")))
+    assert "'char'" in caplog.text
+    assert np.isfinite(result.pairs.evidence["similarity"]).all()
+
+
+def test_too_little_to_learn_from_is_refused(labelled: pl.DataFrame) -> None:
+    with pytest.raises(TrainingError, match="without known groups"):
+        learn(Catalog.read(labelled.drop("label_group")), BARE)
+    with pytest.raises(TrainingError, match="true pairs"):
+        learn(Catalog.read(labelled.head(30)), BARE, folds=2)
+
+
+def test_the_command_line_learns_matches_and_explains(cli: object, labelled: pl.DataFrame, tmp_path: Path) -> None:
+    labelled.head(260).write_csv(tmp_path / "posts.csv")
+    model, run = tmp_path / "model", tmp_path / "run"
+    done = cli("learn", tmp_path / "posts.csv", "-o", model, "--set", "title.use=false", "--folds", 2)  # type: ignore[operator]
+    assert done.exit_code == 0, done.output
+    assert "Cross-validated F1" in done.output
+    assert isinstance(Fuser.load(model), Fuser)
+    done = cli("match", tmp_path / "posts.csv", "--model", model, "-o", run)  # type: ignore[operator]
+    assert done.exit_code == 0, done.output
+    result = Result.load(run)
+    assert "rules" in result.pairs.evidence
+    a, b = (str(result.catalog.ids[int(end[0])]) for end in (result.pairs.left, result.pairs.right))
+    assert cli("explain", run, a, b).exit_code == 0  # type: ignore[operator]
+    assert np.isfinite(result.pairs.evidence["similarity"]).all()
+
+
+def test_a_model_that_is_not_there_is_refused(cli: object, labelled: pl.DataFrame, tmp_path: Path) -> None:
+    labelled.head(20).write_csv(tmp_path / "posts.csv")
+    done = cli("match", tmp_path / "posts.csv", "--model", tmp_path / "nowhere", "-o", tmp_path / "run")  # type: ignore[operator]
+    assert done.exit_code == 2
+    with pytest.raises(FolderError):
+        Matcher(Config.read(None, ["learned.model=nowhere"]))
