@@ -3,7 +3,6 @@
     python bench/fusion.py folds [--title FOLDER] [--kind xgboost]     rules, fuser, decisions, calibration, chaining
     python bench/fusion.py ablation [--title FOLDER]                   without one group of columns after the other
     python bench/fusion.py whole [--title FOLDER]                      all posts in one pool, judged out of fold
-    python bench/fusion.py speed [--title FOLDER]                      seconds and memory by stage, all posts
 
 Reads $KEMBAR_DATA/shopee/posts.csv (see bench/shopee.py). Without --title the pairs are judged by titles and hashes;
 with it also by the title encoder: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`, each by an
@@ -390,17 +389,8 @@ def merged(parts: list[tuple[Pool, np.ndarray]]) -> tuple[Pool, np.ndarray]:
     return Pool(Pairs(left, right, {}), truth, empty, first.names, first.labels, first.fold), mean.astype(np.float32)
 
 
-def run_speed(catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Growth) -> list[str]:
-    """Every stage after encoding, on all posts, by a fuser of two folds."""
-    small = catalog.take(np.flatnonzero(fold < 2))
-    vectors = None if title is None else np.load(title / "title0.npy", mmap_mode="r")
-    few = described(small, fold[fold < 2], None if vectors is None else vectors[fold < 2])
-    del few.table  # the training below is not what is measured
-    raise SystemExit("see `kembar match`")
-
-
 def main() -> None:
-    runs = {"folds": run_folds, "ablation": run_ablation, "whole": run_whole, "speed": run_speed}
+    runs = {"folds": run_folds, "ablation": run_ablation, "whole": run_whole}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=runs)
     parser.add_argument("--title", type=Path, help="folder of title0.npy to title3.npy")
@@ -412,6 +402,8 @@ def main() -> None:
     catalog = Catalog.read(data() / "shopee" / "posts.csv")
     fold = fold_numbers(catalog.labels, FOLDS)
     growth = Growth(kind=arguments.kind, threads=arguments.threads, others=arguments.others)
+    if arguments.what == "ablation":
+        growth = replace(growth, trees=100, rate=0.1)  # quicker, .001 below
     lines = runs[arguments.what](catalog, fold, arguments.title, growth)
     print("\n".join(lines))
     if arguments.output:

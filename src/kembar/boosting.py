@@ -7,6 +7,7 @@ and a text from which the same trees grow again. The packages are imported at th
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -159,7 +160,7 @@ class _LightGBM:
 
 
 def _grow_lightgbm(table: Floats, truth: Bools, weight: Floats | None, growth: Growth) -> Trees:
-    lightgbm = _package("lightgbm")
+    lightgbm: Any = import_module("lightgbm")
     options = {
         "objective": "binary",
         "learning_rate": growth.rate,
@@ -180,7 +181,7 @@ def _grow_lightgbm(table: Floats, truth: Bools, weight: Floats | None, growth: G
 
 
 def _plant_lightgbm(text: str) -> Trees:
-    lightgbm = _package("lightgbm")
+    lightgbm: Any = import_module("lightgbm")
     if not text.startswith("tree\n") or "end of trees" not in text:
         raise ValueError("not a model")  # LightGBM itself ends the process over some of these
     return _LightGBM(lightgbm.Booster(model_str=text))
@@ -242,12 +243,11 @@ def _shares(gains: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _package(name: str) -> Any:
     try:
-        return __import__(name)
+        return import_module(name)
     except ImportError as error:
-        raise MissingExtraError(*_EXTRAS[name]) from error
+        raise MissingExtraError(f"{name}-cpu", name) from error
 
 
-_EXTRAS: Final = {"lightgbm": ("lightgbm", "fuser"), "xgboost": ("xgboost-cpu", "xgboost")}
 _GROWERS: Final[dict[str, Callable[[Floats, Bools, Floats | None, Growth], Trees]]] = {
     "lightgbm": _grow_lightgbm,
     "xgboost": _grow_xgboost,
