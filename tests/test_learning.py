@@ -121,3 +121,35 @@ def test_a_model_that_is_not_there_is_refused(cli: object, labelled: pl.DataFram
     assert done.exit_code == 2
     with pytest.raises(FolderError):
         Matcher(Config.read(None, ["learned.model=nowhere"]))
+
+
+def test_contributions_explain_exactly_the_probability_that_decided(
+    model: Path, labelled: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Also where the rows have another order and some posts are copies that were never compared."""
+    many = pl.concat([labelled.head(1)] * 40).with_columns(posting_id="copy " + pl.int_range(pl.len()).cast(pl.String))
+    posts = pl.concat([labelled.head(300), many]).sample(fraction=1, shuffle=True, seed=2)
+    result = Matcher(with_model(model)).match(Catalog.read(posts))
+    assert (result.copy_of != np.arange(len(result))).any()
+    fuser = Fuser.load(model)
+    for at in np.linspace(0, len(result.pairs) - 1, 5).astype(int):
+        a, b = (str(result.catalog.ids[int(end[at])]) for end in (result.pairs.left, result.pairs.right))
+        explanation = result.explain(a, b)
+        assert len(explanation.contributions) == len(fuser.names) + 1
+        odds = np.array([sum(share for *_, share in explanation.contributions)], np.float32)
+        assert fuser.calibration(odds)[0] == pytest.approx(result.pairs.evidence["similarity"][at], abs=0.02)
+        shares = [abs(share) for *_, share in explanation.contributions[:-1]]
+        assert shares == sorted(shares, reverse=True)
+        assert "What the fuser made of it" in str(explanation)
+    explanation.waterfall(tmp_path / "why.svg")
+    assert "log-odds" in (tmp_path / "why.svg").read_text()
+
+
+def test_a_fuser_that_is_gone_is_said_to_be(learned: Learned, labelled: pl.DataFrame, tmp_path: Path) -> None:
+    learned.save(tmp_path / "model")
+    result = Matcher(with_model(tmp_path / "model")).match(Catalog.read(labelled.head(100)))
+    (tmp_path / "model" / "fuser.json").unlink()
+    a, b = (str(result.catalog.ids[int(end[0])]) for end in (result.pairs.left, result.pairs.right))
+    explanation = result.explain(a, b)
+    assert explanation.contributions == ()
+    assert "cannot be told again" in str(explanation)

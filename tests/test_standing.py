@@ -21,7 +21,7 @@ def drawn(seed: int, n: int = 12, missing: float = 0.2) -> tuple[np.ndarray, np.
 
 
 def table(standing: Standing, left: np.ndarray, right: np.ndarray) -> dict[str, np.ndarray]:
-    columns = standing.columns(left, right, slice(0, len(left)))
+    columns = standing.columns(left, right, np.arange(len(left)))
     return dict(zip(standing.names, columns, strict=True))
 
 
@@ -67,7 +67,7 @@ def test_shared_candidates_are_those_of_sets(seed: int) -> None:
     left, right, similarity = drawn(seed)
     n, k = 12, 3
     standing = Standing.of("s", left, right, similarity, n)
-    found = Company.of(standing, left, right, n, k=k).columns(left, right, slice(0, len(left)))
+    found = Company.of(standing, left, right, n, k=k).columns(left, right, np.arange(len(left)))
     near = [{i: 1.0} for i in range(n)]
     for place, (a, b, s) in enumerate(zip(left, right, similarity, strict=True)):
         for own, other, rank in ((a, b, standing.rank[0, place]), (b, a, standing.rank[1, place])):
@@ -108,4 +108,4 @@ def test_a_similarity_that_no_pair_has_is_missing_throughout() -> None:
 def test_no_pairs_no_standing() -> None:
     nothing = np.zeros(0, np.int64)
     (standing,) = standings(Pairs(nothing, nothing, {"s": np.zeros(0, np.float32)}), ["s"], 3)
-    assert all(len(column) == 0 for column in standing.columns(nothing, nothing, slice(0, 0)))
+    assert all(len(column) == 0 for column in standing.columns(nothing, nothing, np.arange(0)))

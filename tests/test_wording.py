@@ -27,7 +27,7 @@ TITLES = [
 
 def compared(titles: list[str], left: list[int], right: list[int]) -> dict[str, np.ndarray]:
     wording = Wording.of(pl.Series(titles, dtype=pl.String))
-    columns = wording.columns(np.array(left), np.array(right), slice(0, len(left)))
+    columns = wording.columns(np.array(left), np.array(right), np.arange(len(left)))
     return dict(zip(wording.names, columns, strict=True))
 
 

@@ -33,7 +33,7 @@ class Part(Protocol):
     def names(self) -> tuple[str, ...]:
         """The names of the columns."""
 
-    def columns(self, left: Rows, right: Rows, rows: slice) -> list[Floats]:
+    def columns(self, left: Rows, right: Rows, rows: Rows) -> list[Floats]:
         """Describe some pairs: one (r,) float32 column for each name."""
         ...
 
@@ -97,11 +97,10 @@ class Features:
         Yields:
             The rows and their (r, c) float32 values, NaN where missing.
         """
-        place = {name: at for at, name in enumerate(self.names)}
-        wanted = [place.get(name, -1) for name in (self.names if names is None else names)]
+        wanted = self._places(names)
         for begin in range(0, len(self), size):
             rows = slice(begin, min(begin + size, len(self)))
-            yield rows, self._table(wanted, rows)
+            yield rows, self._table(wanted, np.arange(rows.start, rows.stop))
 
     def table(self, names: Sequence[str] | None = None, rows: Rows | None = None) -> Floats:
         """Compute the whole table, or some rows of it.
@@ -113,17 +112,21 @@ class Features:
         Returns:
             (m, c) float32.
         """
-        width = len(self.names if names is None else names)
+        places = self._places(names)
         wanted = np.arange(len(self)) if rows is None else rows
-        table = np.empty((len(wanted), width), dtype=np.float32)
-        for chunk, values in self.chunks(names):
-            low, high = np.searchsorted(wanted, (chunk.start, chunk.stop))
-            table[low:high] = values[wanted[low:high] - chunk.start]
+        table = np.empty((len(wanted), len(places)), dtype=np.float32)
+        for begin in range(0, len(wanted), _CHUNK):  # only what is wanted is computed
+            some = slice(begin, begin + _CHUNK)
+            table[some] = self._table(places, wanted[some])
         return table
 
-    def _table(self, wanted: list[int], rows: slice) -> Floats:
+    def _places(self, names: Sequence[str] | None) -> list[int]:
+        place = {name: at for at, name in enumerate(self.names)}
+        return [place.get(name, -1) for name in (self.names if names is None else names)]
+
+    def _table(self, wanted: list[int], rows: Rows) -> Floats:
         columns = [column for part in self.parts for column in part.columns(self.left, self.right, rows)]
-        table = np.full((rows.stop - rows.start, len(wanted)), np.nan, dtype=np.float32)
+        table = np.full((len(rows), len(wanted)), np.nan, dtype=np.float32)
         for at, place in enumerate(wanted):
             if place >= 0:
                 table[:, at] = columns[place]

@@ -37,3 +37,26 @@ def judged(pairs: Pairs, titles: pl.Series, quantities: Quantities, fuser: Fuser
             fuser.drift(table)
         probability[rows] = fuser.probability(table)
     return pairs.with_evidence(**{RULES: pairs.evidence[SIMILARITY], SIMILARITY: probability})
+
+
+def contributions(pairs: Pairs, titles: pl.Series, fuser: Fuser, at: int) -> pl.DataFrame:
+    """Tell what each evidence column added to the log-odds of one judged pair.
+
+    Args:
+        pairs: what `judged` returned.
+        titles: (n,) String in normal form.
+        fuser: the judge.
+        at: the place of the pair.
+
+    Returns:
+        Columns column, value (null where missing) and log_odds, the largest share first; the last row, column "base",
+        is what the fuser thinks of a pair without evidence. The shares sum to the log-odds before calibration.
+    """
+    plain = {name: column for name, column in pairs.evidence.items() if name != RULES}
+    plain[SIMILARITY] = pairs.evidence.get(RULES, pairs.evidence[SIMILARITY])
+    row = Features.of(Pairs(pairs.left, pairs.right, plain), titles).table(fuser.names, np.array([at]))
+    shares = fuser.contributions(row)[0]
+    frame = pl.DataFrame({"column": fuser.names, "value": row[0], "log_odds": shares[:-1]})
+    frame = frame.with_columns(pl.col("value").fill_nan(None)).sort(pl.col("log_odds").abs(), descending=True)
+    base = pl.DataFrame({"column": ["base"], "value": [None], "log_odds": shares[-1:]}, schema=frame.schema)
+    return pl.concat([frame, base])

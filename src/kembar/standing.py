@@ -75,7 +75,7 @@ class Standing:
         ends = [f"{self.name} {figure} {end}" for figure in ("rank", "ratio", *_POST) for end in ("low", "high")]
         return (self.name, *ends)
 
-    def columns(self, left: Rows, right: Rows, rows: slice) -> list[Floats]:
+    def columns(self, left: Rows, right: Rows, rows: Rows) -> list[Floats]:
         """Describe some pairs: one (r,) float32 for each of `names`, NaN where missing."""
         similarity = self.similarity[rows]
         nearest = self.post[_NEAREST]
@@ -158,7 +158,7 @@ class Company:
         """The names of the columns."""
         return (f"{self.name} shared", f"{self.name} company")
 
-    def columns(self, left: Rows, right: Rows, rows: slice) -> list[Floats]:
+    def columns(self, left: Rows, right: Rows, rows: Rows) -> list[Floats]:
         """Describe some pairs: how many candidates both ends share, and the cosine of their weights."""
         product = self.weights[left[rows]].multiply(self.weights[right[rows]]).tocsr()
         return [

@@ -83,7 +83,7 @@ class Wording:
         ends = [f"{what} {end}" for what in ("characters", "word count", "title copies") for end in ("low", "high")]
         return (*edits, *tokens, *units, "units agree", "units conflict", *ends, "titles missing")
 
-    def columns(self, left: Rows, right: Rows, rows: slice) -> list[Floats]:
+    def columns(self, left: Rows, right: Rows, rows: Rows) -> list[Floats]:
         """Compare some pairs: one (r,) float32 for each of `names`, NaN where a title is missing."""
         a, b = left[rows], right[rows]
         found = [*self._edits(a, b), *_tokens(self.words, a, b), *_tokens(self.numbers, a, b)]
