@@ -29,6 +29,9 @@ Progress = Callable[[str, int, int], None]
 FEWEST_PAIRS: Final = 50
 """True pairs that training needs."""
 
+SHIPPED: Final = "kembar-fuser"
+"""The fuser that ships with the package, learned from labelled Shopee posts; see models/fuser/card.md."""
+
 _FORMAT: Final = "kembar fuser"
 _VERSION: Final = 1
 _MARK: Final = "fuser.json"
@@ -198,7 +201,7 @@ class Fuser:
         """Read a fuser.
 
         Args:
-            folder: what `save` wrote.
+            folder: what `save` wrote, or "kembar-fuser" for the one that ships.
 
         Returns:
             The same fuser.
@@ -207,7 +210,7 @@ class Fuser:
             FolderError: there is no whole fuser in the folder, or it is of another version.
             MissingExtraError: the package of its trees is not installed.
         """
-        source = Path(folder)
+        source = model_folder(folder)
         tree = _read(source)
         try:
             profile = Profile.from_tree(tree["profile"])
@@ -225,6 +228,11 @@ class Fuser:
                 f"the {len(self.names)} evidence columns the fuser was trained on",
                 "Make it with Features.table(fuser.names); a column that the posts lack is NaN.",
             )
+
+
+def model_folder(spec: Path | str) -> Path:
+    """Find the folder of a fuser: the one that ships, by its name, or the one that is named."""
+    return Path(__file__).parent / "models" / "fuser" if str(spec) == SHIPPED else Path(spec)
 
 
 def pair_weights(left: Rows, right: Rows, labels: Rows, *, power: float = 0.5) -> Floats:

@@ -28,7 +28,7 @@ ConfigFile = Annotated[
 ]
 Model = Annotated[
     Path | None,
-    typer.Option("--model", "-m", help="Folder of `kembar learn`: its fuser judges the pairs, its config.toml counts."),
+    typer.Option("--model", "-m", help="Folder of `kembar learn`, or `kembar-fuser`: judges the pairs."),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -58,10 +58,12 @@ def learned_config(model: Path | None, path: Path | None, settings: list[str] | 
     """Read the configuration, of the model where one is given and no other file is."""
     if model is None:
         return read_config(path, settings)
-    from kembar.fuser import Fuser
+    from kembar.fuser import Fuser, model_folder
 
     Fuser.load(model)  # says what is wrong with the folder before the configuration does
-    return read_config(path or model / "config.toml", [f"learned.model={json.dumps(str(model))}", *(settings or ())])
+    return read_config(
+        path or model_folder(model) / "config.toml", [f"learned.model={json.dumps(str(model))}", *(settings or ())]
+    )
 
 
 def read_catalog(posts: Path, images: Path | None, *names: str) -> "Catalog":
