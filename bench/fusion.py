@@ -8,7 +8,7 @@ Reads $KEMBAR_DATA/shopee/posts.csv (see bench/shopee.py). Without --title the p
 with it also by the title encoder: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`, each by an
 encoder that has not seen its fold. Each fold is judged by a fuser that learned from the other three, in pools of the
 same size; its calibration, and every setting of a decision, come from held-out pairs of these three. Tables are written
-to a file with -o; docs/figures/fusion.md holds them all.
+to a file with -o, a reliability picture beside it; docs/figures/fusion.md holds them all.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from time import perf_counter
 import numpy as np
 import polars as pl
 
+from kembar import charts
 from kembar.boosting import Growth, grow
 from kembar.calibration import calibration_error, reliability, sure_cut
 from kembar.catalog import Catalog
@@ -233,7 +234,7 @@ def decisions(judge: str, judged: list[Judged]) -> list[str]:
     return lines
 
 
-def calibrated(tests: list[tuple[Pool, np.ndarray, np.ndarray]]) -> list[str]:
+def calibrated(tests: list[tuple[Pool, np.ndarray, np.ndarray]], picture: Path | None) -> list[str]:
     """Calibration on the held-out folds, and the share of true pairs that can be accepted unseen."""
     errors, shares, reached = [], [], []
     for at, (pool, p, _) in enumerate(tests):
@@ -244,6 +245,8 @@ def calibrated(tests: list[tuple[Pool, np.ndarray, np.ndarray]]) -> list[str]:
         reached.append(pool.truth[accepted].mean())
         shares.append(pool.truth[accepted].sum() / pool.truth.sum())
     table = reliability(np.concatenate([p for _, p, _ in tests]), np.concatenate([o.truth for o, _, _ in tests]))
+    if picture is not None:
+        charts.reliability(table, picture)
     spread = ", ".join(f"{e:.4f}" for e in errors)
     lines = [
         f"Expected calibration error over all candidate pairs of a held-out fold: mean {np.mean(errors):.4f}"
@@ -285,11 +288,13 @@ def chaining(judged: list[Judged]) -> list[str]:
     return lines
 
 
-def run_folds(catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Growth) -> list[str]:
+def run_folds(
+    catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Growth, picture: Path | None
+) -> list[str]:
     pools = fold_pools(catalog, fold, title)
     learned, ruled, fusers = judged_folds(pools, growth)
     lines = [*HEAD, *decisions("rules", ruled), *decisions(growth.kind, learned), ""]
-    lines += [*calibrated([each.test for each in learned]), "", *chaining(learned), ""]
+    lines += [*calibrated([each.test for each in learned], picture), "", *chaining(learned), ""]
     gains = pl.DataFrame({"column": fusers[0].names, "gain": np.mean([f.trees.gains() for f in fusers], axis=0)})
     best = gains.sort("gain", descending=True).head(15)
     lines.append("Columns by gain: " + ", ".join(f"{name} {gain:.3f}" for name, gain in best.iter_rows()) + ".")
@@ -298,7 +303,9 @@ def run_folds(catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Gr
     return lines
 
 
-def run_ablation(catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Growth) -> list[str]:
+def run_ablation(
+    catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Growth, picture: Path | None
+) -> list[str]:
     """One training a fold; the cut of average link from the other folds' scores."""
     pools = fold_pools(catalog, fold, title)
     lines = ["| columns | F1 | sd | precision | recall | number |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
@@ -319,7 +326,9 @@ def run_ablation(catalog: Catalog, fold: np.ndarray, title: Path | None, growth:
     return lines
 
 
-def run_whole(catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Growth) -> list[str]:
+def run_whole(
+    catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Growth, picture: Path | None
+) -> list[str]:
     """All posts in one pool; a pair is judged by fusers that have not seen one of its ends, their mean where two have.
 
     With title vectors there are four pools, one by each encoder, of which only the pairs that touch its fold count.
@@ -346,7 +355,7 @@ def run_whole(catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Gr
         for f, (held, _) in enumerate(learned)
     ]
     lines = [*HEAD, *decisions(growth.kind, judged), ""]
-    lines += [*calibrated([(pool, p, slice(None)) for _, (pool, p) in learned]), "", *chaining(judged[:1]), ""]
+    lines += [*calibrated([(pool, p, slice(None)) for _, (pool, p) in learned], picture), "", *chaining(judged[:1]), ""]
     lines += transfer(narrow, small, judged, fold)
     lines.append(f"Peak memory {peak_memory() / 1e9:.1f} GB.")
     return lines
@@ -404,7 +413,8 @@ def main() -> None:
     growth = Growth(kind=arguments.kind, threads=arguments.threads, others=arguments.others)
     if arguments.what == "ablation":
         growth = replace(growth, trees=100, rate=0.1)  # quicker, .001 below
-    lines = runs[arguments.what](catalog, fold, arguments.title, growth)
+    picture = arguments.output and arguments.output.with_suffix(".svg")
+    lines = runs[arguments.what](catalog, fold, arguments.title, growth, picture)
     print("\n".join(lines))
     if arguments.output:
         arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
