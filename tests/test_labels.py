@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kembar import CatalogError, Columns
-from kembar.labels import contradictions, read_truth, super_components
+from kembar import CatalogError, Columns, EvidenceError
+from kembar.labels import contradictions, read_pairs, read_truth, super_components
 
 IDS = pl.Series(["a", "b", "c", "d", "007"])
 
@@ -86,3 +86,42 @@ def test_pairs_that_contradict_the_others_are_listed() -> None:
     same = np.array([True, True, False, True, False])
     assert contradictions(left, right, same, 6).tolist() == [2]
     assert contradictions(left, right, np.ones(5, bool), 6).tolist() == []
+
+
+def test_judged_pairs_are_read_whatever_their_order_and_words(tmp_path: Path) -> None:
+    answers = ["yes", "0", "TRUE", "", "1", "no"]
+    path = tmp_path / "pairs.csv"
+    pl.DataFrame(
+        {"left": ["b", "a", "d", "a", "b", "x"], "right": ["a", "c", "007", "d", "a", "b"], "same": answers}
+    ).write_csv(path)
+    found = read_pairs(path, IDS)
+    assert list(zip(found.left, found.right, found.same, strict=True)) == [(0, 1, True), (0, 2, False), (3, 4, True)]
+    groups = found.groups(len(IDS))
+    assert groups[0] == groups[1] != groups[2]
+    assert groups[3] == groups[4]
+    assert read_pairs(path, pl.Series(["b", "a", "z"])).groups(3)[2] == -1
+
+
+def test_answers_that_contradict_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    pl.DataFrame({"left": ["a", "b", "c"], "right": ["b", "c", "a"], "same": [1, 1, 0]}).write_csv(path)
+    with pytest.raises(EvidenceError, match=r"1 pairs .* 'a' and 'c'"):
+        read_pairs(path, IDS)
+    pl.DataFrame({"left": ["a", "b"], "right": ["b", "a"], "same": [1, 0]}).write_csv(path)
+    with pytest.raises(EvidenceError, match="'a' and 'b'"):
+        read_pairs(path, IDS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "word"),
+    [
+        ({"left": ["a"], "right": ["b"]}, "'same'"),
+        ({"left": ["a"], "right": ["b"], "same": ["perhaps"]}, "'perhaps'"),
+        ({"left": ["a"], "right": ["x"], "same": ["1"]}, "no pair"),
+        ({"left": ["a"], "right": ["a"], "same": ["1"]}, "no pair"),
+    ],
+)
+def test_pairs_that_cannot_be_read_are_refused(tmp_path: Path, columns: dict[str, list[str]], word: str) -> None:
+    pl.DataFrame(columns).write_csv(tmp_path / "pairs.csv")
+    with pytest.raises(CatalogError, match=word):
+        read_pairs(tmp_path / "pairs.csv", IDS)

@@ -153,3 +153,25 @@ def test_a_fuser_that_is_gone_is_said_to_be(learned: Learned, labelled: pl.DataF
     explanation = result.explain(a, b)
     assert explanation.contributions == ()
     assert "cannot be told again" in str(explanation)
+
+
+def test_some_hundred_judged_pairs_are_enough_to_learn_from(
+    labelled: pl.DataFrame, tmp_path: Path, cli: object
+) -> None:
+    """Answer the label queue and some sure pairs from the known groups, learn from them, match another shop."""
+    bare = labelled.drop("label_group")
+    result = Matcher(BARE).match(Catalog.read(bare))
+    everyone = result.label_queue(len(result.pairs))
+    sure = everyone.slice(250).sort("similarity", "left", "right", descending=True).head(250)
+    queue = pl.concat([everyone.head(250), sure])
+    group = dict(zip(labelled["posting_id"], labelled["label_group"], strict=True))
+    same = [group[a] == group[b] for a, b in zip(queue["left"], queue["right"], strict=True)]
+    queue.select("left", "right").with_columns(same=pl.Series(same)).write_csv(tmp_path / "pairs.csv")
+    bare.write_csv(tmp_path / "posts.csv")
+    words = ("--set", "title.use=false", "--folds", 3, "--pairs", tmp_path / "pairs.csv")
+    done = cli("learn", tmp_path / "posts.csv", "-o", tmp_path / "model", *words)  # type: ignore[operator]
+    assert done.exit_code == 0, done.output
+    assert "Learned from 500 pairs" in done.output
+    other = Catalog.read(synthesize(800, seed=14, hashes=True).posts)
+    judged = Matcher(with_model(tmp_path / "model")).match(other).scores()["f1"]
+    assert judged > Matcher(BARE).match(other).scores()["f1"] - 0.05

@@ -228,6 +228,7 @@ def learn(
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to make.", show_default=False)],
     folds: Annotated[int, typer.Option("--folds", help="Folds of whole groups.", min=2)] = 4,
     kind: Annotated[str, typer.Option("--trees", help="`lightgbm` or `xgboost`.")] = "lightgbm",
+    pairs: Annotated[Path | None, typer.Option("--pairs", help="Judged pairs: left, right, same.")] = None,
     images: Images = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -248,12 +249,11 @@ def learn(
     pairs they had not seen) and **config.toml** (with the cut for its probabilities). The score that is shown is of
     fusers that had not seen the fold they are scored on.
     """
-    from kembar.boosting import Growth
     from kembar.folders import check_free
+    from kembar.labels import read_pairs
     from kembar.learning import learn as learned
 
     check_free(output, overwrite=overwrite, mark="fuser.json")
-    growth = Growth(kind=kind)
     catalog = read_catalog(posts, images, id_, title, image, hash_, label)
     with _bars(quiet) as progress:
         found = learned(
@@ -261,14 +261,15 @@ def learn(
             read_config(config, settings),
             embeddings=read_vectors(vectors, catalog),
             folds=folds,
-            growth=growth,
+            judged=None if pairs is None else read_pairs(pairs, catalog.ids),
+            kind=kind,
             device=device,
             store=open_store(cache),
             progress=progress,
         )
         found.save(output, overwrite=overwrite)
     if not quiet:
-        print(found.tuned)
+        print(found)
         print(f"Wrote {output}")
 
 
