@@ -411,8 +411,6 @@ def main() -> None:
     catalog = Catalog.read(data() / "shopee" / "posts.csv")
     fold = fold_numbers(catalog.labels, FOLDS)
     growth = Growth(kind=arguments.kind, threads=arguments.threads, others=arguments.others)
-    if arguments.what == "ablation":
-        growth = replace(growth, trees=100, rate=0.1)  # quicker, .001 below
     picture = arguments.output and arguments.output.with_suffix(".svg")
     lines = runs[arguments.what](catalog, fold, arguments.title, growth, picture)
     print("\n".join(lines))

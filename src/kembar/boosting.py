@@ -36,12 +36,12 @@ class Growth:
     """
 
     kind: str = "lightgbm"
-    trees: int = 200
+    trees: int = 100
     leaves: int = 31
-    rate: float = 0.05
+    rate: float = 0.1
     least: int = 100
     columns: float = 0.3
-    others: float = 0.5
+    others: float = 0.3
     seed: int = 0
     threads: int = 2
 

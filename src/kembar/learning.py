@@ -146,7 +146,7 @@ def _growth(pairs: int, kind: str) -> Growth:
     usual = Growth(kind=kind)
     if pairs >= _MANY:
         return usual
-    return replace(usual, trees=100, leaves=15, least=max(5, pairs // 100), others=1.0, threads=1)
+    return replace(usual, leaves=15, least=max(5, pairs // 100), others=1.0, threads=1)
 
 
 def _cut(pairs: Pairs, fuser: Fuser, labels: Rows, fold: Rows, config: Config) -> Tuned:
