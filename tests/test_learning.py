@@ -8,8 +8,10 @@ import pytest
 from kembar import Catalog, Config, Matcher, synthesize
 from kembar.boosting import Growth
 from kembar.errors import FolderError, TrainingError
-from kembar.fuser import Fuser
+from kembar.features import Features
+from kembar.fuser import Fuser, model_folder
 from kembar.learning import Learned, learn
+from kembar.pairs import Pairs
 from kembar.result import Result
 
 GROWTH = Growth(trees=40, leaves=15, rate=0.15, least=20, threads=1)
@@ -175,3 +177,15 @@ def test_some_hundred_judged_pairs_are_enough_to_learn_from(
     other = Catalog.read(synthesize(800, seed=14, hashes=True).posts)
     judged = Matcher(with_model(tmp_path / "model")).match(other).scores()["f1"]
     assert judged > Matcher(BARE).match(other).scores()["f1"] - 0.05
+
+
+def test_the_fuser_that_ships_is_small_and_judges_every_default_view(catalog: Catalog) -> None:
+    folder = model_folder("kembar-fuser")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 3_000_000
+    assert (folder / "card.md").is_file()
+    config = Config.read(folder / "config.toml", ["learned.model=kembar-fuser"])
+    result = Matcher(config).match(catalog)
+    plain = {name: column for name, column in result.pairs.evidence.items() if name != "rules"}
+    made = Features.of(Pairs(result.pairs.left, result.pairs.right, plain), catalog.titles).names
+    assert set(Fuser.load("kembar-fuser").names) == set(made)
+    assert result.scores()["f1"] > 0.5
