@@ -118,6 +118,14 @@ def test_an_unlike_catalogue_is_told_by_the_columns_that_changed(
     assert fuser.drift(table[:100]).is_empty(), "too few to say"
 
 
+def test_of_columns_that_do_not_matter_only_those_that_are_gone_are_told(fuser: Fuser) -> None:
+    table, _, _ = drawn(6)
+    table[:, 2] += 5
+    assert fuser.drift(table).is_empty()
+    table[:, 2] = np.nan
+    assert fuser.drift(table)["column"].to_list() == ["noise"]
+
+
 def test_others_are_thinned_but_the_probabilities_stay_true() -> None:
     table, truth, folds = drawn(7, 6000)
     thin = Fuser.fit(table, truth, folds, NAMES, growth=replace(SMALL, others=0.3))

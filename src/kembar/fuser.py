@@ -36,7 +36,8 @@ _FORMAT: Final = "kembar fuser"
 _VERSION: Final = 1
 _MARK: Final = "fuser.json"
 _MODEL: Final = "trees.txt"
-_MATTERS: Final = 0.02  # share of the gain from which on changed columns are worth a warning
+_MATTERS: Final = 0.1  # share of the gain from which on changed columns matter; another size of pool moves .07
+_GONE: Final = 0.5  # a column that so many more pairs lack matters always
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,8 @@ class Fuser:
 
         Returns:
             Columns column, psi, missing, missing_before, gain (what the column was worth in training): the changed
-            columns, the most telling first; none where together they do not matter.
+            columns, the most telling first; where together they were worth less than a tenth, as when a pool is of
+            another size, only those that most pairs now lack.
         """
         self._check_width(table)
         gains = pl.DataFrame({"column": self.names, "gain": self.trees.gains()})
@@ -161,7 +163,9 @@ class Fuser:
         found = found.filter((pl.col("psi") >= LARGE) & (pl.col("gain") > 0))
         found = found.sort("gain", "column", descending=[True, False])
         if found["gain"].sum() < _MATTERS:
-            return found.clear()
+            found = found.filter(pl.col("missing") - pl.col("missing_before") >= _GONE)
+        if found.is_empty():
+            return found
         shown = ", ".join(f"{name!r}" for name in found["column"].head(5))
         log.warning(
             "these posts are unlike those the fuser learned from: %d of its columns have changed, first %s. "
