@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +104,16 @@ def chisel(left: Array, right: Array, similarity: Array, n: int, targets: Sequen
         for i in longer[: max(0, targets[size] - have)]:
             lists[i] = lists[i][: size - 1]
     return [[i, *(j for _, j in lists[i])] for i in range(n)]
+
+
+def expected_f1(probabilities: Sequence[float], k: int, alone: float = 1.0) -> float:
+    """The F1 to be expected of the first k candidates: all 2^m outcomes, one after the other."""
+    total = 0.0
+    for outcome in product((0, 1), repeat=len(probabilities)):
+        weight = math.prod(p if x else 1 - p for p, x in zip(probabilities, outcome, strict=True))
+        worth = 2 * (1 + sum(outcome[:k])) / (2 + k + sum(outcome))
+        total += weight * worth * (1.0 if any(outcome) else alone)
+    return total
 
 
 # groups

@@ -12,14 +12,17 @@ HOUSE = Path(kembar.__file__).parent
 # The rooms, lowest floor first. A room may import from the floors below its own, never from its own or above.
 FLOORS = [
     "errors",
-    "charts columns sources decisions embeddings evaluation folders fusion groups measures neighbors photos titles",
-    "blending catalog config encoders hashing labels pairs report synthesis units",
-    "copies views training vectors",
-    "evidence",
+    "boosting calibration charts columns decisions drift embeddings evaluation folders fusion groups measures "
+    "neighbors photos sources titles",
+    "blending catalog config encoders fuser hashing labels pairs report synthesis units",
+    "copies standing training vectors views wording",
+    "evidence features options",
+    "judging",
     "explanation",
     "result",
     "matcher",
     "tuning",
+    "learning",
     "cli",
     "__init__ __main__",
 ]

@@ -1,9 +1,11 @@
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from kembar import charts
 from kembar.charts import group_sizes, threshold_curve
 from kembar.decisions import shopee_shares
 from kembar.evaluation import curve
@@ -59,3 +61,23 @@ def test_a_curve_without_points_and_marks_beyond_all_similarities(tmp_path):
     threshold_curve(table(), tmp_path / "marks.svg", marks=[("threshold", float("inf"))])
     for name in ("empty.svg", "marks.svg"):
         assert ET.parse(tmp_path / name).getroot().tag == SVG
+
+
+def test_a_reliability_picture_shows_every_bin(tmp_path: Path) -> None:
+    table = pl.DataFrame({"probability": [0.1, 0.9], "share": [0.15, 0.8], "pairs": [1234, 56]})
+    charts.reliability(table, tmp_path / "r.svg")
+    text = (tmp_path / "r.svg").read_text()
+    assert "<svg" in text
+    assert text.count("<!-- 1,234 -->") == 1
+    assert text.count("<!-- 56 -->") == 1
+
+
+def test_a_waterfall_ends_at_the_sum_and_gathers_the_small_shares(tmp_path: Path) -> None:
+    steps = [("title", 2.0), ("hash", -1.0), ("small", 0.2), ("smaller", 0.1), ("base", -3.0)]
+    charts.waterfall(steps, tmp_path / "w.svg", top=2)
+    text = (tmp_path / "w.svg").read_text()
+    assert "log-odds of -1.70" in text
+    assert "<!-- all others -->" in text
+    assert "<!-- smaller -->" not in text
+    charts.waterfall(steps, tmp_path / "all.svg")
+    assert "<!-- smaller -->" in (tmp_path / "all.svg").read_text()

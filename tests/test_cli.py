@@ -17,7 +17,7 @@ from conftest import Cli
 from kembar import Catalog, Config, Matcher, Result
 from kembar.cli import app
 
-COMMANDS = ["match", "evaluate", "tune", "explain", "encode", "train", "synth", "config"]
+COMMANDS = ["match", "evaluate", "tune", "learn", "explain", "encode", "train", "synth", "config"]
 STAGES = ["hashes", "encoders", "vectors", "neighbours", "blending", "decisions"]
 
 

@@ -129,7 +129,7 @@ def test_it_is_frozen() -> None:
         ("fusion.thresholds.phto=0.3", ("'phto'", "one of title, photo", "Nearest: 'photo'")),
         ("fusion.thresholds.photo=0", ("fusion.thresholds.photo = 0", "greater than 0")),
         ('units.categories=["weigt"]', ("units.categories = 'weigt'", "Nearest: 'weight'")),
-        ("decide.rule=grup", ("decide.rule = 'grup'", "'group', 'threshold' or 'chisel'")),
+        ("decide.rule=grup", ("decide.rule = 'grup'", "'group', 'threshold', 'chisel' or 'expected'")),
         ("decide.threshold=1.5", ("decide.threshold = 1.5", "less than or equal to 1")),
         ("decide.threshold=0.1", ("decide.min2", "decide.threshold 0.1", "Lower decide.min2")),
         ("blend.threshold=0.01", ("blend.min2", "blend.threshold 0.01", "Lower blend.min2")),

@@ -120,7 +120,9 @@ def test_as_a_dict_it_is_json(result: Result) -> None:
     for other in ("coffee2", "coffee3", "bag", "bare"):
         found = result.explain("coffee", other)
         tree = found.as_dict()
-        assert set(tree) == {"a", "b", "titles", "matched", "same_group", "evidence", "facts", "reasons"}
+        assert set(tree) == {
+            *("a", "b", "titles", "matched", "same_group", "evidence", "facts", "reasons", "contributions")
+        }
         back = json.loads(json.dumps(tree, allow_nan=False))
         assert back["evidence"] == found.evidence
         assert tuple(back["reasons"]) == found.reasons

@@ -337,3 +337,29 @@ def test_vectors_are_saved_as_evidence(catalog: Catalog, oracle_vectors: np.ndar
 
 def test_peak_memory_is_in_bytes() -> None:
     assert 20 * 2**20 < peak_memory() < 2**40
+
+
+def test_the_label_queue_asks_for_the_least_sure_and_for_new_posts_first(result: Result) -> None:
+    found = result.label_queue(10_000)
+    assert found.columns == ["left", "right", "left_title", "right_title", "similarity"]
+    assert len(found) == len(result.pairs)
+    unsure = (found["similarity"] - result.config.group.cut).abs()
+    assert unsure[0] == pytest.approx(np.abs(result.pairs.evidence["similarity"] - result.config.group.cut).min())
+    seen: set[str] = set()
+    fresh = []
+    for left, right in sorted(zip(found["left"], found["right"], strict=True), key=lambda pair: order(result, *pair)):
+        fresh.append(not {left, right} <= seen)
+        seen |= {left, right}
+    count = sum(fresh)
+    head = found.head(count)
+    assert set(head["left"]) | set(head["right"]) == seen, "every post is asked about before any pair of known ones"
+    assert unsure[:count].is_sorted()
+    assert unsure[count:].is_sorted()
+    assert result.label_queue(3).equals(found.head(3))
+
+
+def order(result: Result, left: str, right: str) -> tuple[float, int]:
+    """How unsure a pair is, and its place."""
+    rows = [result.catalog.ids.index_of(post) for post in (left, right)]
+    at = int(np.flatnonzero((result.pairs.left == min(rows)) & (result.pairs.right == max(rows)))[0])
+    return abs(float(result.pairs.evidence["similarity"][at]) - result.config.group.cut), at

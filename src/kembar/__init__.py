@@ -32,9 +32,12 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from kembar.explanation import Explanation
+    from kembar.features import Features
+    from kembar.fuser import Fuser
     from kembar.fusion import fuse
     from kembar.groups import Groups, average_link
     from kembar.hashing import hash_photos
+    from kembar.learning import Learned, learn
     from kembar.matcher import Matcher
     from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
     from kembar.pairs import Pairs
@@ -68,9 +71,12 @@ _ROOMS = {
         "TrainingError",
     ),
     "explanation": ("Explanation",),
+    "features": ("Features",),
+    "fuser": ("Fuser",),
     "fusion": ("fuse",),
     "groups": ("Groups", "average_link"),
     "hashing": ("hash_photos",),
+    "learning": ("Learned", "learn"),
     "matcher": ("Matcher",),
     "neighbors": ("Neighbors", "dense_neighbors", "hash_neighbors", "sparse_neighbors"),
     "pairs": ("Pairs",),
@@ -93,10 +99,13 @@ __all__ = [
     "EncoderError",
     "EvidenceError",
     "Explanation",
+    "Features",
     "FolderError",
+    "Fuser",
     "Groups",
     "InputError",
     "KembarError",
+    "Learned",
     "Matcher",
     "Matches",
     "MissingExtraError",
@@ -114,6 +123,7 @@ __all__ = [
     "fuse",
     "hash_neighbors",
     "hash_photos",
+    "learn",
     "neighborhood",
     "normalize",
     "open_photo",

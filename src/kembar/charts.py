@@ -69,6 +69,50 @@ def threshold_curve(table: pl.DataFrame, path: Path, *, marks: Sequence[tuple[st
     _save(draw, path)
 
 
+def reliability(table: pl.DataFrame, path: Path) -> None:
+    """Draw the share of true pairs over their probability, beside the diagonal on which it belongs.
+
+    Args:
+        table: columns probability, share and pairs, as `kembar.calibration.reliability` gives them.
+        path: the SVG to write.
+    """
+
+    def draw(axes: "Axes") -> None:
+        axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle=":")
+        axes.plot(table["probability"], table["share"], color=_BLUE, marker="o", markersize=4)
+        for probability, share, pairs in table.select("probability", "share", "pairs").iter_rows():
+            axes.annotate(f"{pairs:,}", (probability, share), xytext=(4, -9), textcoords="offset points", fontsize=7)
+        axes.set(xlabel="probability", ylabel="share of true pairs", xlim=(0, 1.04), ylim=(0, 1.02))
+        axes.set_title("Reliability on pairs the fuser has not seen (numbers: pairs)")
+
+    _save(draw, path)
+
+
+def waterfall(steps: Sequence[tuple[str, float]], path: Path, *, top: int = 12) -> None:
+    """Draw how shares add up: from the last step, the base, to the sum, the largest shares one by one.
+
+    Args:
+        steps: names and shares, the largest first, the base last.
+        path: the SVG to write.
+        top: so many shares have a bar of their own.
+    """
+    shown, rest = list(steps[:-1][:top]), sum(share for _, share in steps[:-1][top:])
+    bars = [*steps[-1:], *([("all others", rest)] if len(steps) - 1 > top else []), *reversed(shown)]
+    ends = np.cumsum([0.0, *(share for _, share in bars)])
+
+    def draw(axes: "Axes") -> None:
+        for at, (_, share) in enumerate(bars):
+            colour = _GREY if at == 0 else _BLUE if share >= 0 else _RED
+            axes.barh(at, share, left=ends[at], color=colour)
+            axes.annotate(
+                f"{share:+.2f}", (max(ends[at], ends[at + 1]), at), xytext=(3, -3), textcoords="offset points"
+            )
+        axes.set_yticks(range(len(bars)), [name for name, _ in bars])
+        axes.set(xlabel="log-odds", title=f"What makes the log-odds of {ends[-1]:.2f}")
+
+    _save(draw, path)
+
+
 def _gathered(shares: npt.NDArray[np.float64], top: int) -> npt.NDArray[np.float64]:
     """Take sizes 1 to top - 1 one by one and the rest together."""
     padded = np.concatenate([shares, np.zeros(max(0, top + 1 - len(shares)))])

@@ -13,16 +13,35 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from typer.core import TyperGroup
 
-from kembar.errors import ConfigError, FolderError, KembarError
+from kembar.errors import FolderError, KembarError
+from kembar.options import (
+    Cache,
+    ConfigFile,
+    Device,
+    HashColumn,
+    IdColumn,
+    ImageColumn,
+    Images,
+    LabelColumn,
+    Model,
+    Overwrite,
+    Posts,
+    Quiet,
+    Settings,
+    TitleColumn,
+    VectorFiles,
+    learned_config,
+    open_store,
+    read_catalog,
+    read_config,
+    read_vectors,
+)
 from kembar.training.commands import app as train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kembar.catalog import Catalog
-    from kembar.config import Config
-    from kembar.embeddings import Embeddings
-    from kembar.encoders.store import VectorStore
     from kembar.evaluation import Labels
 
 
@@ -55,34 +74,6 @@ app = typer.Typer(
 app.add_typer(train, name="train")
 console = Console(stderr=True)
 
-Posts = Annotated[Path, typer.Argument(help="Posts: CSV, TSV, Parquet or Arrow.", show_default=False)]
-Images = Annotated[Path | None, typer.Option("--images", help="Folder that the image column points into.")]
-IdColumn = Annotated[str, typer.Option("--id", help="Column of posting ids.", rich_help_panel="Columns")]
-TitleColumn = Annotated[str, typer.Option("--title", help="Column of titles.", rich_help_panel="Columns")]
-ImageColumn = Annotated[str, typer.Option("--image", help="Column of photo file names.", rich_help_panel="Columns")]
-HashColumn = Annotated[
-    str, typer.Option("--hash", help="Column of 64-bit perceptual hashes, 16 hex digits.", rich_help_panel="Columns")
-]
-LabelColumn = Annotated[str, typer.Option("--label", help="Column of known groups.", rich_help_panel="Columns")]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Configuration in TOML, as `kembar tune` writes it.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change one option, such as `blend.steps=2`; repeat for more. See `kembar config`."),
-]
-VectorFiles = Annotated[
-    list[str] | None,
-    typer.Option("--vectors", help="Your own vectors, NAME=FILE (.npy or .parquet); repeat for more."),
-]
-Device = Annotated[str, typer.Option("--device", help="Where encoders run: `auto`, `cpu`, `cuda` or `cuda:0,1`.")]
-Cache = Annotated[
-    Path | None,
-    typer.Option("--cache", help="Folder for vectors of earlier runs; `$KEMBAR_CACHE` or the user's cache by default."),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no summary: errors alone.")]
-
 
 @app.callback(invoke_without_command=True)
 def top(
@@ -106,6 +97,7 @@ def match(
     posts: Posts,
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", show_default=False)],
     images: Images = None,
+    model: Model = None,
     config: ConfigFile = None,
     settings: Settings = None,
     vectors: VectorFiles = None,
@@ -131,11 +123,11 @@ def match(
     from kembar.report import summary
 
     check_free(output, overwrite=overwrite)
-    chosen = _config(config, settings)
-    catalog = _catalog(posts, images, id_, title, image, hash_, label)
+    chosen = learned_config(model, config, settings)
+    catalog = read_catalog(posts, images, id_, title, image, hash_, label)
     with _bars(quiet) as progress:
-        result = Matcher(chosen, device=device, store=_store(cache)).match(
-            catalog, embeddings=_vectors(vectors, catalog), progress=progress
+        result = Matcher(chosen, device=device, store=open_store(cache)).match(
+            catalog, embeddings=read_vectors(vectors, catalog), progress=progress
         )
         progress("writing", 0, 0)
         result.save(output, overwrite=overwrite)
@@ -212,19 +204,70 @@ def tune(
     from kembar.tuning import tune as tuned
 
     _check_new_file(output, overwrite)
-    catalog = _catalog(posts, images, id_, title, image, hash_, label)
+    catalog = read_catalog(posts, images, id_, title, image, hash_, label)
     with _bars(quiet) as progress:
         found = tuned(
             catalog,
-            _config(config, settings),
-            embeddings=_vectors(vectors, catalog),
+            read_config(config, settings),
+            embeddings=read_vectors(vectors, catalog),
             folds=folds,
             pool=pool,
             device=device,
-            store=_store(cache),
+            store=open_store(cache),
             progress=progress,
         )
         found.save(output)
+    if not quiet:
+        print(found)
+        print(f"Wrote {output}")
+
+
+@app.command(epilog="Example: `kembar learn posts.csv -o model` then `kembar match new.csv --model model -o run`")
+def learn(
+    posts: Posts,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to make.", show_default=False)],
+    folds: Annotated[int, typer.Option("--folds", help="Folds of whole groups.", min=2)] = 4,
+    kind: Annotated[str, typer.Option("--trees", help="`lightgbm` or `xgboost`.")] = "lightgbm",
+    pairs: Annotated[Path | None, typer.Option("--pairs", help="Judged pairs: left, right, same.")] = None,
+    images: Images = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    vectors: VectorFiles = None,
+    device: Device = "auto",
+    cache: Cache = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    id_: IdColumn = "posting_id",
+    title: TitleColumn = "title",
+    image: ImageColumn = "image",
+    hash_: HashColumn = "image_phash",
+    label: LabelColumn = "label_group",
+) -> None:
+    """Learn to judge pairs from posts whose groups are known.
+
+    Writes a model folder: **trees.txt** and **fuser.json** (boosted trees over the evidence of a pair, calibrated on
+    pairs they had not seen) and **config.toml** (with the cut for its probabilities). The score that is shown is of
+    fusers that had not seen the fold they are scored on.
+    """
+    from kembar.folders import check_free
+    from kembar.labels import read_pairs
+    from kembar.learning import learn as learned
+
+    check_free(output, overwrite=overwrite, mark="fuser.json")
+    catalog = read_catalog(posts, images, id_, title, image, hash_, label)
+    with _bars(quiet) as progress:
+        found = learned(
+            catalog,
+            read_config(config, settings),
+            embeddings=read_vectors(vectors, catalog),
+            folds=folds,
+            judged=None if pairs is None else read_pairs(pairs, catalog.ids),
+            kind=kind,
+            device=device,
+            store=open_store(cache),
+            progress=progress,
+        )
+        found.save(output, overwrite=overwrite)
     if not quiet:
         print(found)
         print(f"Wrote {output}")
@@ -256,9 +299,9 @@ def encode(
     from kembar.vectors import write_vectors
 
     _check_new_file(output, overwrite)
-    catalog = _catalog(posts, images, id_, title, image)
+    catalog = read_catalog(posts, images, id_, title, image)
     with _bars(quiet) as progress:
-        done = write_vectors(catalog, encoder, output, device=device, store=_store(cache), progress=progress)
+        done = write_vectors(catalog, encoder, output, device=device, store=open_store(cache), progress=progress)
     if not quiet:
         print(f"Wrote {output} with {done:,} vectors for {len(catalog):,} posts")
 
@@ -306,7 +349,7 @@ def synth(
 @app.command(name="config", epilog="Example: `kembar config > my.toml`, edit, `kembar match -c my.toml ...`")
 def show_config(config: ConfigFile = None, settings: Settings = None) -> None:
     """Print the whole configuration as TOML, every option with its meaning."""
-    print(_config(config, settings).text(), end="")
+    print(read_config(config, settings).text(), end="")
 
 
 def main() -> None:
@@ -324,39 +367,6 @@ def _check_new_file(path: Path, overwrite: bool) -> None:
         raise FolderError(f"{str(path)!r}, which exists", "a new file", "Choose another name, or pass --overwrite.")
     if not path.absolute().parent.is_dir():
         raise FolderError(f"{str(path)!r}, in a folder that is not there", "a folder to write to", "Make it first.")
-
-
-def _config(path: Path | None, settings: list[str] | None) -> "Config":
-    from kembar.config import Config
-
-    return Config.read(path, settings or ())
-
-
-def _catalog(posts: Path, images: Path | None, *names: str) -> "Catalog":
-    from kembar.catalog import Catalog, Columns
-
-    return Catalog.read(posts, images=images, columns=Columns(*names))
-
-
-def _vectors(given: list[str] | None, catalog: "Catalog") -> "dict[str, Embeddings]":
-    from kembar.embeddings import Embeddings
-
-    found = {}
-    for item in given or ():
-        name, sign, path = item.partition("=")
-        if not sign or not name or not path:
-            raise ConfigError(f"--vectors {item!r}", "NAME=FILE", "Give the vectors a name, such as photo=clip.npy.")
-        if name in found:
-            raise ConfigError(f"two files of vectors {name!r}", "a name for each", "Rename one of the two.")
-        found[name] = Embeddings.read(path, catalog.ids)
-    return found
-
-
-def _store(folder: Path | None) -> "VectorStore":
-    from kembar.encoders.store import VectorStore
-    from kembar.vectors import default_store
-
-    return default_store() if folder is None else VectorStore(folder)
 
 
 def _truth(path: Path | None, catalog: "Catalog", id_: str, label: str) -> "Labels | None":

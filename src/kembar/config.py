@@ -115,6 +115,12 @@ class Fusion(Section):
         return self
 
 
+class Learned(Section):
+    """The learned judge of pairs; where there is one, its probability replaces the fused similarity in decisions."""
+
+    model: Annotated[str | None, _Absent] = Field(None, description="folder of a fuser, as `kembar learn` makes it")
+
+
 class Blend(Section):
     """Neighbourhood blending: titles and vectors learn from their sure neighbours before the last comparison."""
 
@@ -154,9 +160,12 @@ class Units(Section):
 class Decide(Section):
     """How scored pairs become the matches of each post."""
 
-    rule: Literal["group", "threshold", "chisel"] = Field(
-        "group", description="the members of the post's group, a cut on similarity, or the expected list lengths"
+    rule: Literal["group", "threshold", "chisel", "expected"] = Field(
+        "group",
+        description="the members of the post's group, a cut on similarity, the expected list lengths, or the highest "
+        "expected F1 by a fuser's probabilities",
     )
+    alone: Fraction = Field(0.1, description="for rule expected: how far to believe that a post has no match at all")
     threshold: Fraction = Field(0.6, description="for rule threshold")
     min2: Annotated[Fraction | None, _Absent] = Field(
         0.35, description="for rule threshold: a post left alone takes its best above this"
@@ -197,6 +206,7 @@ class Config(Section):
     photo: Photos = Photos()
     vectors: dict[str, Vectors] = Field({}, description="more dense vectors by name")
     fusion: Fusion = Fusion()
+    learned: Learned = Learned()
     blend: Blend = Blend()
     units: Units = Units()
     decide: Decide = Decide()
@@ -237,7 +247,7 @@ class Config(Section):
         return "\n".join(lines).strip() + "\n"
 
     def at_pool(self, n: int) -> "Config":
-        """Move every cut on the fused similarity to a pool of n posts.
+        """Move every cut on the fused similarity to a pool of n posts; cuts on probabilities hold for any pool.
 
         Args:
             n: posts in the pool, >= 1.
@@ -247,7 +257,8 @@ class Config(Section):
         """
         doublings = log2(max(1, n) / self.pool.size)
         moved: dict[str, Any] = {"pool": self.pool.model_copy(update={"size": max(1, n)})}
-        for section, keys in _CUTS.items():
+        for section in ("blend",) if self.learned.model else tuple(_CUTS):
+            keys = _CUTS[section]
             part = getattr(self, section)
             cuts = {key: _moved(getattr(part, key), self.pool.slope * doublings) for key in keys}
             moved[section] = part.model_copy(update=cuts)

@@ -13,6 +13,8 @@ Similarity = npt.NDArray[np.float32]
 Edges = tuple[Rows, Rows, Similarity]
 
 _ALL_PAIRS = 1000  # largest group of which all pairs are listed
+_HOPELESS = 0.005  # probabilities below it change no decision worth the time
+_POSTS = 1024  # posts whose lists are decided at once: bounds the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,85 @@ def chisel(left: Rows, right: Rows, similarity: Similarity, n: int, *, shares: n
             length[longer[np.argsort(following, kind="stable")[:missing]]] = size
     keep = np.arange(len(source)) - begin[source] < length[source] - 1
     return source[keep], target[keep], score[keep]
+
+
+def expected_f1(
+    left: Rows, right: Rows, probability: Similarity, n: int, *, alone: float = 1.0, longest: int = 51
+) -> Edges:
+    """Choose for each post the matches whose F1 can be expected to be highest.
+
+    With a post's candidates best first, X_j = 1 with probability p_j and independent, and both sets holding the post
+    itself, the best k candidates are worth E_k = E[2 (1 + X_1 + ... + X_k) / (2 + k + X_1 + ... + X_m)]; the k with
+    the highest E_k is taken, the smallest such k. Exact, by the recursion of Ye, Chai, Lee and Chieu 2012 ("Optimizing
+    F-measures: a tale of two approaches").
+
+    Where hardly any post is without a match, that itself is evidence: the event that no X_j is 1 keeps only the share
+    `alone` of its weight, so that a post takes an unlikely best candidate rather than none (min2, in probabilities).
+
+    Args:
+        left: (m,) rows.
+        right: (m,) rows, each unordered pair once.
+        probability: (m,) calibrated probabilities in [0, 1]; those below .005 count as 0.
+        n: number of posts.
+        alone: in [0, 1]; 1 trusts the probabilities alone, 0 says that every post has a match among its candidates.
+        longest: most members of a list, the post itself counted, and most candidates looked at.
+
+    Returns:
+        source, target, probability of the chosen directed edges, ordered by source, best first.
+
+    Raises:
+        ConfigError: alone outside [0, 1].
+        EvidenceError: a probability that is missing or outside [0, 1].
+    """
+    if not 0 <= alone <= 1:
+        raise ConfigError(f"alone {alone}", "a share from 0 to 1", "Labelled Shopee posts, where none is alone: 0.")
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise EvidenceError(
+            f"{int((~((probability >= 0) & (probability <= 1))).sum())} probabilities that are missing or out of range",
+            "numbers from 0 to 1",
+            "Calibrate the scores first.",
+        )
+    near = probability >= _HOPELESS
+    source, target, score = capped(directed(left[near], right[near], probability[near]), longest)
+    begin = np.searchsorted(source, np.arange(n + 1))
+    count = np.diff(begin)
+    length = np.zeros(n, dtype=np.int64)
+    by_count = np.argsort(count, kind="stable")[int((count == 0).sum()) :]
+    for at in range(0, len(by_count), _POSTS):
+        posts = by_count[at : at + _POSTS]
+        place = np.arange(count[posts].max())
+        inside = place < count[posts, None]
+        table = np.where(inside, score[np.where(inside, begin[posts, None] + place, 0)], 0)
+        length[posts] = _best_length(table.astype(np.float64), alone)
+    keep = np.arange(len(source)) - begin[source] < length[source]
+    return source[keep], target[keep], score[keep]
+
+
+def _best_length(table: npt.NDArray[np.float64], alone: float) -> Rows:
+    """Find the best k of each row of probabilities (b, m), falling, filled up with 0: (b,) int64."""
+    posts, most = table.shape
+    # inverse[k][:, a] = E[1 / (a + X_{k+1} + ... + X_m)], for a from 0; a < 2 is never asked for
+    width = 2 * most + 3
+    inverse = np.empty((most + 1, posts, width))
+    inverse[most] = 1 / np.maximum(np.arange(width), 1)
+    for k in range(most, 0, -1):
+        p = table[:, k - 1 : k]
+        inverse[k - 1, :, :-1] = p * inverse[k, :, 1:] + (1 - p) * inverse[k, :, :-1]
+        inverse[k - 1, :, -1] = inverse[k, :, -1]  # so far out that nobody looks
+    nothing = (1 - alone) * np.prod(1 - table, axis=1)
+    found = np.zeros((posts, most + 1))  # P(X_1 + ... + X_k = found)
+    found[:, 0] = 1
+    best, length = np.full(posts, -np.inf), np.zeros(posts, dtype=np.int64)
+    for k in range(most + 1):
+        if k:
+            p = table[:, k - 1 : k]
+            found[:, 1:] = found[:, 1:] * (1 - p) + found[:, :-1] * p
+            found[:, :1] *= 1 - p
+        right = 2 * np.arange(1, k + 2)
+        worth = (found[:, : k + 1] * right * inverse[k, :, 2 + k : 3 + 2 * k]).sum(axis=1) - nothing * 2 / (2 + k)
+        better = worth > best + 1e-12
+        best, length = np.where(better, worth, best), np.where(better, k, length)
+    return length
 
 
 def row_shares(labels: Rows) -> npt.NDArray[np.float64]:

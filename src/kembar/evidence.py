@@ -34,6 +34,7 @@ class Evidence:
     Attributes:
         posts: number of posts.
         views: the views in use.
+        titles: (n,) String in normal form.
         neighbors: each view's neighbours.
         quantities: the quantities of each title.
         pairs: the candidates with one column a view, `conflict` and `similarity`.
@@ -41,6 +42,7 @@ class Evidence:
 
     posts: int
     views: tuple[View, ...]
+    titles: pl.Series
     neighbors: tuple[Neighbors, ...]
     quantities: Quantities
     pairs: Pairs
@@ -77,7 +79,7 @@ def gather(views: Sequence[View], titles: pl.Series, config: Config) -> Evidence
     pairs = _compared(views, neighbors, quantities, config)
     similarity = fused(pairs, views, config)
     pairs = pairs.with_evidence(**{SIMILARITY: _vetoed(similarity, pairs, config)})
-    return Evidence(n, tuple(views), neighbors, quantities, pairs)
+    return Evidence(n, tuple(views), titles, neighbors, quantities, pairs)
 
 
 def blended(evidence: Evidence, config: Config) -> Pairs:

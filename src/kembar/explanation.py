@@ -1,17 +1,21 @@
 """Why two posts match or do not: every piece of evidence and what each rule made of it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from kembar import charts
 from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.decisions import Matches
-from kembar.errors import CatalogError, nearest, quoted
+from kembar.errors import CatalogError, FolderError, nearest, quoted
 from kembar.evidence import BLENDED, CONFLICT, SIMILARITY
+from kembar.fuser import Fuser
 from kembar.groups import Groups
+from kembar.judging import RULES, contributions
 from kembar.pairs import Pairs
 from kembar.titles import normalize
 from kembar.units import Quantities
@@ -25,8 +29,12 @@ _MEANING = {
     "hash": "share of equal bits of the photos' perceptual hashes",
     "photo": "cosine of the photos' vectors, by the photo encoder",
     CONFLICT: "1 where the quantities in the titles contradict each other",
-    SIMILARITY: "all of the above as one similarity, after blending and the unit veto",
+    SIMILARITY: "all of the above as one similarity, after blending and the unit veto; or a fuser's probability",
+    RULES: "what the hand-set rules made of it, where a fuser judged",
 }
+
+
+_SHOWN = 10  # contributions that are put into words
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,8 @@ class Explanation:
             were never compared.
         facts: what the titles and photos say, in words.
         reasons: what each rule said, in words.
+        contributions: where a fuser judged, what each evidence column added to the log-odds of the pair: column, value
+            (None where missing) and share, the largest first, last what there is without evidence.
     """
 
     a: str
@@ -53,6 +63,11 @@ class Explanation:
     evidence: dict[str, float | None]
     facts: tuple[str, ...]
     reasons: tuple[str, ...]
+    contributions: tuple[tuple[str, float | None, float], ...] = ()
+
+    def waterfall(self, path: Path) -> None:
+        """Draw the contributions as a waterfall, as SVG; nothing but the axes where no fuser judged."""
+        charts.waterfall([(name, share) for name, _, share in self.contributions], path)
 
     def as_dict(self) -> dict[str, Any]:
         """Give the explanation as plain values, for JSON."""
@@ -69,6 +84,9 @@ class Explanation:
         lines += ["", "What the posts say"] + [f"  - {fact}" for fact in self.facts]
         if self.evidence:
             lines += ["", "Evidence"] + [_line(name, value) for name, value in self.evidence.items()]
+        if self.contributions:
+            lines += ["", "What the fuser made of it (shares of the log-odds)"]
+            lines += [_share(*each) for each in self.contributions[:_SHOWN]]
         lines += ["", "What the rules said"] + [f"  - {reason}" for reason in self.reasons]
         return "\n".join(lines)
 
@@ -107,7 +125,12 @@ def explain(
     else:
         rules = _rule(evidence, config, matches, first, second)
         reasons = [*_compared(evidence, config), *rules, *_grouping(pairs, groups, config, first, second)]
-    return Explanation(a, b, titles, matched, together, evidence, tuple(_facts(catalog, i, j)), tuple(reasons))
+    shares: tuple[tuple[str, float | None, float], ...] = ()
+    if evidence and config.learned.model is not None:
+        shares, told = _judged(catalog, config.learned.model, pairs, copy_of, first, second)
+        reasons = [*told, *reasons]
+    facts = tuple(_facts(catalog, i, j))
+    return Explanation(a, b, titles, matched, together, evidence, facts, tuple(reasons), shares)
 
 
 def _row(catalog: Catalog, post: str) -> int:
@@ -118,10 +141,31 @@ def _row(catalog: Catalog, post: str) -> int:
     return found
 
 
-def _evidence(pairs: Pairs, low: int, high: int) -> dict[str, float | None]:
+def _judged(
+    catalog: Catalog, model: str, pairs: Pairs, copy_of: Rows, i: int, j: int
+) -> tuple[tuple[tuple[str, float | None, float], ...], list[str]]:
+    """Ask the fuser what it made of a pair; says so where its folder is gone."""
+    try:
+        fuser = Fuser.load(model)
+    except FolderError as error:
+        return (), [f"what the fuser saw cannot be told again: {error}"]
+    kept = np.unique(copy_of)  # the posts that were matched, as the fuser saw them
+    place = np.searchsorted(kept, np.arange(len(copy_of)))
+    seen = Pairs(place[pairs.left], place[pairs.right], pairs.evidence)
+    at = _place(pairs, min(i, j), max(i, j))
+    found = contributions(seen, normalize(catalog.titles.gather(kept)), fuser, at if at is not None else 0)
+    return tuple((name, value, round(share, 4)) for name, value, share in found.iter_rows()), []
+
+
+def _place(pairs: Pairs, low: int, high: int) -> int | None:
     begin, end = np.searchsorted(pairs.left, [low, low + 1])
-    at = begin + np.searchsorted(pairs.right[begin:end], high)
-    if at >= end or pairs.right[at] != high:
+    at = int(begin + np.searchsorted(pairs.right[begin:end], high))
+    return None if at >= end or pairs.right[at] != high else at
+
+
+def _evidence(pairs: Pairs, low: int, high: int) -> dict[str, float | None]:
+    at = _place(pairs, low, high)
+    if at is None:
         return {}
     values = {name: float(column[at]) for name, column in pairs.evidence.items()}
     return {name: None if np.isnan(value) else round(value, 4) for name, value in values.items()}
@@ -206,6 +250,12 @@ def _between(pairs: Pairs, labels: Rows, members: Rows, other: int) -> float:
 def _to_group(pairs: Pairs, members: Rows, row: int) -> float:
     near = ((pairs.left == row) & np.isin(pairs.right, members)) | ((pairs.right == row) & np.isin(pairs.left, members))
     return float(pairs.evidence[SIMILARITY][near].sum() / (len(members) - 1))
+
+
+def _share(name: str, value: float | None, share: float) -> str:
+    return f"  {share:+8.3f}  {name}" + (
+        "" if name == "base" else f" = {'missing' if value is None else f'{value:.4g}'}"
+    )
 
 
 def _line(name: str, value: float | None) -> str:

@@ -18,6 +18,7 @@ from kembar.decisions import (
     Matches,
     capped,
     chisel,
+    expected_f1,
     mutual,
     row_shares,
     select,
@@ -28,8 +29,10 @@ from kembar.embeddings import Embeddings
 from kembar.encoders.store import VectorStore
 from kembar.errors import EvidenceError
 from kembar.evidence import SIMILARITY, Evidence, blended, gather
+from kembar.fuser import Fuser
 from kembar.groups import Groups, average_link, components
 from kembar.hashing import hash_photos
+from kembar.judging import judged
 from kembar.pairs import Pairs
 from kembar.result import Result, peak_memory
 from kembar.titles import normalize
@@ -73,6 +76,8 @@ class Matcher:
         self.config = config or Config()
         self.device = device
         self.store = store
+        model = self.config.learned.model
+        self.fuser = None if model is None else Fuser.load(model)
 
     def match(
         self,
@@ -113,6 +118,9 @@ class Matcher:
         evidence = self.evidence(ordered.take(copies.kept), config, kept, clock)
         with clock.stage("blending"):
             pairs = blended(evidence, config)
+        if self.fuser is not None:
+            with clock.stage("fuser"):
+                pairs = judged(pairs, evidence.titles, evidence.quantities, self.fuser)
         with clock.stage("decisions"):
             edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog))
             edges, labels = copies.edges(edges, config.decide.cap), labels[copies.place]
@@ -183,6 +191,8 @@ def decide(pairs: Pairs, n: int, config: Config, shares: npt.NDArray[np.float64]
         edges = within_groups(labels, *ends)
     elif config.decide.rule == "threshold":
         edges = select(*ends, n, threshold=config.decide.threshold, min2=config.decide.min2)
+    elif config.decide.rule == "expected":
+        edges = expected_f1(*ends, n, alone=config.decide.alone, longest=config.decide.cap)
     else:
         possible = similarity > 0  # a vetoed pair never fills a list
         edges = chisel(pairs.left[possible], pairs.right[possible], similarity[possible], n, shares=shares)

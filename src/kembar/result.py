@@ -149,6 +149,34 @@ class Result:
         loose = frame.filter(pl.Series(own) & (pl.col("size") > 1))
         return loose.sort("mean_similarity", "posting_id").head(n)
 
+    def label_queue(self, n: int = 100) -> pl.DataFrame:
+        """List the pairs whose answer would teach most: those that the judge is least sure of.
+
+        Where a fuser judged, unsure is a probability near one half; else a similarity near the cut that decides.
+        Pairs that bring a post not asked about before come first, so that the questions are of many kinds.
+
+        Args:
+            n: rows wanted.
+
+        Returns:
+            Columns left, right (posting ids), left_title, right_title, similarity; the least sure first.
+        """
+        middle = 0.5 if self.config.learned.model is not None else self._cut()
+        unsure = np.abs(self.pairs.evidence[SIMILARITY] - np.float32(middle))
+        order = np.argsort(unsure, kind="stable")
+        ends = self.pairs.left[order], self.pairs.right[order]
+        seen = np.unique(np.stack(ends, axis=1).ravel(), return_index=True)[1] // 2  # where each post comes first
+        fresh = np.zeros(len(order), dtype=bool)
+        fresh[seen] = True
+        chosen = np.concatenate([order[fresh], order[~fresh]])[:n]
+        frame: dict[str, pl.Series] = {}
+        for name, rows in (("left", self.pairs.left[chosen]), ("right", self.pairs.right[chosen])):
+            frame |= {name: self.catalog.ids.gather(rows), f"{name}_title": self.catalog.titles.gather(rows)}
+        similarity = pl.Series(self.pairs.evidence[SIMILARITY][chosen])
+        return pl.DataFrame({**frame, "similarity": similarity}).select(
+            "left", "right", "left_title", "right_title", "similarity"
+        )
+
     def groups_frame(self) -> pl.DataFrame:
         """Show the groups as a table: posting_id, group_id, size, in the order of the rows."""
         labels = self.groups.labels
@@ -212,6 +240,9 @@ class Result:
 
     def _labels(self) -> Rows:
         return self.catalog.labels if self.catalog.labels is not None else np.full(len(self), -1, dtype=np.int64)
+
+    def _cut(self) -> float:
+        return self.config.decide.threshold if self.config.decide.rule == "threshold" else self.config.group.cut
 
     def _answers(self) -> pl.DataFrame:
         """Show matches as lists and groups: unlike Kaggle's form, ids may hold blanks."""

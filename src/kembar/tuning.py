@@ -130,9 +130,9 @@ def tune(
         tried = trials(catalog.take(rows), config, _taken(embeddings, rows), labels[rows], blends, shapes, progress)
         for setting, scores in tried:
             key = tuple(setting.items())
-            sums[key] = sums.get(key, np.zeros((folds, 3))) + _by_fold(scores, fold[rows], labels[rows], folds)
+            sums[key] = sums.get(key, np.zeros((folds, 3))) + by_fold(scores, fold[rows], labels[rows], folds)
     settings = [dict(key) for key in sums]
-    return _chosen(config, settings, np.stack(list(sums.values())), _by_fold(None, fold, labels, folds), len(parts[0]))
+    return choose(config, settings, np.stack(list(sums.values())), by_fold(None, fold, labels, folds), len(parts[0]))
 
 
 def trials(
@@ -172,22 +172,23 @@ def _decisions(pairs: Pairs, labels: Rows, config: Config, shapes: list[Shape]) 
     if rule == "threshold":
         yield from _thresholds(pairs, labels, with_min2=config.decide.min2 is not None)
     elif rule == "group":
-        yield from _cuts(pairs, labels, config.group.link)
+        yield from cuts_tried(pairs, labels, config.group.link)
     else:
         scores = np.zeros((len(labels), 3))
         for scored, shares in shapes:  # chisel learns the lengths of lists, from other folds too
             edges, _ = decide(pairs, len(labels), config, shares)
-            scores[scored] = _edge_scores(edges[0], edges[1], labels)[scored]
+            scores[scored] = edge_scores(edges[0], edges[1], labels)[scored]
         yield {}, scores
 
 
-def _cuts(pairs: Pairs, labels: Rows, link: Literal["average", "any"]) -> Iterator[tuple[Setting, Floats]]:
+def cuts_tried(pairs: Pairs, labels: Rows, link: Literal["average", "any"]) -> Iterator[tuple[Setting, Floats]]:
+    """Group by every cut: yields a setting, and (n, 3) F1, precision and recall of each post."""
     n, similarity = len(labels), pairs.evidence[SIMILARITY]
     tree = average_link_tree(pairs.left, pairs.right, similarity, n, cut=_CUTS[0]) if link == "average" else None
     for cut in _CUTS:
         near = similarity >= cut
         parts = tree.labels(cut=cut) if tree else components(pairs.left[near], pairs.right[near], n)
-        yield {"group.cut": cut}, _group_scores(parts, labels)
+        yield {"group.cut": cut}, group_scores(parts, labels)
 
 
 def _thresholds(pairs: Pairs, labels: Rows, *, with_min2: bool) -> Iterator[tuple[Setting, Floats]]:
@@ -198,21 +199,23 @@ def _thresholds(pairs: Pairs, labels: Rows, *, with_min2: bool) -> Iterator[tupl
     for threshold in _CUTS:
         near = score >= threshold
         if not with_min2:
-            yield {"decide.threshold": threshold}, _edge_scores(source[near], target[near], labels)
+            yield {"decide.threshold": threshold}, edge_scores(source[near], target[near], labels)
             continue
         for min2 in (cut for cut in _MIN2 if cut <= threshold):
             chosen = near | (first & (score >= min2))
             setting = {"decide.threshold": threshold, "decide.min2": min2}
-            yield setting, _edge_scores(source[chosen], target[chosen], labels)
+            yield setting, edge_scores(source[chosen], target[chosen], labels)
 
 
-def _edge_scores(source: Rows, target: Rows, labels: Rows) -> Floats:
+def edge_scores(source: Rows, target: Rows, labels: Rows) -> Floats:
+    """Score directed edges: (n, 3) F1, precision and recall of each post."""
     right = (labels[source] == labels[target]) & (labels[source] >= 0)
     matched = 1 + np.bincount(source, minlength=len(labels))
     return _scores(1 + np.bincount(source[right], minlength=len(labels)), matched, labels)
 
 
-def _group_scores(parts: Rows, labels: Rows) -> Floats:
+def group_scores(parts: Rows, labels: Rows) -> Floats:
+    """Score a partition: (n, 3) F1, precision and recall of each post."""
     both, counts = np.unique(parts * (labels.max() + 2) + labels, return_inverse=True, return_counts=True)[1:]
     return _scores(counts[both], np.bincount(parts)[parts], labels)
 
@@ -222,14 +225,14 @@ def _scores(correct: Rows, matched: Rows, labels: Rows) -> Floats:
     return np.stack([2 * correct / (matched + size), correct / matched, correct / size], axis=1)
 
 
-def _by_fold(scores: Floats | None, fold: Rows, labels: Rows, folds: int) -> Floats:
+def by_fold(scores: Floats | None, fold: Rows, labels: Rows, folds: int) -> Floats:
     """Sum F1, precision and recall over the labelled posts of each fold: (folds, 3); counts them where None."""
     known = labels >= 0
     values = np.ones((len(labels), 3)) if scores is None else scores
     return np.stack([np.bincount(fold[known], values[known, c], folds) for c in range(3)], axis=1)
 
 
-def _chosen(config: Config, settings: list[Setting], sums: Floats, counts: Floats, pool: int) -> Tuned:
+def choose(config: Config, settings: list[Setting], sums: Floats, counts: Floats, pool: int) -> Tuned:
     """Take for each fold the setting that is best on the others, and for the answer the one that is best on all."""
     total, posts = sums[:, :, 0].sum(axis=1), counts[:, 0]
     table = []

@@ -151,6 +151,24 @@ class Quantities:
         signs[shared == 0] = 0
         return signs
 
+    def agreement(self, other: Quantities) -> npt.NDArray[np.int8]:
+        """Tell for each category whether two titles agree on it, row by row.
+
+        Args:
+            other: quantities of as many titles.
+
+        Returns:
+            (n, len(CATEGORIES)) int8: +1 a common value, -1 both have the category but no common value, else 0.
+
+        Raises:
+            EvidenceError: the lengths differ.
+        """
+        shared, common = self._compare(other, CATEGORIES)
+        bits = np.int64(1) << np.arange(len(CATEGORIES))
+        signs: npt.NDArray[np.int8] = np.where((shared[:, None] & bits) != 0, np.int8(-1), np.int8(0))
+        signs[(common[:, None] & bits) != 0] = 1
+        return signs
+
     def describe(self, row: int) -> str:
         """Name the quantities of one title, for people: "250 ml, 12 pieces"; empty where there are none.
 

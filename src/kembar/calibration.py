@@ -1,0 +1,111 @@
+"""Scores into probabilities that mean what they say, and how far they are from it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.errors import EvidenceError
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+_SLOPE = 1e-3  # share of the uncalibrated probability, so that pairs on one step keep their order
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A rising map from log-odds to probabilities (isotonic regression: Zadrozny and Elkan 2002).
+
+    Attributes:
+        score: (k,) float64 log-odds, rising.
+        probability: (k,) float64 in [0, 1], not falling; linear between the scores, level beyond them.
+    """
+
+    score: npt.NDArray[np.float64]
+    probability: npt.NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, score: Floats, truth: Bools) -> "Calibration":
+        """Learn the map from held-out pairs.
+
+        Args:
+            score: (m,) log-odds, m >= 1.
+            truth: (m,) bool.
+
+        Returns:
+            The calibration.
+        """
+        from sklearn.isotonic import IsotonicRegression  # takes most of a second to import
+
+        found = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(score.astype(np.float64), truth)
+        return cls(np.asarray(found.X_thresholds_), np.asarray(found.y_thresholds_))
+
+    def __call__(self, score: Floats) -> Floats:
+        """Turn log-odds into probabilities: (m,) float32 in [0, 1], rising with the score."""
+        level = np.interp(score, self.score, self.probability)
+        plain = 1 / (1 + np.exp(-np.clip(score.astype(np.float64), -60, 60)))
+        return np.clip((1 - _SLOPE) * level + _SLOPE * plain, 0, 1).astype(np.float32)
+
+
+def reliability(probability: Floats, truth: Bools, *, bins: int = 15) -> pl.DataFrame:
+    """Compare probabilities with what was true, in bins of equal width.
+
+    Args:
+        probability: (m,) in [0, 1].
+        truth: (m,) bool.
+        bins: how many.
+
+    Returns:
+        Columns low, high (bounds), pairs, probability (mean), share (of true pairs); bins without pairs are left out.
+
+    Raises:
+        EvidenceError: a probability that is missing or out of range.
+    """
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise EvidenceError("probabilities that are missing or out of range", "numbers from 0 to 1", "Calibrate them.")
+    bin_of = np.minimum((probability.astype(np.float64) * bins).astype(np.int64), bins - 1)
+    pairs = np.bincount(bin_of, minlength=bins)
+    some = np.flatnonzero(pairs)
+    mean = np.bincount(bin_of, probability, bins)[some] / pairs[some]
+    share = np.bincount(bin_of, truth, bins)[some] / pairs[some]
+    bounds = {"low": some / bins, "high": (some + 1) / bins}
+    return pl.DataFrame({**bounds, "pairs": pairs[some], "probability": mean, "share": share})
+
+
+def calibration_error(probability: Floats, truth: Bools, *, bins: int = 15) -> float:
+    """Measure the expected calibration error (Naeini et al. 2015): mean over pairs of |probability - share| by bin.
+
+    Args:
+        probability: (m,) in [0, 1], m >= 1.
+        truth: (m,) bool.
+        bins: of equal width.
+
+    Returns:
+        A number in [0, 1].
+    """
+    table = reliability(probability, truth, bins=bins)
+    apart = (table["probability"] - table["share"]).abs() * table["pairs"]
+    return float(apart.sum() / max(1, len(probability)))
+
+
+def sure_cut(probability: Floats, truth: Bools, precision: float = 0.99) -> tuple[float, float]:
+    """Find from where on pairs can be accepted unseen.
+
+    Args:
+        probability: (m,) in [0, 1].
+        truth: (m,) bool.
+        precision: share of the accepted pairs that has to be true.
+
+    Returns:
+        The lowest cut at or above which so many are true, and the share of all true pairs it accepts; (inf, 0) where
+        there is none.
+    """
+    order = np.argsort(-probability, kind="stable")
+    right = np.cumsum(truth[order])
+    last = np.r_[probability[order][1:] != probability[order][:-1], True][: len(order)]
+    good = np.flatnonzero(last & (right >= precision * np.arange(1, len(order) + 1)))
+    if not len(good):
+        return float("inf"), 0.0
+    return float(probability[order][good[-1]]), float(right[good[-1]] / max(1, right[-1]))

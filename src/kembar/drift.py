@@ -1,0 +1,117 @@
+"""Whether pairs are of the kind a model was trained on: the population stability index of every column."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.errors import EvidenceError
+
+Floats = npt.NDArray[np.float32]
+
+LARGE: Final = 0.25
+"""From here on a column counts as changed (Siddiqi 2006, "Credit Risk Scorecards"; .1 is slight)."""
+FEWEST: Final = 500
+"""Of fewer pairs nothing is said: chance alone moves the index by 10 / pairs."""
+
+_TENTHS: Final = np.arange(1, 10) / 10
+_SAMPLE: Final = 200_000  # pairs looked at, evenly spread
+_RARE: Final = 1e-4  # a share of 0 counts as this
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How the columns of a table were distributed.
+
+    Attributes:
+        names: (c,) the columns.
+        edges: for each column, up to 9 rising bounds between its tenths.
+        shares: for each column, the share of pairs in each bin, then of those that lack it; sums to 1.
+    """
+
+    names: tuple[str, ...]
+    edges: tuple[tuple[float, ...], ...]
+    shares: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, table: Floats, names: tuple[str, ...]) -> "Profile":
+        """Describe the columns of a table.
+
+        Args:
+            table: (m, c) float32, NaN where missing, m >= 1.
+            names: (c,).
+
+        Returns:
+            The profile.
+        """
+        table = _sampled(table)
+        edges = [_tenths(column) for column in table.T]
+        shares = [_binned(column, bounds) for column, bounds in zip(table.T, edges, strict=True)]
+        return cls(names, tuple(map(tuple, edges)), tuple(map(tuple, shares)))
+
+    def compare(self, table: Floats) -> pl.DataFrame:
+        """Measure how far the columns of another table are from this profile.
+
+        With e the shares here and a there, the index is the sum over bins of (a - e) ln(a / e).
+
+        Args:
+            table: (m, c) float32 with the same columns.
+
+        Returns:
+            Columns column, psi, missing (share of pairs there), missing_before (here), the most changed first.
+
+        Raises:
+            EvidenceError: a table of another width.
+        """
+        if table.shape[1] != len(self.names):
+            raise EvidenceError(
+                f"a table of {table.shape[1]} columns",
+                f"the {len(self.names)} of the profile",
+                "Make it by their names.",
+            )
+        table = _sampled(table)
+        here = [np.array(shares) for shares in self.shares]
+        there = [np.array(_binned(column, bounds)) for column, bounds in zip(table.T, self.edges, strict=True)]
+        psi = [_index(before, now) for before, now in zip(here, there, strict=True)]
+        frame = {
+            "column": self.names,
+            "psi": psi,
+            "missing": [a[-1] for a in there],
+            "missing_before": [e[-1] for e in here],
+        }
+        return pl.DataFrame(frame).sort("psi", "column", descending=[True, False])
+
+    def tree(self) -> dict[str, Any]:
+        """Give the profile as plain lists, for JSON."""
+        return {"names": list(self.names), "edges": [*map(list, self.edges)], "shares": [*map(list, self.shares)]}
+
+    @classmethod
+    def from_tree(cls, tree: dict[str, Any]) -> "Profile":
+        """Take the profile from plain lists."""
+        return cls(tuple(tree["names"]), tuple(map(tuple, tree["edges"])), tuple(map(tuple, tree["shares"])))
+
+
+def _sampled(table: Floats) -> Floats:
+    return table[:: max(1, -(-len(table) // _SAMPLE))]
+
+
+def _tenths(column: Floats) -> list[float]:
+    known = column[~np.isnan(column)]
+    if not len(known):
+        return []
+    bounds = np.unique(np.quantile(known, _TENTHS, method="higher").astype(np.float32))
+    return [float(bound) for bound in bounds]
+
+
+def _binned(column: Floats, edges: Any) -> list[float]:
+    known = column[~np.isnan(column)]
+    counts = np.bincount(np.searchsorted(np.asarray(edges, dtype=np.float32), known), minlength=len(edges) + 1)
+    shares = np.append(counts, len(column) - len(known)) / max(1, len(column))
+    return [round(share, 6) for share in shares.tolist()]
+
+
+def _index(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> float:
+    e, a = np.maximum(before, _RARE), np.maximum(now, _RARE)
+    return float(((a - e) * np.log(a / e)).sum())

@@ -1,0 +1,320 @@
+"""The learned judge: from the evidence of a pair to the probability that both posts sell one product.
+
+Boosted trees over the table of `kembar.features`, calibrated on pairs that the trees had not seen. A fuser is a folder
+of a text and a JSON file; it knows the columns it needs, what they looked like, and how it was trained.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.boosting import Growth, Trees, grow, replant
+from kembar.calibration import Calibration, calibration_error
+from kembar.drift import FEWEST, LARGE, Profile
+from kembar.errors import EvidenceError, FolderError, TrainingError
+from kembar.folders import new_folder
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Progress = Callable[[str, int, int], None]
+
+FEWEST_PAIRS: Final = 50
+"""True pairs that training needs."""
+
+SHIPPED: Final = "kembar-fuser"
+"""The fuser that ships with the package, learned from labelled Shopee posts; see models/fuser/card.md."""
+
+_FORMAT: Final = "kembar fuser"
+_VERSION: Final = 1
+_MARK: Final = "fuser.json"
+_MODEL: Final = "trees.txt"
+_MATTERS: Final = 0.1  # share of the gain from which on changed columns matter; another size of pool moves .07
+_GONE: Final = 0.5  # a column that so many more pairs lack matters always
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Fuser:
+    """A learned judge of pairs.
+
+    Attributes:
+        names: (c,) the columns it needs, in this order.
+        trees: what judges.
+        calibration: what turns its log-odds into probabilities.
+        profile: what the columns looked like in training.
+        card: how it was trained, for people: counts, options, held-out scores, and what else the maker noted.
+        held_out: (m,) float32 probabilities of the training pairs by trees that had not seen their posts; not saved.
+    """
+
+    names: tuple[str, ...]
+    trees: Trees
+    calibration: Calibration
+    profile: Profile
+    card: Mapping[str, Any]
+    held_out: Floats | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def fit(
+        cls,
+        table: Floats,
+        truth: Bools,
+        folds: Rows,
+        names: tuple[str, ...],
+        *,
+        weight: Floats | None = None,
+        growth: Growth | None = None,
+        progress: Progress | None = None,
+    ) -> "Fuser":
+        """Learn from labelled pairs: once for each fold without it, to calibrate, and once from all.
+
+        Args:
+            table: (m, c) float32, NaN where missing.
+            truth: (m,) bool, whether a pair is one product.
+            folds: (m, 2) int64, the folds of the two ends. Posts that can tell on each other (equal label, photo or
+                hash) belong to one fold; see `kembar.labels.super_components`.
+            names: (c,) the columns.
+            weight: (m,) float32 above 0, how much a pair counts in training; not in calibration.
+            growth: how the trees grow.
+            progress: called with (stage, done, total).
+
+        Returns:
+            The fuser, with its held-out probabilities.
+
+        Raises:
+            TrainingError: too few true pairs, no others, or fewer than two folds.
+            EvidenceError: arrays that do not fit each other.
+        """
+        growth = growth or Growth()
+        _check(table, truth, folds, names, weight)
+        parts = np.unique(folds)
+        score, judges = np.zeros(len(truth)), np.zeros(len(truth))
+        for done, part in enumerate(parts):
+            _tell(progress, done, len(parts) + 1)
+            unseen = (folds == part).any(axis=1)
+            trees = grow(table[~unseen], truth[~unseen], None if weight is None else weight[~unseen], growth)
+            score[unseen] += trees.margin(table[unseen])
+            judges[unseen] += 1
+        _tell(progress, len(parts), len(parts) + 1)
+        trees = grow(table, truth, weight, growth)
+        held_out = (score / judges).astype(np.float32)
+        calibration = Calibration.fit(held_out, truth)
+        probability = calibration(held_out)
+        card = _card(growth, truth, len(parts), _crossed(held_out, truth, folds))
+        return cls(tuple(names), trees, calibration, Profile.of(table, tuple(names)), card, probability)
+
+    def probability(self, table: Floats) -> Floats:
+        """Judge pairs.
+
+        Args:
+            table: (m, c) float32 with the columns `names`, NaN where missing.
+
+        Returns:
+            (m,) float32 in [0, 1].
+
+        Raises:
+            EvidenceError: a table of another width.
+        """
+        self._check_width(table)
+        if not len(table):
+            return np.zeros(0, dtype=np.float32)
+        return self.calibration(self.trees.margin(table))
+
+    def contributions(self, table: Floats) -> Floats:
+        """Share out the log-odds of pairs among the columns.
+
+        Args:
+            table: as in `probability`.
+
+        Returns:
+            (m, c + 1) float32; the last is what is there without any evidence. A row sums to the log-odds before
+            calibration, which does not change the order of pairs.
+
+        Raises:
+            EvidenceError: a table of another width.
+        """
+        self._check_width(table)
+        return self.trees.contributions(table) if len(table) else np.zeros((0, len(self.names) + 1), np.float32)
+
+    def drift(self, table: Floats) -> pl.DataFrame:
+        """Compare pairs with those of training, and warn (in the log) of columns that matter and have changed.
+
+        Args:
+            table: as in `probability`; of fewer than 500 pairs nothing is said.
+
+        Returns:
+            Columns column, psi, missing, missing_before, gain (what the column was worth in training): the changed
+            columns, the most telling first; where together they were worth less than a tenth, as when a pool is of
+            another size, only those that most pairs now lack.
+        """
+        self._check_width(table)
+        gains = pl.DataFrame({"column": self.names, "gain": self.trees.gains()})
+        found = self.profile.compare(table).join(gains, on="column", maintain_order="left")
+        if len(table) < FEWEST:
+            return found.clear()
+        found = found.filter((pl.col("psi") >= LARGE) & (pl.col("gain") > 0))
+        found = found.sort("gain", "column", descending=[True, False])
+        if found["gain"].sum() < _MATTERS:
+            found = found.filter(pl.col("missing") - pl.col("missing_before") >= _GONE)
+        if found.is_empty():
+            return found
+        shown = ", ".join(f"{name!r}" for name in found["column"].head(5))
+        log.warning(
+            "these posts are unlike those the fuser learned from: %d of its columns have changed, first %s. "
+            "Its probabilities may be off; learn from labels of your own with `kembar learn`.",
+            len(found),
+            shown,
+        )
+        return found
+
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+        """Write the fuser: all of it or, on any failure, nothing.
+
+        Args:
+            folder: where to.
+            overwrite: replace an earlier fuser.
+
+        Raises:
+            FolderError: the folder is in the way or cannot be written.
+        """
+        tree = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "kind": self.trees.kind,
+            "card": dict(self.card),
+            "calibration": {
+                "score": self.calibration.score.tolist(),
+                "probability": self.calibration.probability.tolist(),
+            },
+            "profile": self.profile.tree(),
+        }
+        with new_folder(folder, overwrite=overwrite, mark=_MARK) as target:
+            (target / _MODEL).write_text(self.trees.text(), encoding="utf-8")
+            (target / _MARK).write_text(json.dumps(tree, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Fuser":
+        """Read a fuser.
+
+        Args:
+            folder: what `save` wrote, or "kembar-fuser" for the one that ships.
+
+        Returns:
+            The same fuser.
+
+        Raises:
+            FolderError: there is no whole fuser in the folder, or it is of another version.
+            MissingExtraError: the package of its trees is not installed.
+        """
+        source = model_folder(folder)
+        tree = _read(source)
+        try:
+            profile = Profile.from_tree(tree["profile"])
+            knots = (np.array(tree["calibration"][key], dtype=np.float64) for key in ("score", "probability"))
+            text = (source / _MODEL).read_text(encoding="utf-8")
+            trees = replant(tree["kind"], text, len(profile.names))
+            return cls(profile.names, trees, Calibration(*knots), profile, tree["card"])
+        except (OSError, KeyError, TypeError, UnicodeDecodeError) as error:
+            raise _incomplete(source, f"no {error}") from error
+
+    def _check_width(self, table: Floats) -> None:
+        if table.ndim != 2 or table.shape[1] != len(self.names):
+            raise EvidenceError(
+                f"a table of shape {table.shape}",
+                f"the {len(self.names)} evidence columns the fuser was trained on",
+                "Make it with Features.table(fuser.names); a column that the posts lack is NaN.",
+            )
+
+
+def model_folder(spec: Path | str) -> Path:
+    """Find the folder of a fuser: the one that ships, by its name, or the one that is named."""
+    return Path(__file__).parent / "models" / "fuser" if str(spec) == SHIPPED else Path(spec)
+
+
+def pair_weights(left: Rows, right: Rows, labels: Rows, *, power: float = 0.5) -> Floats:
+    """Weigh pairs so that large groups, whose pairs grow with the square of their size, do not drown the others.
+
+    Args:
+        left: (m,) rows.
+        right: (m,) rows.
+        labels: (n,) group codes >= 0, -1 where unknown (a group of one).
+        power: the weight is the mean over both ends of 1 / size^power; 2nd place of Kaggle Shopee took .4.
+
+    Returns:
+        (m,) float32 in (0, 1].
+    """
+    sizes = np.bincount(labels[labels >= 0], minlength=1)
+    own = np.where(labels >= 0, sizes[labels], 1).astype(np.float64) ** -power
+    return ((own[left] + own[right]) / 2).astype(np.float32)
+
+
+def _check(table: Floats, truth: Bools, folds: Rows, names: tuple[str, ...], weight: Floats | None) -> None:
+    m = len(truth)
+    fits = table.shape == (m, len(names)) and folds.shape == (m, 2) and (weight is None or len(weight) == m)
+    if not fits:
+        raise EvidenceError(
+            f"a table of shape {table.shape} for {m} pairs, {len(names)} names and folds of shape {folds.shape}",
+            "one row a pair, one column a name, two folds and one weight a pair",
+            "Make the table with Features.table.",
+        )
+    right = int(truth.sum())
+    if right < FEWEST_PAIRS or right == m:
+        raise TrainingError(
+            f"{right} true pairs and {m - right} others",
+            f"at least {FEWEST_PAIRS} true pairs, and others to tell them from",
+            "Label more posts, or use a fuser that has been trained.",
+        )
+    for part in np.unique(folds):
+        seen = truth[~(folds == part).any(axis=1)]
+        if not seen.any() or seen.all():
+            raise TrainingError(
+                f"no true pairs, or no others, outside fold {part}", "both in every training", "Use fewer folds."
+            )
+
+
+def _crossed(score: Floats, truth: Bools, folds: Rows) -> float:
+    """Calibrate each fold on the others, and measure the error that is left."""
+    probability = np.empty(len(score), dtype=np.float32)
+    for part in np.unique(folds[:, 0]):
+        own = folds[:, 0] == part
+        if own.all():
+            return float("nan")
+        probability[own] = Calibration.fit(score[~own], truth[~own])(score[own])
+    return calibration_error(probability, truth)
+
+
+def _card(growth: Growth, truth: Bools, folds: int, error: float) -> dict[str, Any]:
+    counts = {"pairs": len(truth), "true_pairs": int(truth.sum()), "folds": folds}
+    return {**counts, "growth": asdict(growth), "calibration_error": round(error, 5)}
+
+
+def _tell(progress: Progress | None, done: int, total: int) -> None:
+    if progress:
+        progress("training", done, total)
+
+
+def _read(source: Path) -> dict[str, Any]:
+    try:
+        tree = json.loads((source / _MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _incomplete(source, f"no readable {_MARK}") from error
+    if not isinstance(tree, dict) or tree.get("format") != _FORMAT or tree.get("version") != _VERSION:
+        found = tree.get("version") if isinstance(tree, dict) else None
+        raise FolderError(
+            f"{str(source)!r}, another kind of folder or version {found}",
+            f"a fuser of version {_VERSION}",
+            "Train it again with this version of kembar.",
+        )
+    return tree
+
+
+def _incomplete(source: Path, found: str) -> FolderError:
+    return FolderError(f"{str(source)!r}, with {found}", "a folder of a fuser", "Check the path, or train it again.")

@@ -1,0 +1,172 @@
+"""Where a pair stands among the candidates of its two ends: what a similarity alone does not tell.
+
+A cosine of .6 means one product where everything else is below .2, and nothing where twenty posts are above .7. Each
+post's candidates are laid out best first, once for every kind of similarity; a pair is then described by its rank, its
+share of the nearest, and how crowded its two ends are (Kaggle "Shopee - Price Match Guarantee", 2nd, 3rd and 5th
+places). A pair has no first end, so what its ends tell comes as the smaller and the larger of the two.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from kembar.pairs import Pairs
+
+Rows = npt.NDArray[np.int64]
+Similarity = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float32]
+Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
+
+TOPS: Final = (5, 15, 30)  # means of so many best candidates
+CUTS: Final = (0.4, 0.6, 0.8, 0.95)  # candidates at or above these are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where pairs stand by one similarity.
+
+    Attributes:
+        name: the similarity's name.
+        similarity: (m,) float32, NaN where missing.
+        rank: (2, m) float32; how many candidates of the left and of the right end are better, NaN where missing.
+        post: (p, n) float32, a row for each figure in `_POST`, about all candidates of a post.
+    """
+
+    name: str
+    similarity: Similarity
+    rank: Floats
+    post: Floats
+
+    @classmethod
+    def of(cls, name: str, left: Rows, right: Rows, similarity: Similarity, n: int) -> "Standing":
+        """Lay out the candidates of every post.
+
+        Args:
+            name: the similarity's name.
+            left: (m,) rows.
+            right: (m,) rows, each unordered pair once.
+            similarity: (m,) float32, NaN where a pair lacks it.
+            n: number of posts.
+
+        Returns:
+            The standing; equal similarities share a rank, so that no order of rows decides.
+        """
+        known = np.flatnonzero(~np.isnan(similarity))
+        source = np.concatenate([left[known], right[known]])
+        score = np.tile(similarity[known], 2)
+        order = _best_first(source, score)
+        source, score = source[order], score[order]
+        begin = np.searchsorted(source, np.arange(n + 1))
+        new = np.ones(len(source), dtype=bool)
+        new[1:] = (source[1:] != source[:-1]) | (score[1:] != score[:-1])
+        tied = np.maximum.accumulate(np.where(new, np.arange(len(source)), 0))
+        placed = np.empty(len(source), dtype=np.float32)
+        placed[order] = tied - begin[source]
+        rank = np.full((2, len(left)), np.nan, dtype=np.float32)
+        rank[:, known] = placed.reshape(2, -1)
+        return cls(name, similarity, rank, _post_figures(source, score, begin, n))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        ends = [f"{self.name} {figure} {end}" for figure in ("rank", "ratio", *_POST) for end in ("low", "high")]
+        return (self.name, *ends)
+
+    def columns(self, left: Rows, right: Rows, rows: Rows) -> list[Floats]:
+        """Describe some pairs: one (r,) float32 for each of `names`, NaN where missing."""
+        similarity = self.similarity[rows]
+        nearest = self.post[_NEAREST]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.stack([similarity / nearest[left[rows]], similarity / nearest[right[rows]]])
+        share[~np.isfinite(share)] = np.nan
+        found = [similarity, *_ends(*self.rank[:, rows]), *_ends(*share)]
+        for figure in self.post:
+            found.extend(_ends(figure[left[rows]], figure[right[rows]]))
+        return found
+
+
+_POST: Final = ("nearest", *(f"top {k}" for k in TOPS), *(f"above {cut}" for cut in CUTS))
+_NEAREST: Final = _POST.index("nearest")
+
+
+def _ends(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    return np.minimum(a, b), np.maximum(a, b)
+
+
+def _best_first(source: Rows, score: Similarity) -> Rows:
+    """Order edges by source, then by falling score: one sort of packed integers is much quicker than a lexsort."""
+    bits = (score + np.float32(0)).view(np.uint32)  # the sum turns -0 into 0
+    rising = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))  # IEEE 754: now in the order of scores
+    packed = source.astype(np.uint64) << np.uint64(32) | (~rising).astype(np.uint64)
+    return np.argsort(packed, kind="stable")
+
+
+def _post_figures(source: Rows, score: Similarity, begin: Rows, n: int) -> Floats:
+    place = np.arange(len(source)) - begin[source]
+    top = np.zeros((n, max(TOPS)), dtype=np.float32)
+    best = place < max(TOPS)
+    top[source[best], place[best]] = score[best]
+    some = np.diff(begin) > 0
+    # Fewer than k candidates: the missing ones count as 0.
+    means = [top[:, :k].sum(axis=1) / np.float32(k) for k in (1, *TOPS)]
+    counts = [np.bincount(source[score >= np.float32(cut)], minlength=n).astype(np.float32) for cut in CUTS]
+    return np.stack([*(np.where(some, mean, np.float32(np.nan)) for mean in means), *counts])
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """The candidates that both ends of a pair share: friends of one product have the same friends.
+
+    Attributes:
+        name: the similarity's name.
+        weights: (n, n) CSR float32 unit rows: each post's best candidates by their similarity, the post itself by 1.
+    """
+
+    name: str
+    weights: Sparse
+
+    @classmethod
+    def of(cls, standing: Standing, left: Rows, right: Rows, n: int, *, k: int = 15) -> "Company":
+        """Take each post's k best candidates; those that tie with the k-th are all taken.
+
+        Args:
+            standing: where the pairs stand.
+            left: (m,) rows.
+            right: (m,) rows.
+            n: number of posts.
+            k: so many.
+
+        Returns:
+            The company.
+        """
+        forward, backward = (rank < k for rank in standing.rank)
+        weight = np.maximum(standing.similarity, 0)
+        rows = np.concatenate([left[forward], right[backward], np.arange(n)])
+        columns = np.concatenate([right[forward], left[backward], np.arange(n)])
+        values = np.concatenate([weight[forward], weight[backward], np.ones(n, dtype=np.float32)])
+        matrix = sp.csr_matrix((values, (rows, columns)), shape=(n, n), dtype=np.float32)
+        matrix.sort_indices()
+        length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+        matrix.data /= np.repeat(length, np.diff(matrix.indptr)).astype(np.float32)
+        return cls(standing.name, matrix)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return (f"{self.name} shared", f"{self.name} company")
+
+    def columns(self, left: Rows, right: Rows, rows: Rows) -> list[Floats]:
+        """Describe some pairs: how many candidates both ends share, and the cosine of their weights."""
+        product = self.weights[left[rows]].multiply(self.weights[right[rows]]).tocsr()
+        return [
+            np.diff(product.indptr).astype(np.float32),
+            np.asarray(product.sum(axis=1), dtype=np.float32).ravel(),
+        ]
+
+
+def standings(pairs: Pairs, names: list[str], n: int) -> list[Standing]:
+    """Lay out the candidates of every post by several evidence columns."""
+    return [Standing.of(name, pairs.left, pairs.right, pairs.evidence[name], n) for name in names]

@@ -1,0 +1,130 @@
+"""How the words of two titles agree and differ: edits, words and numbers weighted by rarity, quantities, lengths."""
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import scipy.sparse as sp
+from rapidfuzz import fuzz, process
+from rapidfuzz.distance import Indel
+
+from kembar.measures import CATEGORIES
+from kembar.units import Quantities
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
+
+_WORD: Final = r"\w+"
+_NUMBER: Final = r"\d"
+_TOKENS: Final = ("shared", "alone low", "alone high", "rarest shared", "jaccard")
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The titles of n posts, ready to be compared.
+
+    Attributes:
+        titles: (n,) String in normal form, "" where missing.
+        words: (n, w) CSR float32: a word's inverse document frequency where a title has it.
+        numbers: the same for words that hold a digit.
+        quantities: the quantities of the n titles.
+        lengths: (2, n) float32, characters and words.
+        copies: (n,) float32, how many posts have the same title.
+    """
+
+    titles: pl.Series
+    words: Sparse
+    numbers: Sparse
+    quantities: Quantities
+    lengths: Floats
+    copies: Floats
+
+    @classmethod
+    def of(cls, titles: pl.Series, quantities: Quantities | None = None) -> "Wording":
+        """Read titles.
+
+        Args:
+            titles: (n,) String in normal form.
+            quantities: of the same titles; read from them where None.
+
+        Returns:
+            The wording.
+        """
+        found = pl.DataFrame({"title": titles}).with_row_index("row")
+        words = found.select("row", pl.col("title").str.extract_all(_WORD).list.unique().alias("word"))
+        words = words.explode("word").drop_nulls()
+        frequency = words.group_by("word").agg(pl.len().alias("df")).sort("word").with_row_index("term")
+        words = words.join(frequency, on="word").sort("row", "term")
+        # ln((1 + n) / (1 + df)) + 1, as scikit-learn smooths it
+        rarity = np.log((1 + len(titles)) / (1 + words["df"].to_numpy())) + 1
+        where = words["row"].to_numpy(), words["term"].to_numpy()
+        shape = (len(titles), max(1, len(frequency)))
+        number = words["word"].str.contains(_NUMBER).to_numpy()
+        lengths = np.stack([titles.str.len_chars().to_numpy(), np.bincount(where[0], minlength=len(titles))])
+        copies = found.select(pl.len().over("title"))["len"].to_numpy().astype(np.float32)
+        return cls(
+            titles,
+            _table(rarity, where, shape),
+            _table(rarity[number], (where[0][number], where[1][number]), shape),
+            Quantities.parse(titles) if quantities is None else quantities,
+            lengths.astype(np.float32),
+            np.where((titles == "").to_numpy(), np.float32(np.nan), copies),
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        edits = ("edit ratio", "token set ratio", "token sort ratio", "same title")
+        tokens = [f"{kind} {figure}" for kind in ("words", "numbers") for figure in _TOKENS]
+        units = [f"unit {category}" for category in CATEGORIES]
+        ends = [f"{what} {end}" for what in ("characters", "word count", "title copies") for end in ("low", "high")]
+        return (*edits, *tokens, *units, "units agree", "units conflict", *ends, "titles missing")
+
+    def columns(self, left: Rows, right: Rows, rows: Rows) -> list[Floats]:
+        """Compare some pairs: one (r,) float32 for each of `names`, NaN where a title is missing."""
+        a, b = left[rows], right[rows]
+        found = [*self._edits(a, b), *_tokens(self.words, a, b), *_tokens(self.numbers, a, b)]
+        found += self._units(a, b)
+        for figure in (*self.lengths, self.copies):
+            found += [np.minimum(figure[a], figure[b]), np.maximum(figure[a], figure[b])]
+        bare = self.lengths[0] == 0
+        missing = bare[a].astype(np.float32) + bare[b]
+        for column in found:
+            column[missing > 0] = np.nan
+        return [*found, missing]
+
+    def _edits(self, a: Rows, b: Rows) -> list[Floats]:
+        one, other = self.titles.gather(a).to_list(), self.titles.gather(b).to_list()
+        edit = process.cpdist(one, other, scorer=Indel.normalized_similarity, dtype=np.float32)
+        # token_set_ratio is symmetric in exact arithmetic and in its integers; no order of ends shows
+        bags = process.cpdist(one, other, scorer=fuzz.token_set_ratio, dtype=np.float32)
+        line = process.cpdist(one, other, scorer=fuzz.token_sort_ratio, dtype=np.float32)
+        return [edit, bags / 100, line / 100, (edit == 1).astype(np.float32)]
+
+    def _units(self, a: Rows, b: Rows) -> list[Floats]:
+        signs = self.quantities[a].agreement(self.quantities[b]).astype(np.float32)
+        agree, conflict = (signs > 0).sum(axis=1), (signs < 0).sum(axis=1)
+        return [*signs.T.copy(), agree.astype(np.float32), conflict.astype(np.float32)]
+
+
+def _table(values: npt.NDArray[np.float64], where: tuple[Any, Any], shape: tuple[int, int]) -> Sparse:
+    matrix = sp.csr_matrix((values.astype(np.float32), where), shape=shape, dtype=np.float32)
+    matrix.sort_indices()
+    return matrix
+
+
+def _tokens(table: Sparse, a: Rows, b: Rows) -> list[Floats]:
+    """Weigh what two titles share and what each has alone: a figure for each of `_TOKENS`."""
+    total = np.asarray(table.sum(axis=1), dtype=np.float32).ravel()
+    one, other = table[a], table[b]
+    common = one.multiply(other).tocsr()  # squares of the rarity
+    common.data = np.sqrt(common.data)
+    shared = np.asarray(common.sum(axis=1), dtype=np.float32).ravel()
+    rarest = np.asarray(common.max(axis=1).todense(), dtype=np.float32).ravel()
+    mine, theirs = np.maximum(total[a] - shared, 0), np.maximum(total[b] - shared, 0)
+    union = mine + theirs + shared
+    jaccard = np.divide(shared, union, out=np.full(len(a), np.nan, dtype=np.float32), where=union > 0)
+    return [shared, np.minimum(mine, theirs), np.maximum(mine, theirs), rarest, jaccard]

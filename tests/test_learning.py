@@ -1,0 +1,191 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from kembar import Catalog, Config, Matcher, synthesize
+from kembar.boosting import Growth
+from kembar.errors import FolderError, TrainingError
+from kembar.features import Features
+from kembar.fuser import Fuser, model_folder
+from kembar.learning import Learned, learn
+from kembar.pairs import Pairs
+from kembar.result import Result
+
+GROWTH = Growth(trees=40, leaves=15, rate=0.15, least=20, threads=1)
+BARE = Config.read(None, ["title.use=false"])
+
+
+@pytest.fixture(scope="module")
+def labelled() -> pl.DataFrame:
+    return synthesize(1200, seed=11, hashes=True).posts
+
+
+@pytest.fixture(scope="module")
+def learned(labelled: pl.DataFrame) -> Learned:
+    return learn(Catalog.read(labelled), BARE, folds=3, growth=GROWTH)
+
+
+@pytest.fixture(scope="module")
+def model(learned: Learned, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "model"
+    learned.save(folder)
+    return folder
+
+
+def with_model(model: Path) -> Config:
+    return Config.read(model / "config.toml", [f"learned.model='{model}'"])
+
+
+def test_a_learned_judge_beats_the_rules_on_a_shop_it_has_not_seen(model: Path) -> None:
+    other = Catalog.read(synthesize(1200, seed=12, hashes=True).posts)
+    ruled = Matcher(BARE).match(other).scores()
+    judged = Matcher(with_model(model)).match(other)
+    assert judged.scores()["f1"] > ruled["f1"]
+    assert judged.pairs.evidence["similarity"].max() <= 1
+    assert "rules" in judged.pairs.evidence
+    assert judged.seconds["fuser"] > 0
+
+
+def test_the_cross_validated_score_is_near_that_on_a_new_shop(learned: Learned, model: Path) -> None:
+    other = Catalog.read(synthesize(1200, seed=13, hashes=True).posts)
+    assert learned.tuned.f1()[0] == pytest.approx(Matcher(with_model(model)).match(other).scores()["f1"], abs=0.04)
+
+
+def test_the_order_of_rows_changes_nothing(model: Path, labelled: pl.DataFrame) -> None:
+    few = labelled.head(400)
+    here = Matcher(with_model(model)).match(Catalog.read(few))
+    there = Matcher(with_model(model)).match(Catalog.read(few.sample(fraction=1, shuffle=True, seed=1)))
+    assert here.groups_frame().sort("posting_id").equals(there.groups_frame().sort("posting_id"))
+
+
+def test_expected_f1_decides_by_the_probabilities(model: Path, labelled: pl.DataFrame) -> None:
+    catalog = Catalog.read(labelled.head(600))
+    config = Config.read(model / "config.toml", [f"learned.model='{model}'", "decide.rule=expected"])
+    result = Matcher(config).match(catalog)
+    assert result.scores()["f1"] > Matcher(BARE).match(catalog).scores()["f1"] - 0.02
+    assert result.matches.offsets[-1] > len(catalog)
+
+
+def test_cuts_on_probabilities_do_not_move_with_the_pool(model: Path) -> None:
+    config = with_model(model)
+    assert config.at_pool(10).group.cut == config.group.cut
+    assert config.at_pool(10).blend.threshold < config.blend.threshold
+
+
+def test_posts_without_labels_are_strangers(labelled: pl.DataFrame) -> None:
+    half = labelled.with_columns(
+        pl.when(pl.int_range(pl.len()) < 900).then(pl.col("label_group")).otherwise(None).alias("label_group")
+    )
+    found = learn(Catalog.read(half), BARE, folds=2, growth=GROWTH)
+    whole = learn(Catalog.read(labelled), BARE, folds=2, growth=GROWTH)
+    assert found.fuser.card["pairs"] < whole.fuser.card["pairs"]
+    assert found.tuned.folds["posts"].sum() == 900
+
+
+def test_without_titles_it_judges_by_what_is_left_and_says_so(
+    model: Path, labelled: pl.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        result = Matcher(with_model(model)).match(Catalog.read(labelled.drop("title")))
+    assert "'char'" in caplog.text
+    assert np.isfinite(result.pairs.evidence["similarity"]).all()
+
+
+def test_too_little_to_learn_from_is_refused(labelled: pl.DataFrame) -> None:
+    with pytest.raises(TrainingError, match="without known groups"):
+        learn(Catalog.read(labelled.drop("label_group")), BARE)
+    with pytest.raises(TrainingError, match="true pairs"):
+        learn(Catalog.read(labelled.head(30)), BARE, folds=2)
+
+
+def test_the_command_line_learns_matches_and_explains(cli: object, labelled: pl.DataFrame, tmp_path: Path) -> None:
+    labelled.head(260).write_csv(tmp_path / "posts.csv")
+    model, run = tmp_path / "model", tmp_path / "run"
+    done = cli("learn", tmp_path / "posts.csv", "-o", model, "--set", "title.use=false", "--folds", 2)  # type: ignore[operator]
+    assert done.exit_code == 0, done.output
+    assert "Cross-validated F1" in done.output
+    assert isinstance(Fuser.load(model), Fuser)
+    done = cli("match", tmp_path / "posts.csv", "--model", model, "-o", run)  # type: ignore[operator]
+    assert done.exit_code == 0, done.output
+    result = Result.load(run)
+    assert "rules" in result.pairs.evidence
+    a, b = (str(result.catalog.ids[int(end[0])]) for end in (result.pairs.left, result.pairs.right))
+    assert cli("explain", run, a, b).exit_code == 0  # type: ignore[operator]
+    assert np.isfinite(result.pairs.evidence["similarity"]).all()
+
+
+def test_a_model_that_is_not_there_is_refused(cli: object, labelled: pl.DataFrame, tmp_path: Path) -> None:
+    labelled.head(20).write_csv(tmp_path / "posts.csv")
+    done = cli("match", tmp_path / "posts.csv", "--model", tmp_path / "nowhere", "-o", tmp_path / "run")  # type: ignore[operator]
+    assert done.exit_code == 2
+    with pytest.raises(FolderError):
+        Matcher(Config.read(None, ["learned.model=nowhere"]))
+
+
+def test_contributions_explain_exactly_the_probability_that_decided(
+    model: Path, labelled: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Also where the rows have another order and some posts are copies that were never compared."""
+    many = pl.concat([labelled.head(1)] * 40).with_columns(posting_id="copy " + pl.int_range(pl.len()).cast(pl.String))
+    posts = pl.concat([labelled.head(300), many]).sample(fraction=1, shuffle=True, seed=2)
+    result = Matcher(with_model(model)).match(Catalog.read(posts))
+    assert (result.copy_of != np.arange(len(result))).any()
+    fuser = Fuser.load(model)
+    for at in np.linspace(0, len(result.pairs) - 1, 5).astype(int):
+        a, b = (str(result.catalog.ids[int(end[at])]) for end in (result.pairs.left, result.pairs.right))
+        explanation = result.explain(a, b)
+        assert len(explanation.contributions) == len(fuser.names) + 1
+        odds = np.array([sum(share for *_, share in explanation.contributions)], np.float32)
+        assert fuser.calibration(odds)[0] == pytest.approx(result.pairs.evidence["similarity"][at], abs=0.02)
+        shares = [abs(share) for *_, share in explanation.contributions[:-1]]
+        assert shares == sorted(shares, reverse=True)
+        assert "What the fuser made of it" in str(explanation)
+    explanation.waterfall(tmp_path / "why.svg")
+    assert "log-odds" in (tmp_path / "why.svg").read_text()
+
+
+def test_a_fuser_that_is_gone_is_said_to_be(learned: Learned, labelled: pl.DataFrame, tmp_path: Path) -> None:
+    learned.save(tmp_path / "model")
+    result = Matcher(with_model(tmp_path / "model")).match(Catalog.read(labelled.head(100)))
+    (tmp_path / "model" / "fuser.json").unlink()
+    a, b = (str(result.catalog.ids[int(end[0])]) for end in (result.pairs.left, result.pairs.right))
+    explanation = result.explain(a, b)
+    assert explanation.contributions == ()
+    assert "cannot be told again" in str(explanation)
+
+
+def test_some_hundred_judged_pairs_are_enough_to_learn_from(
+    labelled: pl.DataFrame, tmp_path: Path, cli: object
+) -> None:
+    """Answer the label queue and some sure pairs from the known groups, learn from them, match another shop."""
+    bare = labelled.drop("label_group")
+    result = Matcher(BARE).match(Catalog.read(bare))
+    everyone = result.label_queue(len(result.pairs))
+    sure = everyone.slice(250).sort("similarity", "left", "right", descending=True).head(250)
+    queue = pl.concat([everyone.head(250), sure])
+    group = dict(zip(labelled["posting_id"], labelled["label_group"], strict=True))
+    same = [group[a] == group[b] for a, b in zip(queue["left"], queue["right"], strict=True)]
+    queue.select("left", "right").with_columns(same=pl.Series(same)).write_csv(tmp_path / "pairs.csv")
+    bare.write_csv(tmp_path / "posts.csv")
+    words = ("--set", "title.use=false", "--folds", 3, "--pairs", tmp_path / "pairs.csv")
+    done = cli("learn", tmp_path / "posts.csv", "-o", tmp_path / "model", *words)  # type: ignore[operator]
+    assert done.exit_code == 0, done.output
+    assert "Learned from 500 pairs" in done.output
+    other = Catalog.read(synthesize(800, seed=14, hashes=True).posts)
+    judged = Matcher(with_model(tmp_path / "model")).match(other).scores()["f1"]
+    assert judged > Matcher(BARE).match(other).scores()["f1"] - 0.05
+
+
+def test_the_fuser_that_ships_is_small_and_judges_every_default_view(catalog: Catalog) -> None:
+    folder = model_folder("kembar-fuser")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 3_000_000
+    assert (folder / "card.md").is_file()
+    config = Config.read(folder / "config.toml", ["learned.model=kembar-fuser"])
+    result = Matcher(config).match(catalog)
+    plain = {name: column for name, column in result.pairs.evidence.items() if name != "rules"}
+    made = Features.of(Pairs(result.pairs.left, result.pairs.right, plain), catalog.titles).names
+    assert set(Fuser.load("kembar-fuser").names) == set(made)
+    assert result.scores()["f1"] > 0.5
