@@ -89,7 +89,7 @@ class Titles(Cosines):
 class Photos(Cosines):
     """Vectors of photos, by an encoder."""
 
-    floor: float = Field(0.75, ge=-1, lt=1, description="cosine that means nothing in common; becomes 0")
+    floor: float = Field(0.7, ge=-1, lt=1, description="cosine that means nothing in common; becomes 0")
     encoder: str = Field("kembar-photo", description="name or folder of the encoder; see docs/training.md")
 
 
