@@ -168,13 +168,19 @@ def batches(codes: np.ndarray, recipe: Recipe, epoch: int) -> Iterator[list[int]
     yield from (part.tolist() for part in np.array_split(order, len(codes) // recipe.batch))
 
 
+def strangers(vectors: np.ndarray, pairs: int = 20_000) -> float:
+    """Mean cosine of posts taken at random, which means nothing in common: some encoders give all pairs .8."""
+    left, right = np.random.default_rng(0).integers(len(vectors), size=(2, pairs))
+    return max(0.0, float(np.einsum("ij,ij->i", vectors[left], vectors[right])[left != right].mean()))
+
+
 def row(
     name: str, training: str, catalog: Catalog, modality: str, vectors: np.ndarray, seconds: float, speed: float
 ) -> str:
     """Score vectors alone: plain, with min2, and blended."""
     scores = []
+    floor = [f"{modality}.floor={strangers(vectors):.3f}"]
     for settings, blends in ((PLAIN, ({},)), (MIN2, ({},)), (["units.veto=false", "decide.rule=threshold"], BLENDS)):
-        floor = [f"{modality}.floor=0.0"]
         config = Config.read(None, [*ALONE, *floor, *settings])
         scores.append(
             tune(

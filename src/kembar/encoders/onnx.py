@@ -136,7 +136,8 @@ class OnnxEncoder:
             size, told = check_batch(batch_size, 16), counted(problem, step)
             batches = pixel_batches(check_paths(items), self._source, size, problem=told, threads=self._threads)
         elif isinstance(self._source, Words):
-            batches = self._source.batches(check_titles(items), check_batch(batch_size, 256), step)
+            # Large batches: a word that many titles share is computed once in each.
+            batches = self._source.batches(check_titles(items), check_batch(batch_size, 2048), step)
         else:
             # Small batches: the rows that n-grams gather from a table then stay in the cache.
             batches = _title_batches(check_titles(items), self._source, check_batch(batch_size, 16), step)
