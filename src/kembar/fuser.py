@@ -175,12 +175,13 @@ class Fuser:
         )
         return found
 
-    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+    def save(self, folder: Path | str, *, overwrite: bool = False, beside: Mapping[str, str] | None = None) -> None:
         """Write the fuser: all of it or, on any failure, nothing.
 
         Args:
             folder: where to.
             overwrite: replace an earlier fuser.
+            beside: texts by file name, written into the same folder.
 
         Raises:
             FolderError: the folder is in the way or cannot be written.
@@ -199,6 +200,8 @@ class Fuser:
         with new_folder(folder, overwrite=overwrite, mark=_MARK) as target:
             (target / _MODEL).write_text(self.trees.text(), encoding="utf-8")
             (target / _MARK).write_text(json.dumps(tree, ensure_ascii=False) + "\n", encoding="utf-8")
+            for name, text in (beside or {}).items():
+                (target / name).write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path | str) -> "Fuser":

@@ -55,9 +55,8 @@ class Learned:
         Raises:
             FolderError: the folder is in the way or cannot be written.
         """
-        self.fuser.save(folder, overwrite=overwrite)
         header = "".join(f"# {line}\n" for line in str(self).splitlines())
-        (Path(folder) / "config.toml").write_text(f"{header}\n{self.config.text()}", encoding="utf-8")
+        self.fuser.save(folder, overwrite=overwrite, beside={"config.toml": f"{header}\n{self.config.text()}"})
 
     def __str__(self) -> str:
         card = self.fuser.card
