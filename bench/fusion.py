@@ -31,7 +31,7 @@ from kembar.evaluation import oracle
 from kembar.evidence import SIMILARITY, blended, gather
 from kembar.features import Features
 from kembar.fuser import Fuser, pair_weights
-from kembar.groups import average_link_tree, components
+from kembar.groups import average_link_tree, components, fill_singles, pruned
 from kembar.pairs import Pairs
 from kembar.result import peak_memory
 from kembar.titles import normalize
@@ -43,6 +43,7 @@ BARE = ["title.use=false", "word.least=0.15", "char.least=0.12"]  # without the 
 CUTS = np.round(np.arange(0.1, 0.8, 0.02), 3).tolist()
 SIZES = np.round(np.arange(2.2, 3.4, 0.05), 3).tolist()
 ALONE = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
+SINGLE = (0.1, 0.15, 0.2, 0.25, 0.3)
 MIN2 = (0.05, 0.1, 0.15, 0.2, 0.3)
 
 GROUPS: dict[str, Callable[[str], bool]] = {
@@ -105,10 +106,10 @@ def described(catalog: Catalog, fold: np.ndarray, vectors: np.ndarray | None, to
     return Pool(kept, truth, table, features.names, catalog.labels, fold)
 
 
-def fitted(pools: list[Pool], growth: Growth) -> Fuser:
+def fitted(pools: list[Pool], growth: Growth, density: np.ndarray | None = None) -> Fuser:
     table = np.concatenate([pool.table for pool in pools])
     truth, ends, weight = (np.concatenate([getattr(p, what) for p in pools]) for what in ("truth", "ends", "weight"))
-    return Fuser.fit(table, truth, ends, pools[0].names, weight=weight, growth=growth)
+    return Fuser.fit(table, truth, ends, pools[0].names, weight=weight, density=density, growth=growth)
 
 
 Rule = Callable[[Pool, np.ndarray], Iterator[tuple[str, np.ndarray]]]
@@ -153,12 +154,29 @@ def connected(pool: Pool, p: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         yield f"cut {cut}", group_scores(labels, pool.labels)
 
 
+def bridged(pool: Pool, p: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    for cut in CUTS[::2]:
+        labels = pruned(pool.pairs.left, pool.pairs.right, p, len(pool.labels), cut=cut, sure=cut + 0.16)
+        yield f"cut {cut}", group_scores(labels, pool.labels)
+
+
+def filled(pool: Pool, p: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    ends = pool.pairs.left, pool.pairs.right, p
+    tree = average_link_tree(*ends, len(pool.labels), cut=CUTS[0])
+    for cut in CUTS[::2]:
+        labels = tree.labels(cut=cut)
+        for single in (single for single in SINGLE if single < cut):
+            yield f"cut {cut}, {single}", group_scores(fill_singles(labels, *ends, cut=single), pool.labels)
+
+
 RULES: dict[str, Rule] = {
     "threshold + min2": thresholds,
     "chisel": chiselled,
     "expected F1": expected,
     "components": connected,
+    "components, bridges cut": bridged,
     "average link, cut": linked,
+    "average link, singles filled": filled,
     "average link, mean size": sized,
 }
 

@@ -2,50 +2,101 @@
 
     python bench/train_fuser.py --title FOLDER [-o src/kembar/models/fuser]
 
-Learns from the labelled Shopee posts of bench/shopee.py, at two densities: each fold in a pool of its own, and among
-all posts. The title encoder learned from the same labels, so the pairs that touch a fold are described by an encoder
-that has not seen it: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`. Writes trees.txt,
-fuser.json, config.toml and card.md. Takes 7 GB of memory.
+Learns from the labelled Shopee posts of bench/shopee.py, at four densities: each fold cut into pools of about 120 and
+850 posts, in a pool of its own, and among all posts. The title encoder learned from the same labels, so the pairs that
+touch a fold are described by an encoder that has not seen it: FOLDER holds title0.npy to title3.npy of
+`bench/train_title.py --folds`. These posts have no photos at hand: a first guess at what the photo encoder's cosines
+add comes from a drawn shop (see kembar.weighing). Writes trees.txt, fuser.json and card.md. Takes 7 GB of memory.
 """
 
 import argparse
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from fusion import Judged, described, fitted, fold_pools, linked, merged, scores
+from fusion import CUTS, FOLDS, Pool, described, fitted, merged
+from kembar import write_shop
 from kembar.boosting import Growth
 from kembar.catalog import Catalog
-from kembar.config import Config
-from kembar.tuning import fold_numbers
-from shopee import FOLDS, data
+from kembar.config import BY_RULES, Config
+from kembar.folders import new_folder
+from kembar.groups import average_link_tree
+from kembar.judging import ALIKE
+from kembar.matcher import Matcher
+from kembar.tuning import fold_numbers, group_scores
+from kembar.weighing import hundredths, weights
+from shopee import data
+
+SIZES = (120, 850, 6850)
+DRAWN = 6000
 
 CARD = """# kembar-fuser
 
 Judges candidate pairs of posts by the evidence of words, characters, the title encoder and perceptual hashes: {trees}
 boosted trees over {columns} columns, calibrated by isotonic regression on held-out folds. Groups by average link, cut
-{cut}.
+{cut}, which is the default of `learned.cut`.
 
-- **Learned from**: {posts:,} posts of Kaggle "Shopee - Price Match Guarantee" (Indonesian and English titles), in four
-  pools of about {pool:,} and in one pool: {pairs:,} candidate pairs, of which {true:,} are true. Title vectors out of
+- **Learned from**: {posts:,} posts of Kaggle "Shopee - Price Match Guarantee" (Indonesian and English titles), in pools
+  of about 120, 850, 6,850 and of all posts: {pairs:,} candidate pairs, of which {true:,} are true. Title vectors out of
   fold.
-- **Held out**: expected calibration error {error:.4f}; average link, the cut from the other folds:
-  - pools of {pool:,}: {narrow}
-  - one pool: {wide}
+- **Held out**: expected calibration error {error:.4f}. Average link at this one cut, by trees that had not
+  seen the fold:
+
+{table}
+
+- **Photos**: it has learned from none. What their cosines add is estimated in each run (kembar.weighing), from a first
+  guess that a drawn shop of {drawn:,} posts gave for `kembar-photo`.
 - **Made by**: `python bench/train_fuser.py --title FOLDER`
 - **Not for**: other languages or kinds of goods without a look at the drift warning of `kembar match`; then learn from
-  labels of your own with `kembar learn`. Labelled posts are not free of errors: of pairs with the same photo 3.7 % have
+  labels of your own with `kembar tune`. Labelled posts are not free of errors: of pairs with the same photo 3.7 % have
   different labels.
 """
 
 
-def told(judged: list[Judged]) -> str:
-    """The held-out scores of average link, in words."""
-    values, chosen = scores(judged, linked)
-    f1, precision, recall = values.mean(axis=0)
-    cuts = ", ".join(setting.split()[1] for setting in chosen)
-    spread = values[:, 0].std(ddof=1)
-    return f"F1 {f1:.4f} (sd over folds {spread:.4f}), precision {precision:.4f}, recall {recall:.4f}; cuts {cuts}"
+def cut_into(rows: np.ndarray, labels: np.ndarray, size: int) -> list[np.ndarray]:
+    """Deal whole groups to pools of about a size."""
+    groups, of = np.unique(labels[rows], return_inverse=True)
+    pools = max(1, round(len(rows) / size))
+    dealt = np.random.default_rng(0).permutation(len(groups)) % pools
+    return [rows[dealt[of] == pool] for pool in range(pools)]
+
+
+def pools_of(catalog: Catalog, fold: np.ndarray, title: Path, size: int) -> list[Pool]:
+    """All folds, cut into pools of about a size."""
+    found = []
+    for f in range(FOLDS):
+        vectors = np.load(title / f"title{f}.npy", mmap_mode="r")
+        parts = cut_into(np.flatnonzero(fold == f), catalog.labels, size)
+        found += [described(catalog.take(rows), np.full(len(rows), f), vectors[rows]) for rows in parts]
+    return found
+
+
+Judged = tuple[Pool, np.ndarray]
+
+
+def scores(judged: list[Judged], fold: np.ndarray | None) -> np.ndarray:
+    """F1, precision and recall by cut and fold: (cuts, folds, 3)."""
+    sums, counts = np.zeros((len(CUTS), FOLDS, 3)), np.zeros(FOLDS)
+    for pool, p in judged:
+        own = pool.fold if fold is None else fold
+        counts += np.bincount(own, minlength=FOLDS)
+        tree = average_link_tree(pool.pairs.left, pool.pairs.right, p, len(pool.labels), cut=CUTS[0])
+        for at, cut in enumerate(CUTS):
+            values = group_scores(tree.labels(cut=cut), pool.labels)
+            sums[at] += np.stack([np.bincount(own, values[:, c], FOLDS) for c in range(3)], axis=1)
+    return sums / counts[:, None]
+
+
+def photo_weights(folder: Path) -> np.ndarray:
+    """What a cosine of the photo encoder adds to the log-odds of a pair of a drawn shop, where hashes differ."""
+    write_shop(folder / "shop", DRAWN, seed=7)
+    catalog = Catalog.read(folder / "shop" / "posts.csv", images=folder / "shop" / "photos")
+    pairs = Matcher(Config().judged_by(BY_RULES)).match(catalog).pairs
+    truth = catalog.labels[pairs.left] == catalog.labels[pairs.right]
+    known = (pairs.evidence["hash"] < ALIKE) & ~np.isnan(pairs.evidence["photo"])
+    return weights(truth[known].astype(float), hundredths(pairs.evidence["photo"][known]))
 
 
 def main() -> None:
@@ -56,25 +107,32 @@ def main() -> None:
     arguments = parser.parse_args()
     catalog = Catalog.read(data() / "shopee" / "posts.csv")
     fold = fold_numbers(catalog.labels, FOLDS)
-    narrow = fold_pools(catalog, fold, arguments.title)
-    wide = [described(catalog, fold, np.load(arguments.title / f"title{f}.npy"), touching=f) for f in range(FOLDS)]
-    fuser = fitted([*narrow, *wide], Growth(threads=arguments.threads, others=0.12))
-    held = np.split(fuser.held_out, np.cumsum([len(pool.truth) for pool in (*narrow, *wide)])[:-1])
-    apart = [(pool, p, slice(None)) for pool, p in zip(narrow, held, strict=False)]
-    whole = merged(list(zip(wide, held[FOLDS:], strict=True)))
-    small = [Judged([part for g, part in enumerate(apart) if g != f], apart[f]) for f in range(FOLDS)]
-    large = [Judged([(*whole, np.flatnonzero(fold != f))], (*whole, np.flatnonzero(fold == f))) for f in range(FOLDS)]
-    reached = {name: told(judged) for name, judged in (("narrow", small), ("wide", large))}
-    # One cut for pools of any size: best on the mean of both, each fold's pool a fourth of one.
-    both = [*apart, *[(*whole, slice(None))] * FOLDS]
-    cut = float(scores([Judged(both, apart[0])], linked)[1][0].split()[1])
-    fuser.save(arguments.output, overwrite=True)
-    config = Config.read(None, [f"group.cut={cut}"])
-    (arguments.output / "config.toml").write_text(config.text(), encoding="utf-8")
-    facts = {"trees": Growth().trees, "columns": len(fuser.names), "posts": len(catalog), "cut": cut}
-    counts = {"pool": len(catalog) // FOLDS, "pairs": fuser.card["pairs"], "true": fuser.card["true_pairs"]}
-    card = CARD.format(**facts, **counts, error=fuser.card["calibration_error"], **reached)
-    (arguments.output / "card.md").write_text(card, encoding="utf-8")
+    densities = [pools_of(catalog, fold, arguments.title, size) for size in SIZES]
+    vectors = [np.load(arguments.title / f"title{f}.npy") for f in range(FOLDS)]
+    densities.append([described(catalog, fold, vectors[f], touching=f) for f in range(FOLDS)])
+    pools = [pool for density in densities for pool in density]
+    density = np.repeat(np.arange(len(densities)), [sum(len(pool.truth) for pool in each) for each in densities])
+    fuser = fitted(pools, Growth(threads=arguments.threads, others=0.12), density)
+    held = np.split(fuser.held_out, np.cumsum([len(pool.truth) for pool in pools])[:-1])
+    at, found = 0, []
+    for density in densities:
+        judged = list(zip(density, held[at : at + len(density)], strict=True))
+        at += len(density)
+        whole = density is densities[-1]
+        found.append(scores([merged(judged)] if whole else judged, fold if whole else None))
+    best = int(np.mean([each[:, :, 0].mean(axis=1) for each in found], axis=0).argmax())
+    lines = ["| pool | F1 | sd over folds | precision | recall |", "| ---: | ---: | ---: | ---: | ---: |"]
+    for size, each in zip((*SIZES, len(catalog)), found, strict=True):
+        f1, precision, recall = each[best].mean(axis=0)
+        lines.append(f"| {size:,} | {f1:.4f} | {each[best, :, 0].std(ddof=1):.4f} | {precision:.4f} | {recall:.4f} |")
+    facts = {"trees": Growth().trees, "columns": len(fuser.names), "posts": len(catalog), "cut": CUTS[best]}
+    counts = {"pairs": fuser.card["pairs"], "true": fuser.card["true_pairs"], "drawn": DRAWN}
+    card = CARD.format(**facts, **counts, error=fuser.card["calibration_error"], table="\n".join(lines))
+    with tempfile.TemporaryDirectory() as scratch:
+        fuser = replace(fuser, weights={"kembar-photo": photo_weights(Path(scratch))})
+    with new_folder(arguments.output, overwrite=True, mark="fuser.json") as folder:
+        fuser.write(folder)
+        (folder / "card.md").write_text(card, encoding="utf-8")
     print(card)
     bytes_ = sum(path.stat().st_size for path in arguments.output.iterdir())
     print(f"Wrote {arguments.output}: {bytes_ / 1e6:.2f} MB")

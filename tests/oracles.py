@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import product
 
+import networkx as nx
 import numpy as np
 import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -146,6 +147,43 @@ def average_link(left: Array, right: Array, similarity: Array, n: int, cut: floa
     np.fill_diagonal(apart, 0)
     tree = linkage(squareform(apart, checks=False), "average")
     return parts(fcluster(tree, 1 - cut, "distance").tolist())
+
+
+def pruned(left: Array, right: Array, similarity: Array, n: int, cut: float, sure: float, bridge: float) -> Lists:
+    """Remove one bridge after the other from the first large component that has one."""
+    graph = nx.Graph()
+    graph.add_nodes_from(range(n))
+    for a, b, s in zip(left, right, similarity, strict=True):
+        if s >= cut:
+            graph.add_edge(int(min(a, b)), int(max(a, b)), weak=s < sure)
+    while True:
+        for members in list(nx.connected_components(graph)):
+            if len(members) <= 6:
+                continue
+            share = nx.edge_betweenness_centrality(graph.subgraph(members))
+            weak = {edge: value for edge, value in share.items() if graph.edges[edge]["weak"]}
+            if weak and max(weak.values()) > bridge:
+                graph.remove_edge(*max(weak, key=weak.__getitem__))
+                break
+        else:
+            return sorted(sorted(members) for members in nx.connected_components(graph))
+
+
+def fill_singles(table: Array, labels: Sequence[int], cut: float) -> Lists:
+    """Let each lone post choose, then join all that were chosen."""
+    groups: dict[int, list[int]] = {}
+    for post, label in enumerate(labels):
+        groups.setdefault(label, []).append(post)
+    graph = nx.Graph()
+    graph.add_nodes_from(groups)
+    for label, members in groups.items():
+        if len(members) > 1:
+            continue
+        means = {other: float(np.mean(table[members[0], who])) for other, who in groups.items() if other != label}
+        best = max(means, key=lambda other: (means[other], -other), default=None)
+        if best is not None and means[best] >= cut:
+            graph.add_edge(label, best)
+    return sorted(sorted(p for g in part for p in groups[g]) for part in nx.connected_components(graph))
 
 
 def parts(labels: Sequence[int]) -> Lists:

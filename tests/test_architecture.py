@@ -13,14 +13,14 @@ HOUSE = Path(kembar.__file__).parent
 FLOORS = [
     "errors",
     "boosting calibration charts columns decisions drift embeddings evaluation folders fusion groups measures "
-    "neighbors photos sources titles",
-    "blending catalog config encoders fuser hashing labels pairs report synthesis units",
-    "copies standing training vectors views wording",
+    "neighbors photos sources titles weighing",
+    "blending catalog config encoders hashing labels pairs synthesis units",
+    "copies fuser report standing training vectors views wording",
     "evidence features options",
     "judging",
     "explanation",
     "result",
-    "matcher",
+    "matcher runs",
     "tuning",
     "learning",
     "cli",

@@ -17,7 +17,7 @@ from conftest import Cli
 from kembar import Catalog, Config, Matcher, Result
 from kembar.cli import app
 
-COMMANDS = ["match", "evaluate", "tune", "learn", "explain", "encode", "train", "synth", "config"]
+COMMANDS = ["match", "evaluate", "tune", "label-queue", "explain", "encode", "train", "synth", "config"]
 STAGES = ["hashes", "encoders", "vectors", "neighbours", "blending", "decisions"]
 
 
@@ -94,7 +94,7 @@ def test_a_call_that_is_not_understood(cli: Cli, words: list[str], part: str) ->
 
 
 def test_the_whole_way(cli: Cli, tmp_path: Path) -> None:
-    shop, run, tuned, again = (tmp_path / name for name in ("shop", "run", "tuned.toml", "again"))
+    shop, run, tuned, again = (tmp_path / name for name in ("shop", "run", "tuned", "again"))
     made = cli("synth", "-n", 60, "-o", shop, "--size", 64)
     assert (made.exit_code, made.stderr) == (0, "")
     assert "60 posts" in made.stdout
@@ -104,19 +104,19 @@ def test_the_whole_way(cli: Cli, tmp_path: Path) -> None:
     assert f"Wrote {run}" in matched.stdout
     scores = json.loads(cli("evaluate", run, "--json").stdout)
     assert scores["f1"] == Result.load(run).scores()["f1"] > 0.6
-    tuning = cli("tune", shop / "posts.csv", "--images", shop / "photos", "-o", tuned, "--folds", 3)
+    tuning = cli("tune", shop / "posts.csv", "--images", shop / "photos", "-o", tuned, "--folds", 3, "--judge", "rules")
     assert (tuning.exit_code, tuning.stderr) == (0, "")
     assert "Cross-validated F1" in tuning.stdout
-    better = cli("match", shop / "posts.csv", "--images", shop / "photos", "-o", again, "-c", tuned)
+    better = cli("match", shop / "posts.csv", "--images", shop / "photos", "-o", again, "-m", tuned)
     assert better.exit_code == 0
     assert Result.load(again).scores()["f1"] >= scores["f1"] - 0.02
-    assert Result.load(again).config == Config.read(tuned)
+    assert Result.load(again).config == Config.read(tuned / "config.toml")
     matches = pl.read_csv(run / "matches.csv")["matches"].str.split(" ")
     a, b = matches.filter(matches.list.len() > 1)[0][:2]
     told = kembar("explain", run, a, b)
     assert (told.returncode, told.stderr) == (0, "")
     assert f"{a} and {b} match." in told.stdout
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "run", "shop", "tuned.toml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "run", "shop", "tuned"]
 
 
 def text_of(report: Path) -> str:
@@ -192,7 +192,7 @@ def test_quiet_prints_nothing(cli: Cli, file: Path, shop: Path, tmp_path: Path) 
     for words in (
         ("match", file, "-o", tmp_path / "run"),
         ("match", shop / "posts.csv", "--images", shop / "photos", "-o", tmp_path / "run2"),
-        ("tune", file, "-o", tmp_path / "tuned.toml", "--folds", 2),
+        ("tune", file, "-o", tmp_path / "tuned", "--folds", 2, "--judge", "rules"),
         ("synth", "-n", 20, "-o", tmp_path / "shop", "--no-photos"),
     ):
         outcome = cli(*words, "--quiet")
@@ -269,15 +269,16 @@ def test_explain(cli: Cli, run: Path) -> None:
 
 @pytest.mark.parametrize("pool", ["whole", "fold"])
 def test_tune(cli: Cli, file: Path, tmp_path: Path, pool: str) -> None:
-    words = ("tune", file, "-o", tmp_path / "t.toml", "--folds", 2, "--pool", pool, "--set", "decide.rule=threshold")
+    words = ("tune", file, "-o", tmp_path / "t", "--folds", 2, "--pool", pool, "--set", "decide.rule=threshold")
+    words = (*words, "--judge", "rules")
     outcome = cli(*words)
     assert outcome.exit_code == 0, outcome.output
     assert outcome.stdout.startswith("Cross-validated F1")
-    assert outcome.stdout.endswith(f"Wrote {tmp_path / 't.toml'}\n")
-    assert Config.read(tmp_path / "t.toml").decide.rule == "threshold"
+    assert outcome.stdout.endswith(f"Wrote {tmp_path / 't'}\n")
+    assert Config.read(tmp_path / "t" / "config.toml").decide.rule == "threshold"
     assert cli(*words).exit_code == 2
     assert cli(*words, "--overwrite").exit_code == 0
-    assert cli("match", file, "-o", tmp_path / "run", "-c", tmp_path / "t.toml", "-q").exit_code == 0
+    assert cli("match", file, "-o", tmp_path / "run", "-m", tmp_path / "t", "-q").exit_code == 0
 
 
 def test_synth_repeats_itself(cli: Cli, tmp_path: Path) -> None:

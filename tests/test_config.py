@@ -181,6 +181,7 @@ def test_each_doubling_of_the_pool_lifts_every_cut_by_the_slope() -> None:
         blend=Blend(threshold=0.6, min2=0.4, later=0.7),
         decide=Decide(threshold=0.5, min2=None),
         group=Group(cut=0.5),
+        learned={"model": "rules"},  # type: ignore[arg-type]
         pool={"size": 1000, "slope": 0.05},  # type: ignore[arg-type]
     )
     moved = config.at_pool(4000)

@@ -6,6 +6,7 @@ import pytest
 
 from kembar import Catalog, CatalogError, Config, Explanation, Matcher, Result
 
+RULES = Config.read(None, ["learned.model=rules"])
 ALIKE, NEAR, OTHER = "94974f937d4c2433", "94974f937d4c2430", "6b68b06c82b3dbcc"
 POSTS = {
     "coffee": ("Kopi Kapal Api Special 165 gr", ALIKE),
@@ -20,7 +21,7 @@ POSTS = {
 def run(*changes: str) -> Result:
     rows = [(name, title, photo) for name, (title, photo) in POSTS.items()]
     frame = pl.DataFrame(rows, schema=["posting_id", "title", "image_phash"], orient="row")
-    config = Config.read(None, ["pool.slope=0", "group.cut=0.5", *changes])
+    config = Config.read(None, ["learned.model=rules", "pool.slope=0", "group.cut=0.5", *changes])
     return Matcher(config).match(Catalog.read(frame))
 
 
@@ -132,7 +133,7 @@ def test_as_a_dict_it_is_json(result: Result) -> None:
 def test_vectors_are_named(catalog: Catalog, oracle_vectors: np.ndarray) -> None:
     from kembar import Embeddings
 
-    result = Matcher().match(catalog, embeddings={"clip": Embeddings.of(oracle_vectors)})
+    result = Matcher(RULES).match(catalog, embeddings={"clip": Embeddings.of(oracle_vectors)})
     a, b = catalog.ids[int(result.pairs.left[0])], catalog.ids[int(result.pairs.right[0])]
     holds(result.explain(a, b), "cosine of the vectors 'clip'", "vectors 'clip', after blending")
 

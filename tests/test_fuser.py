@@ -75,7 +75,7 @@ def test_saved_and_loaded_it_is_the_same(fuser: Fuser, tmp_path: Path) -> None:
     table, _, _ = drawn(4)
     np.testing.assert_array_equal(loaded.probability(table), fuser.probability(table))
     np.testing.assert_array_equal(loaded.contributions(table), fuser.contributions(table))
-    assert (loaded.names, loaded.card, loaded.profile) == (fuser.names, fuser.card, fuser.profile)
+    assert (loaded.names, loaded.card, loaded.profiles) == (fuser.names, fuser.card, fuser.profiles)
     loaded.save(tmp_path / "again")
     for name in ("fuser.json", "trees.txt"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
@@ -170,7 +170,7 @@ def without_calibration(tree: dict[str, Any]) -> None:
 
 def with_a_fifth_column(tree: dict[str, Any]) -> None:
     for key in ("names", "edges", "shares"):
-        tree["profile"][key].append(tree["profile"][key][0])
+        tree["profiles"][0][key].append(tree["profiles"][0][key][0])
 
 
 DAMAGES: dict[str, Callable[[dict[str, Any]], object]] = {

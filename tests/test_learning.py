@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from kembar import Catalog, Config, Matcher, synthesize
+from kembar import Catalog, Config, ConfigError, Embeddings, Matcher, learning, synthesize
 from kembar.boosting import Growth
 from kembar.errors import FolderError, TrainingError
 from kembar.features import Features
@@ -16,6 +16,7 @@ from kembar.result import Result
 
 GROWTH = Growth(trees=40, leaves=15, rate=0.15, least=20, threads=1)
 BARE = Config.read(None, ["title.use=false"])
+RULES = Config.read(None, ["title.use=false", "learned.model=rules"])
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +37,12 @@ def model(learned: Learned, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_model(model: Path) -> Config:
-    return Config.read(model / "config.toml", [f"learned.model='{model}'"])
+    return Config.read(model / "config.toml")
 
 
 def test_a_learned_judge_beats_the_rules_on_a_shop_it_has_not_seen(model: Path) -> None:
     other = Catalog.read(synthesize(1200, seed=12, hashes=True).posts)
-    ruled = Matcher(BARE).match(other).scores()
+    ruled = Matcher(RULES).match(other).scores()
     judged = Matcher(with_model(model)).match(other)
     assert judged.scores()["f1"] > ruled["f1"]
     assert judged.pairs.evidence["similarity"].max() <= 1
@@ -63,15 +64,15 @@ def test_the_order_of_rows_changes_nothing(model: Path, labelled: pl.DataFrame) 
 
 def test_expected_f1_decides_by_the_probabilities(model: Path, labelled: pl.DataFrame) -> None:
     catalog = Catalog.read(labelled.head(600))
-    config = Config.read(model / "config.toml", [f"learned.model='{model}'", "decide.rule=expected"])
+    config = Config.read(model / "config.toml", ["decide.rule=expected"])
     result = Matcher(config).match(catalog)
-    assert result.scores()["f1"] > Matcher(BARE).match(catalog).scores()["f1"] - 0.02
+    assert result.scores()["f1"] > Matcher(RULES).match(catalog).scores()["f1"] - 0.02
     assert result.matches.offsets[-1] > len(catalog)
 
 
 def test_cuts_on_probabilities_do_not_move_with_the_pool(model: Path) -> None:
     config = with_model(model)
-    assert config.at_pool(10).group.cut == config.group.cut
+    assert config.at_pool(10).cut == config.cut == config.learned.cut
     assert config.at_pool(10).blend.threshold < config.blend.threshold
 
 
@@ -85,12 +86,24 @@ def test_posts_without_labels_are_strangers(labelled: pl.DataFrame) -> None:
     assert found.tuned.folds["posts"].sum() == 900
 
 
-def test_without_titles_it_judges_by_what_is_left_and_says_so(
+def test_without_titles_the_rules_judge_and_say_so(
+    model: Path, labelled: pl.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog = Catalog.read(labelled.drop("title"))
+    with caplog.at_level(logging.WARNING):
+        result = Matcher(with_model(model)).match(catalog)
+    assert "hand-set rules judge" in caplog.text
+    assert result.report["judge"] == "rules"
+    expected = Matcher(RULES.model_copy(update={"pool": result.config.pool})).match(catalog)
+    assert np.array_equal(result.pairs.evidence["similarity"], expected.pairs.evidence["similarity"])
+
+
+def test_without_hashes_it_judges_by_what_is_left_and_says_so(
     model: Path, labelled: pl.DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        result = Matcher(with_model(model)).match(Catalog.read(labelled.drop("title")))
-    assert "'char'" in caplog.text
+        result = Matcher(with_model(model)).match(Catalog.read(labelled.drop("image_phash")))
+    assert "'hash'" in caplog.text
     assert np.isfinite(result.pairs.evidence["similarity"]).all()
 
 
@@ -104,7 +117,7 @@ def test_too_little_to_learn_from_is_refused(labelled: pl.DataFrame) -> None:
 def test_the_command_line_learns_matches_and_explains(cli: object, labelled: pl.DataFrame, tmp_path: Path) -> None:
     labelled.head(260).write_csv(tmp_path / "posts.csv")
     model, run = tmp_path / "model", tmp_path / "run"
-    done = cli("learn", tmp_path / "posts.csv", "-o", model, "--set", "title.use=false", "--folds", 2)  # type: ignore[operator]
+    done = cli("tune", tmp_path / "posts.csv", "-o", model, "--set", "title.use=false", "--folds", 2)  # type: ignore[operator]
     assert done.exit_code == 0, done.output
     assert "Cross-validated F1" in done.output
     assert isinstance(Fuser.load(model), Fuser)
@@ -162,7 +175,7 @@ def test_some_hundred_judged_pairs_are_enough_to_learn_from(
 ) -> None:
     """Answer the label queue and some sure pairs from the known groups, learn from them, match another shop."""
     bare = labelled.drop("label_group")
-    result = Matcher(BARE).match(Catalog.read(bare))
+    result = Matcher(RULES).match(Catalog.read(bare))
     everyone = result.label_queue(len(result.pairs))
     sure = everyone.slice(250).sort("similarity", "left", "right", descending=True).head(250)
     queue = pl.concat([everyone.head(250), sure])
@@ -170,22 +183,84 @@ def test_some_hundred_judged_pairs_are_enough_to_learn_from(
     same = [group[a] == group[b] for a, b in zip(queue["left"], queue["right"], strict=True)]
     queue.select("left", "right").with_columns(same=pl.Series(same)).write_csv(tmp_path / "pairs.csv")
     bare.write_csv(tmp_path / "posts.csv")
-    words = ("--set", "title.use=false", "--folds", 3, "--pairs", tmp_path / "pairs.csv")
-    done = cli("learn", tmp_path / "posts.csv", "-o", tmp_path / "model", *words)  # type: ignore[operator]
+    words = ("--set", "title.use=false", "--folds", 3, "--labels", tmp_path / "pairs.csv")
+    done = cli("tune", tmp_path / "posts.csv", "-o", tmp_path / "model", *words)  # type: ignore[operator]
     assert done.exit_code == 0, done.output
     assert "Learned from 500 pairs" in done.output
     other = Catalog.read(synthesize(800, seed=14, hashes=True).posts)
     judged = Matcher(with_model(tmp_path / "model")).match(other).scores()["f1"]
-    assert judged > Matcher(BARE).match(other).scores()["f1"] - 0.05
+    assert judged > Matcher(RULES).match(other).scores()["f1"] - 0.05
 
 
 def test_the_fuser_that_ships_is_small_and_judges_every_default_view(catalog: Catalog) -> None:
     folder = model_folder("kembar-fuser")
     assert sum(path.stat().st_size for path in folder.iterdir()) < 3_000_000
     assert (folder / "card.md").is_file()
-    config = Config.read(folder / "config.toml", ["learned.model=kembar-fuser"])
-    result = Matcher(config).match(catalog)
+    result = Matcher().match(catalog)
     plain = {name: column for name, column in result.pairs.evidence.items() if name != "rules"}
     made = Features.of(Pairs(result.pairs.left, result.pairs.right, plain), catalog.titles).names
     assert set(Fuser.load("kembar-fuser").names) == set(made)
     assert result.scores()["f1"] > 0.5
+
+
+def test_a_veto_parts_what_the_fuser_would_join(labelled: pl.DataFrame) -> None:
+    catalog = Catalog.read(labelled.head(600))
+    plain, strict = (Matcher(Config.read(None, [f"learned.veto={veto}"])).match(catalog) for veto in ("false", "true"))
+    conflict = plain.pairs.evidence["conflict"] > 0
+    assert plain.pairs.evidence["similarity"][conflict].max() > 0.5
+    assert (strict.pairs.evidence["similarity"][conflict] == 0).all()
+    kept = plain.pairs.evidence["similarity"][~conflict]
+    assert np.array_equal(strict.pairs.evidence["similarity"][~conflict], kept)
+    at = int(np.flatnonzero(conflict)[0])
+    a, b = (str(catalog.ids[int(end[at])]) for end in (strict.pairs.left, strict.pairs.right))
+    assert "the unit veto sets the similarity to 0" in str(strict.explain(a, b))
+    assert "the unit veto is off" in str(plain.explain(a, b))
+
+
+def test_photos_are_weighed_where_the_fuser_has_seen_none(shop: Path, cli: object, tmp_path: Path) -> None:
+    catalog = Catalog.read(shop / "posts.csv", images=shop / "photos")
+    result = Matcher().match(catalog)
+    evidence = result.pairs.evidence
+    assert "photo_blended" not in evidence
+    assert {"photo", "photo_weight", "rules"} <= set(evidence)
+    order = np.argsort(evidence["photo"])
+    far = evidence["hash"] < 1 - 8 / 64
+    assert (np.diff(evidence["photo_weight"][order][far[order]]) >= -1e-5).all()
+    assert evidence["photo_weight"][far].max() > 1 > -1 > evidence["photo_weight"][far].min()
+    at = int(np.argmax(evidence["photo_weight"]))
+    a, b = (str(catalog.ids[int(end[at])]) for end in (result.pairs.left, result.pairs.right))
+    explanation = result.explain(a, b)
+    share = {name: (value, odds) for name, value, odds in explanation.contributions}
+    assert share["photo"] == pytest.approx((evidence["photo"][at], evidence["photo_weight"][at]), abs=1e-3)
+    assert "what photo added to the log-odds" in str(explanation)
+    result.save(tmp_path / "run")
+    told = cli("explain", tmp_path / "run", a, b, "--picture", tmp_path / "why.svg")  # type: ignore[operator]
+    assert told.exit_code == 0, told.output
+    assert "photo" in (tmp_path / "why.svg").read_text()
+    assert cli("explain", tmp_path / "run", a, b, "-p", tmp_path / "why.svg").exit_code == 2  # type: ignore[operator]
+
+
+def test_vectors_that_were_brought_take_no_guess_of_our_photo_encoder(catalog: Catalog) -> None:
+    rng = np.random.default_rng(0)
+    noise = Embeddings.of(rng.normal(size=(len(catalog), 64)).astype(np.float32))
+    plain, noisy = Matcher().match(catalog), Matcher().match(catalog, embeddings={"photo": noise})
+    assert np.abs(noisy.pairs.evidence["photo_weight"]).max() < 1
+    assert noisy.scores()["f1"] == pytest.approx(plain.scores()["f1"], abs=0.03)
+
+
+def test_the_label_queue_on_the_command_line(cli: object, labelled: pl.DataFrame, tmp_path: Path) -> None:
+    Matcher().match(Catalog.read(labelled.head(200))).save(tmp_path / "run")
+    words = ("label-queue", tmp_path / "run", "-o", tmp_path / "pairs.csv", "-n", 7)
+    done = cli(*words)  # type: ignore[operator]
+    assert done.exit_code == 0, done.output
+    queue = pl.read_csv(tmp_path / "pairs.csv")
+    assert len(queue) == 7
+    assert queue.columns == ["left", "right", "left_title", "right_title", "similarity", "same"]
+    assert cli(*words).exit_code == 2  # type: ignore[operator]
+    assert cli(*words, "--overwrite").exit_code == 0  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("judge", "labels"), [("oak", None), ("rules", "pairs.csv")])
+def test_a_judge_that_is_none_is_refused(labelled: pl.DataFrame, judge: str, labels: str | None) -> None:
+    with pytest.raises(ConfigError):
+        learning.model(Catalog.read(labelled.head(50)), judge=judge, labels=labels)

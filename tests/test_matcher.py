@@ -14,7 +14,7 @@ RULE_OF_DECISION = ("group", "threshold", "chisel")
 
 def run(catalog: Catalog, *changes: str, **embeddings: np.ndarray) -> Result:
     vectors = {name: Embeddings.of(given) for name, given in embeddings.items()}
-    return Matcher(Config.read(None, changes)).match(catalog, embeddings=vectors)
+    return Matcher(Config.read(None, ["learned.model=rules", *changes])).match(catalog, embeddings=vectors)
 
 
 def by_id(result: Result) -> tuple[dict[str, list[str]], dict[str, str], dict[tuple[str, str], tuple[float, ...]]]:
@@ -319,7 +319,7 @@ def test_decide_and_partition_on_pairs_alone() -> None:
     shares = np.array([0, 0.4, 0.6])
 
     def lists(*changes: str) -> list[set[int]]:
-        (source, target, _), _ = decide(pairs, 6, Config.read(None, changes), shares)
+        (source, target, _), _ = decide(pairs, 6, Config.read(None, ["learned.model=rules", *changes]), shares)
         return [set(target[source == row].tolist()) for row in range(6)]
 
     assert lists("decide.rule=threshold", "decide.threshold=0.6", "decide.min2=0.4") == [
@@ -340,14 +340,23 @@ def test_decide_and_partition_on_pairs_alone() -> None:
     ]
     assert lists("group.cut=0.8") == [{1}, {0}, set(), set(), set(), set()]
     assert lists("group.cut=0.6", "group.link=any") == [{1, 2}, {0, 2}, {0, 1}, set(), set(), set()]
-    assert partition(pairs, 6, Config.read(None, ["group.cut=0.39"])).tolist() == [0, 0, 0, 1, 1, 2]
+    assert partition(pairs, 6, Config.read(None, ["learned.model=rules", "group.cut=0.39"])).tolist() == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        2,
+    ]
     assert sorted(map(len, lists("decide.rule=chisel"))) == [0, 0, 1, 1, 1, 1]
 
 
 def test_a_vetoed_pair_never_fills_a_list() -> None:
     pairs = Pairs(np.array([0]), np.array([1]), {"similarity": np.zeros(1, dtype=np.float32)})
     for rule in RULE_OF_DECISION:
-        edges, labels = decide(pairs, 2, Config.read(None, [f"decide.rule={rule}"]), np.array([0, 0, 1.0]))
+        edges, labels = decide(
+            pairs, 2, Config.read(None, ["learned.model=rules", f"decide.rule={rule}"]), np.array([0, 0, 1.0])
+        )
         assert len(edges[0]) == 0, rule
         assert labels.tolist() == [0, 1]
 
@@ -355,7 +364,7 @@ def test_a_vetoed_pair_never_fills_a_list() -> None:
 def test_progress_names_the_stages_in_order(catalog: Catalog) -> None:
     heard: list[str] = []
     result = Matcher().match(catalog, progress=lambda stage, done, total: heard.append(stage))
-    stages = ["photo hashes", "encoders", "vectors", "neighbours", "blending", "decisions"]
+    stages = ["photo hashes", "encoders", "vectors", "neighbours", "blending", "fuser", "decisions"]
     assert [stage for stage in heard if stage != "encode titles"] == stages == list(result.seconds)
     assert all(value >= 0 for value in result.seconds.values())
     assert result.peak_memory > 10 * 2**20

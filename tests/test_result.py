@@ -26,6 +26,9 @@ FILES = {
 }
 
 
+BY_RULES = Config.read(None, ["learned.model=rules"])
+
+
 @pytest.fixture(scope="module")
 def result(catalog: Catalog) -> Result:
     return Matcher().match(catalog)
@@ -89,7 +92,7 @@ def test_any_ids_read_back(tmp_path: Path) -> None:
         "שלום",
     ]
     titles = ["kopi hitam"] * 6 + ["tas merah, 'besar'"] * 7
-    result = Matcher().match(Catalog.read(pl.DataFrame({"posting_id": ids, "title": titles})))
+    result = Matcher(BY_RULES).match(Catalog.read(pl.DataFrame({"posting_id": ids, "title": titles})))
     result.save(tmp_path / "run")
     loaded = Result.load(tmp_path / "run")
     same(result, loaded)
@@ -329,7 +332,7 @@ def test_problems_are_told_by_kind_and_by_post() -> None:
 
 
 def test_vectors_are_saved_as_evidence(catalog: Catalog, oracle_vectors: np.ndarray, tmp_path: Path) -> None:
-    result = Matcher().match(catalog, embeddings={"my clip": Embeddings.of(oracle_vectors)})
+    result = Matcher(BY_RULES).match(catalog, embeddings={"my clip": Embeddings.of(oracle_vectors)})
     result.save(tmp_path / "run")
     same(result, Result.load(tmp_path / "run"))
     assert {"my clip", "my clip_blended"} <= set(pl.read_parquet(tmp_path / "run" / "pairs.parquet").columns)
@@ -341,10 +344,10 @@ def test_peak_memory_is_in_bytes() -> None:
 
 def test_the_label_queue_asks_for_the_least_sure_and_for_new_posts_first(result: Result) -> None:
     found = result.label_queue(10_000)
-    assert found.columns == ["left", "right", "left_title", "right_title", "similarity"]
+    assert found.columns == ["left", "right", "left_title", "right_title", "similarity", "same"]
     assert len(found) == len(result.pairs)
-    unsure = (found["similarity"] - result.config.group.cut).abs()
-    assert unsure[0] == pytest.approx(np.abs(result.pairs.evidence["similarity"] - result.config.group.cut).min())
+    unsure = (found["similarity"] - 0.5).abs()
+    assert unsure[0] == pytest.approx(np.abs(result.pairs.evidence["similarity"] - 0.5).min())
     seen: set[str] = set()
     fresh = []
     for left, right in sorted(zip(found["left"], found["right"], strict=True), key=lambda pair: order(result, *pair)):
@@ -362,4 +365,4 @@ def order(result: Result, left: str, right: str) -> tuple[float, int]:
     """How unsure a pair is, and its place."""
     rows = [result.catalog.ids.index_of(post) for post in (left, right)]
     at = int(np.flatnonzero((result.pairs.left == min(rows)) & (result.pairs.right == max(rows)))[0])
-    return abs(float(result.pairs.evidence["similarity"][at]) - result.config.group.cut), at
+    return abs(float(result.pairs.evidence["similarity"][at]) - 0.5), at

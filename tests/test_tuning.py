@@ -156,18 +156,19 @@ def test_the_default_grid_of_blends_and_progress(posts: pl.DataFrame) -> None:
 # --- the file
 
 
-def test_the_saved_file_is_a_configuration(catalog: Catalog, tmp_path: Path) -> None:
+def test_the_saved_folder_holds_a_configuration(catalog: Catalog, tmp_path: Path) -> None:
     found = tune(catalog, of("decide.min2=none", "group.target_size=none"), folds=2, blends=ONE)
-    path = tmp_path / "tuned.toml"
-    found.save(path)
-    assert Config.read(path) == found.config
-    text = path.read_text()
+    folder = tmp_path / "tuned"
+    found.save(folder)
+    assert Config.read(folder / "config.toml") == found.config
+    assert found.config.by_rules
+    text = (folder / "config.toml").read_text()
     assert text.startswith("# Cross-validated F1")
     assert tomllib.loads(text)["pool"]["size"] == 300
-    found.save(path)  # replaces
-    assert [file.name for file in tmp_path.iterdir()] == ["tuned.toml"]
-    with pytest.raises(FolderError, match="cannot be written"):
-        found.save(tmp_path / "none" / "tuned.toml")
+    found.save(folder, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["tuned"]
+    with pytest.raises(FolderError, match="which exists"):
+        found.save(folder)
 
 
 # --- what is refused

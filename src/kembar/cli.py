@@ -1,6 +1,5 @@
 """The command line: one short function a command, no logic."""
 
-import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from typer.core import TyperGroup
 
-from kembar.errors import FolderError, KembarError
+from kembar.errors import KembarError
 from kembar.options import (
     Cache,
     ConfigFile,
@@ -30,19 +29,18 @@ from kembar.options import (
     Settings,
     TitleColumn,
     VectorFiles,
-    learned_config,
+    check_new_file,
+    model_config,
     open_store,
     read_catalog,
     read_config,
     read_vectors,
 )
+from kembar.runs import app as runs
 from kembar.training.commands import app as train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from kembar.catalog import Catalog
-    from kembar.evaluation import Labels
 
 
 class Commands(TyperGroup):
@@ -72,6 +70,7 @@ app = typer.Typer(
     epilog="Try it: `kembar synth -n 5000 -o shop` then `kembar match shop/posts.csv --images shop/photos -o run`",
 )
 app.add_typer(train, name="train")
+app.add_typer(runs)
 console = Console(stderr=True)
 
 
@@ -123,7 +122,7 @@ def match(
     from kembar.report import summary
 
     check_free(output, overwrite=overwrite)
-    chosen = learned_config(model, config, settings)
+    chosen = model_config(model, config, settings)
     catalog = read_catalog(posts, images, id_, title, image, hash_, label)
     with _bars(quiet) as progress:
         result = Matcher(chosen, device=device, store=open_store(cache)).match(
@@ -136,50 +135,20 @@ def match(
         print(f"Wrote {output}")
 
 
-@app.command(epilog="Example: `kembar evaluate run -o curve` — writes curve/curve.svg and curve/curve.csv")
-def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder of `kembar match`.", show_default=False)],
-    truth: Annotated[
-        Path | None, typer.Option("--truth", help="File with known groups; the run's own labels by default.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the curve over the threshold, as CSV and SVG.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    overwrite: Overwrite = False,
-    id_: IdColumn = "posting_id",
-    label: LabelColumn = "label_group",
-) -> None:
-    """Score a run against known groups.
-
-    Mean sample-wise F1, precision and recall with the size of the pool, F1 over pairs, B-cubed F1, and what a perfect
-    judge of the candidate pairs would reach. With `-o`, also F1 for every threshold on the similarity.
-    """
-    from kembar.charts import threshold_curve
-    from kembar.folders import check_free, new_folder
-    from kembar.report import scores_table
-    from kembar.result import Result
-
-    if output is not None:
-        check_free(output, overwrite=overwrite, mark="curve.csv")
-    result = Result.load(run)
-    labels = _truth(truth, result.catalog, id_, label)
-    scores = result.scores(labels)
-    print(json.dumps(scores, indent=2) if as_json else scores_table(scores))
-    if output is not None:
-        table = result.curve(labels).frame()
-        with new_folder(output, overwrite=overwrite, mark="curve.csv") as folder:
-            table.write_csv(folder / "curve.csv")
-            threshold_curve(table, folder / "curve.svg")
-
-
-@app.command(epilog="Example: `kembar tune posts.csv -o tuned.toml` then `kembar match new.csv -c tuned.toml -o run`")
+@app.command(epilog="Example: `kembar tune posts.csv -o model` then `kembar match new.csv --model model -o run`")
 def tune(
     posts: Posts,
-    output: Annotated[Path, typer.Option("--output", "-o", help="TOML file to write.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to make.", show_default=False)],
+    judge: Annotated[
+        str, typer.Option("--judge", help="`lightgbm` or `xgboost`: learn one; `rules`: tune the hand-set rules.")
+    ] = "lightgbm",
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="Judged pairs (left, right, same), such as of `kembar label-queue`."),
+    ] = None,
     folds: Annotated[int, typer.Option("--folds", help="Folds of whole groups.", min=2)] = 4,
     pool: Annotated[
-        str, typer.Option("--pool", help="`whole`: match among all posts; `fold`: each fold is a pool of its own.")
+        str, typer.Option("--pool", help="`whole`: all posts; for rules also `fold`: each fold a pool of its own.")
     ] = "whole",
     images: Images = None,
     config: ConfigFile = None,
@@ -195,74 +164,28 @@ def tune(
     hash_: HashColumn = "image_phash",
     label: LabelColumn = "label_group",
 ) -> None:
-    """Choose the thresholds of any configuration on posts whose groups are known.
+    """Learn to judge pairs, and where to cut, from posts whose groups are known or from judged pairs.
 
-    Folds hold whole groups. Each fold is scored with the thresholds that were best on the others, which is the honest
-    figure; the file gets the thresholds that are best on all of them. Use a pool as large as the one you will match:
-    thresholds rise with its size.
+    Writes a model folder for `kembar match --model`: **trees.txt** and **fuser.json** (boosted trees over the evidence
+    of a pair, calibrated on pairs they had not seen) and **config.toml** (with the cut for its probabilities). Folds
+    hold whole groups; the score that is shown is of judges and cuts that had not seen the fold they are scored on.
+    Use a pool as large as the one you will match: cuts rise with its size.
     """
-    from kembar.tuning import tune as tuned
+    from kembar.config import CONFIG_FILE
+    from kembar.folders import check_free
+    from kembar.learning import model
 
-    _check_new_file(output, overwrite)
+    check_free(output, overwrite=overwrite, mark=CONFIG_FILE)
     catalog = read_catalog(posts, images, id_, title, image, hash_, label)
     with _bars(quiet) as progress:
-        found = tuned(
+        found = model(
             catalog,
             read_config(config, settings),
+            judge=judge,
+            labels=labels,
             embeddings=read_vectors(vectors, catalog),
             folds=folds,
             pool=pool,
-            device=device,
-            store=open_store(cache),
-            progress=progress,
-        )
-        found.save(output)
-    if not quiet:
-        print(found)
-        print(f"Wrote {output}")
-
-
-@app.command(epilog="Example: `kembar learn posts.csv -o model` then `kembar match new.csv --model model -o run`")
-def learn(
-    posts: Posts,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to make.", show_default=False)],
-    folds: Annotated[int, typer.Option("--folds", help="Folds of whole groups.", min=2)] = 4,
-    kind: Annotated[str, typer.Option("--trees", help="`lightgbm` or `xgboost`.")] = "lightgbm",
-    pairs: Annotated[Path | None, typer.Option("--pairs", help="Judged pairs: left, right, same.")] = None,
-    images: Images = None,
-    config: ConfigFile = None,
-    settings: Settings = None,
-    vectors: VectorFiles = None,
-    device: Device = "auto",
-    cache: Cache = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    id_: IdColumn = "posting_id",
-    title: TitleColumn = "title",
-    image: ImageColumn = "image",
-    hash_: HashColumn = "image_phash",
-    label: LabelColumn = "label_group",
-) -> None:
-    """Learn to judge pairs from posts whose groups are known.
-
-    Writes a model folder: **trees.txt** and **fuser.json** (boosted trees over the evidence of a pair, calibrated on
-    pairs they had not seen) and **config.toml** (with the cut for its probabilities). The score that is shown is of
-    fusers that had not seen the fold they are scored on.
-    """
-    from kembar.folders import check_free
-    from kembar.labels import read_pairs
-    from kembar.learning import learn as learned
-
-    check_free(output, overwrite=overwrite, mark="fuser.json")
-    catalog = read_catalog(posts, images, id_, title, image, hash_, label)
-    with _bars(quiet) as progress:
-        found = learned(
-            catalog,
-            read_config(config, settings),
-            embeddings=read_vectors(vectors, catalog),
-            folds=folds,
-            judged=None if pairs is None else read_pairs(pairs, catalog.ids),
-            kind=kind,
             device=device,
             store=open_store(cache),
             progress=progress,
@@ -298,26 +221,12 @@ def encode(
     """
     from kembar.vectors import write_vectors
 
-    _check_new_file(output, overwrite)
+    check_new_file(output, overwrite)
     catalog = read_catalog(posts, images, id_, title, image)
     with _bars(quiet) as progress:
         done = write_vectors(catalog, encoder, output, device=device, store=open_store(cache), progress=progress)
     if not quiet:
         print(f"Wrote {output} with {done:,} vectors for {len(catalog):,} posts")
-
-
-@app.command(epilog="Example: `kembar explain run post_17 post_42`")
-def explain(
-    run: Annotated[Path, typer.Argument(help="Run folder of `kembar match`.", show_default=False)],
-    a: Annotated[str, typer.Argument(help="A posting id.", show_default=False)],
-    b: Annotated[str, typer.Argument(help="Another posting id.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Tell why two posts match or do not: every piece of evidence, and what each rule said."""
-    from kembar.result import Result
-
-    explanation = Result.load(run).explain(a, b)
-    print(json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False) if as_json else explanation)
 
 
 @app.command(epilog="Example: `kembar synth -n 5000 -o shop` — writes shop/posts.csv and shop/photos")
@@ -362,23 +271,11 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _check_new_file(path: Path, overwrite: bool) -> None:
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise FolderError(f"{str(path)!r}, which exists", "a new file", "Choose another name, or pass --overwrite.")
-    if not path.absolute().parent.is_dir():
-        raise FolderError(f"{str(path)!r}, in a folder that is not there", "a folder to write to", "Make it first.")
-
-
-def _truth(path: Path | None, catalog: "Catalog", id_: str, label: str) -> "Labels | None":
-    from kembar.columns import Columns
-    from kembar.labels import read_truth
-
-    return None if path is None else read_truth(path, catalog.ids, Columns(id_, label=label))
-
-
 @contextmanager
 def _bars(quiet: bool) -> "Iterator[Callable[[str, int, int], None]]":
-    """Draw a bar a stage; a stage ends when the next one begins."""
+    """Draw a bar a stage; a stage ends when the next one begins. Quiet: nothing but errors, no warnings either."""
+    if quiet:
+        logging.getLogger("kembar").setLevel(logging.ERROR)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description:<16}"),

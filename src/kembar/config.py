@@ -1,11 +1,12 @@
 """Everything that can be set, in one frozen tree: read from TOML, changed by `a.b=value`, written back."""
 
 import json
+import logging
 import tomllib
 from collections.abc import Iterable, Mapping
 from math import log2
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,10 +14,21 @@ from kembar.errors import ConfigError, nearest
 from kembar.fusion import RULES
 from kembar.measures import CATEGORIES, VETO
 
+SHIPPED: Final = "kembar-fuser"
+"""The fuser that ships with the package, learned from labelled Shopee posts; see models/fuser/card.md."""
+BY_RULES: Final = "rules"
+"""In place of a fuser: hand-set rules judge the pairs."""
+CONFIG_FILE: Final = "config.toml"
+"""The configuration in a run or model folder."""
+HERE: Final = "."
+"""In place of a fuser's folder: that of the configuration file."""
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Cut = Annotated[float, Field(gt=0, le=1)]
 _Absent = BeforeValidator(lambda value: None if value == "none" else value)  # TOML has no null
+
+log = logging.getLogger(__name__)
 
 
 def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
@@ -116,9 +128,11 @@ class Fusion(Section):
 
 
 class Learned(Section):
-    """The learned judge of pairs; where there is one, its probability replaces the fused similarity in decisions."""
+    """The learned judge of pairs, whose probability replaces the fused similarity in decisions."""
 
-    model: Annotated[str | None, _Absent] = Field(None, description="folder of a fuser, as `kembar learn` makes it")
+    model: str = Field(SHIPPED, description='a fuser: the one that ships, a folder of `kembar tune`; or "rules": none')
+    cut: Cut = Field(0.36, description="mean probability (or any one, for link any) that still joins groups")
+    veto: bool = Field(False, description="whether a conflict of quantities forbids a match whatever the fuser says")
 
 
 class Blend(Section):
@@ -180,12 +194,19 @@ class Decide(Section):
 
 
 class Group(Section):
-    """How scored pairs become a partition."""
+    """How scored pairs become a partition; where a fuser judges, `learned.cut` stands for the cut."""
 
-    link: Literal["average", "any"] = Field("average", description="average link, or connected components")
-    cut: Cut = Field(0.62, description="mean similarity (or any one, for link any) that still joins")
+    link: Literal["average", "any", "pruned"] = Field(
+        "average", description="average link, connected components, or components whose bridges are cut"
+    )
+    cut: Cut = Field(0.62, description="mean similarity (any one, for link any and pruned) that still joins")
+    bridge: Fraction = Field(0.1177, description="for link pruned: share of shortest paths that makes a bridge")
+    sure: Fraction = Field(0.16, description="for link pruned: so far above the cut no pair is a bridge")
     target_size: Annotated[float | None, _Absent] = Field(
-        None, ge=1, description="join up to this mean group size, whatever the cut"
+        None, ge=1, description="for average link: join up to this mean group size, whatever the cut"
+    )
+    single: Annotated[Cut | None, _Absent] = Field(
+        None, description="a post left alone joins its nearest group if the mean similarity to it reaches this"
     )
 
 
@@ -218,7 +239,7 @@ class Config(Section):
         """Read a configuration.
 
         Args:
-            path: a TOML file; the defaults where None.
+            path: a TOML file; the defaults where None. A `learned.model` of "." is the folder that the file lies in.
             settings: changes such as "blend.steps=2", applied in order after the file.
 
         Returns:
@@ -227,10 +248,16 @@ class Config(Section):
         Raises:
             ConfigError: a missing or broken file, an unknown key (the nearest one is named) or a value out of range.
         """
+        settings = tuple(settings)
         tree = read_toml(Path(path)) if path is not None else {}
+        if path is not None and tree.get("learned", {}) == {**tree.get("learned", {}), "model": HERE}:
+            tree["learned"]["model"] = str(Path(path).parent)
         for setting in settings:
             set_option(tree, setting)
-        return cls.of(tree)
+        config = cls.of(tree)
+        if not config.by_rules and any(setting.strip().startswith("group.cut") for setting in settings):
+            log.warning("group.cut does nothing where a fuser judges; set learned.cut, or learned.model=rules")
+        return config
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> "Config":
@@ -240,11 +267,26 @@ class Config(Section):
         except ValidationError as error:
             raise explained(error, cls) from None
 
-    def text(self) -> str:
-        """Write the configuration as TOML, every key with its meaning."""
+    def text(self, header: str = "") -> str:
+        """Write the configuration as TOML, every key with its meaning, the lines of a header above it as comments."""
         lines: list[str] = []
         write_section(lines, self, "")
-        return "\n".join(lines).strip() + "\n"
+        comments = "".join(f"# {line}\n" for line in header.splitlines())
+        return f"{comments}\n".lstrip() + "\n".join(lines).strip() + "\n"
+
+    @property
+    def by_rules(self) -> bool:
+        """Whether hand-set rules judge the pairs, not a fuser."""
+        return self.learned.model == BY_RULES
+
+    def judged_by(self, model: str) -> "Config":
+        """Give the same with another judge, see `learned.model`."""
+        return self.model_copy(update={"learned": self.learned.model_copy(update={"model": model})})
+
+    @property
+    def cut(self) -> float:
+        """The cut of the groups, on similarities or on probabilities."""
+        return self.group.cut if self.by_rules else self.learned.cut
 
     def at_pool(self, n: int) -> "Config":
         """Move every cut on the fused similarity to a pool of n posts; cuts on probabilities hold for any pool.
@@ -257,7 +299,7 @@ class Config(Section):
         """
         doublings = log2(max(1, n) / self.pool.size)
         moved: dict[str, Any] = {"pool": self.pool.model_copy(update={"size": max(1, n)})}
-        for section in ("blend",) if self.learned.model else tuple(_CUTS):
+        for section in tuple(_CUTS) if self.by_rules else ("blend",):
             keys = _CUTS[section]
             part = getattr(self, section)
             cuts = {key: _moved(getattr(part, key), self.pool.slope * doublings) for key in keys}

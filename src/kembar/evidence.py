@@ -38,6 +38,7 @@ class Evidence:
         neighbors: each view's neighbours.
         quantities: the quantities of each title.
         pairs: the candidates with one column a view, `conflict` and `similarity`.
+        spare: names of views that are compared, but neither fused nor blended.
     """
 
     posts: int
@@ -46,15 +47,23 @@ class Evidence:
     neighbors: tuple[Neighbors, ...]
     quantities: Quantities
     pairs: Pairs
+    spare: frozenset[str] = frozenset()
+
+    def fused(self, views: Sequence[View]) -> list[View]:
+        """Leave the spare views out."""
+        return [view for view in views if view.name not in self.spare]
 
 
-def gather(views: Sequence[View], titles: pl.Series, config: Config) -> Evidence:
+def gather(
+    views: Sequence[View], titles: pl.Series, config: Config, *, spare: frozenset[str] = frozenset()
+) -> Evidence:
     """Find the candidates of all views and compare them in every view.
 
     Args:
         views: at least one.
         titles: (n,) String in normal form.
         config: the fusion rule, the unit veto and query expansion.
+        spare: names of views that find candidates and are compared, but have no part in `similarity`.
 
     Returns:
         The evidence.
@@ -77,9 +86,9 @@ def gather(views: Sequence[View], titles: pl.Series, config: Config) -> Evidence
         neighbors = tuple(view.neighbors() for view in views)
     quantities = Quantities.parse(titles)
     pairs = _compared(views, neighbors, quantities, config)
-    similarity = fused(pairs, views, config)
+    similarity = fused(pairs, [view for view in views if view.name not in spare], config)
     pairs = pairs.with_evidence(**{SIMILARITY: _vetoed(similarity, pairs, config)})
-    return Evidence(n, tuple(views), titles, neighbors, quantities, pairs)
+    return Evidence(n, tuple(views), titles, neighbors, quantities, pairs, spare)
 
 
 def blended(evidence: Evidence, config: Config) -> Pairs:
@@ -108,7 +117,7 @@ def blended(evidence: Evidence, config: Config) -> Pairs:
             threshold=config.blend.threshold if first else config.blend.later,
             min2=config.blend.min2 if first else None,
         )
-        views = tuple(view.blended(weights) for view in views)
+        views = tuple(view if view.name in evidence.spare else view.blended(weights) for view in views)
         pairs, sure = _compared_again(evidence, views, config)
     if config.blend.direct:
         direct = _lifted(pairs, evidence.views, config.blend.direct, config, 1.0)
@@ -164,8 +173,8 @@ def _compared_again(evidence: Evidence, views: Sequence[View], config: Config) -
     pairs = _compared(evidence.views, list(near), evidence.quantities, config)
     after = {new.name + BLENDED: new.similarity(pairs.left, pairs.right) for _, new in changed}
     pairs = pairs.with_evidence(**after)
-    last = _vetoed(fused(pairs, views, config, BLENDED), pairs, config)
-    before = _vetoed(fused(pairs, evidence.views, config), pairs, config)
+    last = _vetoed(fused(pairs, evidence.fused(views), config, BLENDED), pairs, config)
+    before = _vetoed(fused(pairs, evidence.fused(evidence.views), config), pairs, config)
     keep = np.float32(config.blend.keep)
     return pairs.with_evidence(**{SIMILARITY: keep * before + (1 - keep) * last}), last
 

@@ -15,7 +15,7 @@ from kembar.errors import CatalogError, FolderError, nearest, quoted
 from kembar.evidence import BLENDED, CONFLICT, SIMILARITY
 from kembar.fuser import Fuser
 from kembar.groups import Groups
-from kembar.judging import RULES, contributions
+from kembar.judging import RULES, WEIGHT, contributions
 from kembar.pairs import Pairs
 from kembar.titles import normalize
 from kembar.units import Quantities
@@ -29,11 +29,16 @@ _MEANING = {
     "hash": "share of equal bits of the photos' perceptual hashes",
     "photo": "cosine of the photos' vectors, by the photo encoder",
     CONFLICT: "1 where the quantities in the titles contradict each other",
-    SIMILARITY: "all of the above as one similarity, after blending and the unit veto; or a fuser's probability",
+    SIMILARITY: "all of it as one similarity, after blending and the unit veto; or a fuser's probability",
     RULES: "what the hand-set rules made of it, where a fuser judged",
 }
 
 
+_LINKS = {
+    "average": "average link",
+    "any": "connected components",
+    "pruned": "connected components whose bridges are cut",
+}
 _SHOWN = 10  # contributions that are put into words
 
 
@@ -126,7 +131,7 @@ def explain(
         rules = _rule(evidence, config, matches, first, second)
         reasons = [*_compared(evidence, config), *rules, *_grouping(pairs, groups, config, first, second)]
     shares: tuple[tuple[str, float | None, float], ...] = ()
-    if evidence and config.learned.model is not None:
+    if evidence and not config.by_rules:
         shares, told = _judged(catalog, config.learned.model, pairs, copy_of, first, second)
         reasons = [*told, *reasons]
     facts = tuple(_facts(catalog, i, j))
@@ -197,7 +202,8 @@ def _compared(evidence: dict[str, float | None], config: Config) -> list[str]:
     if missing:
         reasons.append(f"left out, for a post lacks it: {', '.join(missing)}")
     if evidence.get(CONFLICT) == 1:
-        verdict = "the unit veto sets the similarity to 0" if config.units.veto else "the unit veto is off"
+        veto = config.units.veto if config.by_rules else config.learned.veto
+        verdict = "the unit veto sets the similarity to 0" if veto else "the unit veto is off"
         reasons.append(f"the quantities contradict each other: {verdict}")
     return reasons
 
@@ -223,8 +229,8 @@ def _rule(evidence: dict[str, float | None], config: Config, matches: Matches, i
 def _grouping(pairs: Pairs, groups: Groups, config: Config, i: int, j: int) -> list[str]:
     labels, group = groups.labels, config.group
     by_size = group.link == "average" and group.target_size is not None
-    cut = f"target size {group.target_size:g}" if by_size else f"cut {group.cut:.3f}"
-    name = "average link" if config.group.link == "average" else "connected components"
+    cut = f"target size {group.target_size:g}" if by_size else f"cut {config.cut:.3f}"
+    name = _LINKS[config.group.link]
     if labels[i] != labels[j]:
         mean = _between(pairs, labels, np.flatnonzero(labels == labels[i]), int(labels[j]))
         return [f"{name} kept their groups apart: mean similarity between them {mean:.3f}, {cut}"]
@@ -259,8 +265,10 @@ def _share(name: str, value: float | None, share: float) -> str:
 
 
 def _line(name: str, value: float | None) -> str:
-    base = name.removesuffix(BLENDED)
+    base = name.removesuffix(BLENDED).removesuffix(WEIGHT)
     meaning = _MEANING.get(base, f"cosine of the vectors {base!r}")
-    if name != base:
+    if name.endswith(BLENDED):
         meaning += ", after blending with sure neighbours"
+    if name.endswith(WEIGHT):
+        meaning = f"what {base} added to the log-odds: the fuser has not learned from it"
     return f"  {name:<16} {'missing' if value is None else f'{value:.4f}':>8}  {meaning}"

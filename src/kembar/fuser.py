@@ -17,8 +17,9 @@ import polars as pl
 
 from kembar.boosting import Growth, Trees, grow, replant
 from kembar.calibration import Calibration, calibration_error
+from kembar.config import BY_RULES, SHIPPED
 from kembar.drift import FEWEST, LARGE, Profile
-from kembar.errors import EvidenceError, FolderError, TrainingError
+from kembar.errors import EvidenceError, FolderError, TrainingError, nearest
 from kembar.folders import new_folder
 
 Rows = npt.NDArray[np.int64]
@@ -29,11 +30,8 @@ Progress = Callable[[str, int, int], None]
 FEWEST_PAIRS: Final = 50
 """True pairs that training needs."""
 
-SHIPPED: Final = "kembar-fuser"
-"""The fuser that ships with the package, learned from labelled Shopee posts; see models/fuser/card.md."""
-
 _FORMAT: Final = "kembar fuser"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _MARK: Final = "fuser.json"
 _MODEL: Final = "trees.txt"
 _MATTERS: Final = 0.1  # share of the gain from which on changed columns matter; another size of pool moves .07
@@ -50,16 +48,19 @@ class Fuser:
         names: (c,) the columns it needs, in this order.
         trees: what judges.
         calibration: what turns its log-odds into probabilities.
-        profile: what the columns looked like in training.
+        profiles: what the columns looked like in training, in pools of each size it learned from.
         card: how it was trained, for people: counts, options, held-out scores, and what else the maker noted.
+        weights: first guesses at what the cosine of an encoder adds to the log-odds that these trees know nothing of:
+            for each encoder, one number for each hundredth from 0 to 1 (see kembar.weighing).
         held_out: (m,) float32 probabilities of the training pairs by trees that had not seen their posts; not saved.
     """
 
     names: tuple[str, ...]
     trees: Trees
     calibration: Calibration
-    profile: Profile
+    profiles: tuple[Profile, ...]
     card: Mapping[str, Any]
+    weights: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict, compare=False)
     held_out: Floats | None = field(default=None, compare=False, repr=False)
 
     @classmethod
@@ -71,6 +72,7 @@ class Fuser:
         names: tuple[str, ...],
         *,
         weight: Floats | None = None,
+        density: Rows | None = None,
         growth: Growth | None = None,
         progress: Progress | None = None,
     ) -> "Fuser":
@@ -83,6 +85,7 @@ class Fuser:
                 hash) belong to one fold; see `kembar.labels.super_components`.
             names: (c,) the columns.
             weight: (m,) float32 above 0, how much a pair counts in training; not in calibration.
+            density: (m,) numbers from 0, equal for pairs from pools of one size; one for all where None.
             growth: how the trees grow.
             progress: called with (stage, done, total).
 
@@ -109,7 +112,9 @@ class Fuser:
         calibration = Calibration.fit(held_out, truth)
         probability = calibration(held_out)
         card = _card(growth, truth, len(parts), _crossed(held_out, truth, folds))
-        return cls(tuple(names), trees, calibration, Profile.of(table, tuple(names)), card, probability)
+        density = np.zeros(len(truth), dtype=np.int64) if density is None else density
+        profiles = tuple(Profile.of(table[density == size], tuple(names)) for size in np.unique(density))
+        return cls(tuple(names), trees, calibration, profiles, card, {}, probability)
 
     def probability(self, table: Floats) -> Floats:
         """Judge pairs.
@@ -152,12 +157,13 @@ class Fuser:
 
         Returns:
             Columns column, psi, missing, missing_before, gain (what the column was worth in training): the changed
-            columns, the most telling first; where together they were worth less than a tenth, as when a pool is of
-            another size, only those that most pairs now lack.
+            columns, the most telling first, against the pools of training that are most alike; where together they
+            were worth less than a tenth, as when a pool is of another size, only those that most pairs now lack.
         """
         self._check_width(table)
         gains = pl.DataFrame({"column": self.names, "gain": self.trees.gains()})
-        found = self.profile.compare(table).join(gains, on="column", maintain_order="left")
+        compared = [each.compare(table).join(gains, on="column", maintain_order="left") for each in self.profiles]
+        found = min(compared, key=lambda each: (each["psi"] * each["gain"]).sum())  # of the pools that are most alike
         if len(table) < FEWEST:
             return found.clear()
         found = found.filter((pl.col("psi") >= LARGE) & (pl.col("gain") > 0))
@@ -169,23 +175,27 @@ class Fuser:
         shown = ", ".join(f"{name!r}" for name in found["column"].head(5))
         log.warning(
             "these posts are unlike those the fuser learned from: %d of its columns have changed, first %s. "
-            "Its probabilities may be off; learn from labels of your own with `kembar learn`.",
+            "Its probabilities may be off; learn from labels of your own with `kembar tune`.",
             len(found),
             shown,
         )
         return found
 
-    def save(self, folder: Path | str, *, overwrite: bool = False, beside: Mapping[str, str] | None = None) -> None:
-        """Write the fuser: all of it or, on any failure, nothing.
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+        """Make a folder of the fuser: all of it or, on any failure, nothing.
 
         Args:
             folder: where to.
             overwrite: replace an earlier fuser.
-            beside: texts by file name, written into the same folder.
 
         Raises:
             FolderError: the folder is in the way or cannot be written.
         """
+        with new_folder(folder, overwrite=overwrite, mark=_MARK) as target:
+            self.write(target)
+
+    def write(self, folder: Path) -> None:
+        """Write the fuser's own files into a folder that is there: trees.txt and fuser.json."""
         tree = {
             "format": _FORMAT,
             "version": _VERSION,
@@ -195,13 +205,11 @@ class Fuser:
                 "score": self.calibration.score.tolist(),
                 "probability": self.calibration.probability.tolist(),
             },
-            "profile": self.profile.tree(),
+            "profiles": [profile.tree() for profile in self.profiles],
+            "weights": {name: guess.round(3).tolist() for name, guess in self.weights.items()},
         }
-        with new_folder(folder, overwrite=overwrite, mark=_MARK) as target:
-            (target / _MODEL).write_text(self.trees.text(), encoding="utf-8")
-            (target / _MARK).write_text(json.dumps(tree, ensure_ascii=False) + "\n", encoding="utf-8")
-            for name, text in (beside or {}).items():
-                (target / name).write_text(text, encoding="utf-8")
+        (folder / _MODEL).write_text(self.trees.text(), encoding="utf-8")
+        (folder / _MARK).write_text(json.dumps(tree, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path | str) -> "Fuser":
@@ -220,12 +228,14 @@ class Fuser:
         source = model_folder(folder)
         tree = _read(source)
         try:
-            profile = Profile.from_tree(tree["profile"])
+            profiles = tuple(Profile.from_tree(each) for each in tree["profiles"])
+            names = profiles[0].names
             knots = (np.array(tree["calibration"][key], dtype=np.float64) for key in ("score", "probability"))
             text = (source / _MODEL).read_text(encoding="utf-8")
-            trees = replant(tree["kind"], text, len(profile.names))
-            return cls(profile.names, trees, Calibration(*knots), profile, tree["card"])
-        except (OSError, KeyError, TypeError, UnicodeDecodeError) as error:
+            trees = replant(tree["kind"], text, len(names))
+            weights = {name: np.array(guess) for name, guess in tree.get("weights", {}).items()}
+            return cls(names, trees, Calibration(*knots), profiles, tree["card"], weights)
+        except (OSError, KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
             raise _incomplete(source, f"no {error}") from error
 
     def _check_width(self, table: Floats) -> None:
@@ -235,6 +245,11 @@ class Fuser:
                 f"the {len(self.names)} evidence columns the fuser was trained on",
                 "Make it with Features.table(fuser.names); a column that the posts lack is NaN.",
             )
+
+
+def has_fuser(folder: Path | str) -> bool:
+    """Tell whether a model folder holds a fuser, not the cuts of hand-set rules alone."""
+    return (model_folder(folder) / _MARK).exists()
 
 
 def model_folder(spec: Path | str) -> Path:
@@ -320,4 +335,7 @@ def _read(source: Path) -> dict[str, Any]:
 
 
 def _incomplete(source: Path, found: str) -> FolderError:
-    return FolderError(f"{str(source)!r}, with {found}", "a folder of a fuser", "Check the path, or train it again.")
+    near = nearest(source.name, [SHIPPED, BY_RULES])
+    return FolderError(
+        f"{str(source)!r}, with {found}", f"a folder of `kembar tune`, or {SHIPPED!r}", f"Check the path.{near}"
+    )

@@ -1,22 +1,34 @@
 """From evidence to probabilities: a fuser judges all candidate pairs, and their groups are cut where it pays."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from kembar.evidence import SIMILARITY
+from kembar.evidence import CONFLICT, SIMILARITY
 from kembar.features import Features
 from kembar.fuser import Fuser
 from kembar.pairs import Pairs
 from kembar.units import Quantities
+from kembar.weighing import updated, weigh
 
 RULES: Final = "rules"  # the evidence column that keeps what the hand-set rules made of a pair
+WEIGHT: Final = "_weight"  # added to the name of a view that the fuser has not learned from
+ALIKE: Final = 1 - 8 / 64  # share of equal bits of the hashes of one photo, copied and scaled
 
 _LOOKED_AT: Final = 1 << 17  # pairs in which drift is looked for
 
 
-def judged(pairs: Pairs, titles: pl.Series, quantities: Quantities, fuser: Fuser) -> Pairs:
+def judged(
+    pairs: Pairs,
+    titles: pl.Series,
+    quantities: Quantities,
+    fuser: Fuser,
+    spare: Mapping[str, str],
+    *,
+    veto: bool = False,
+) -> Pairs:
     """Replace the rules' similarity by a fuser's probability.
 
     Warns in the log where the pairs are unlike those that the fuser learned from (see `Fuser.drift`).
@@ -26,17 +38,40 @@ def judged(pairs: Pairs, titles: pl.Series, quantities: Quantities, fuser: Fuser
         titles: (n,) String in normal form.
         quantities: of these titles.
         fuser: the judge; an evidence column that the pairs lack is missing to it.
+        spare: photo views that it has not learned from, each with its encoder; their cosines are weighed
+            (see kembar.weighing).
+        veto: whether quantities that contradict each other make the probability 0.
 
     Returns:
-        Pairs whose `similarity` is the probability, the rules' one kept as `rules`.
+        Pairs whose `similarity` is the probability, the rules' one kept as `rules`, and with a column `<view>_weight`
+        for each spare view: what its cosine added to the log-odds.
     """
-    features = Features.of(pairs, titles, quantities=quantities)
+    seen = _seen(pairs, fuser)
+    features = Features.of(seen, titles, quantities=quantities)
     probability = np.empty(len(pairs), dtype=np.float32)
     for rows, table in features.chunks(fuser.names, size=_LOOKED_AT):
         if rows.start == 0:
             fuser.drift(table)
         probability[rows] = fuser.probability(table)
-    return pairs.with_evidence(**{RULES: pairs.evidence[SIMILARITY], SIMILARITY: probability})
+    alike = pairs.evidence.get("hash", probability * 0) >= ALIKE
+    share = np.float32(1 / max(1, len(spare)))  # encoders that look at the same photos do not count twice
+    weights = {
+        name + WEIGHT: share * weigh(probability, pairs.evidence[name], alike, guess=fuser.weights.get(encoder))
+        for name, encoder in spare.items()
+        if name in pairs.evidence
+    }
+    for weight in weights.values():
+        probability = updated(probability, weight)
+    if veto:
+        probability = np.where(pairs.evidence[CONFLICT] > 0, np.float32(0), probability)
+    return pairs.with_evidence(**weights, **{RULES: pairs.evidence[SIMILARITY], SIMILARITY: probability})
+
+
+def _seen(pairs: Pairs, fuser: Fuser) -> Pairs:
+    """Take the columns that the fuser learned from, the rules' similarity among them as it was."""
+    columns = {name: column for name, column in pairs.evidence.items() if name in fuser.names}
+    columns[SIMILARITY] = pairs.evidence.get(RULES, pairs.evidence[SIMILARITY])
+    return Pairs(pairs.left, pairs.right, columns)
 
 
 def contributions(pairs: Pairs, titles: pl.Series, fuser: Fuser, at: int) -> pl.DataFrame:
@@ -50,13 +85,16 @@ def contributions(pairs: Pairs, titles: pl.Series, fuser: Fuser, at: int) -> pl.
 
     Returns:
         Columns column, value (null where missing) and log_odds, the largest share first; the last row, column "base",
-        is what the fuser thinks of a pair without evidence. The shares sum to the log-odds before calibration.
+        is what the fuser thinks of a pair without evidence. The shares sum to the log-odds before calibration, but for
+        those of views that it has not learned from, which come after it.
     """
-    plain = {name: column for name, column in pairs.evidence.items() if name != RULES}
-    plain[SIMILARITY] = pairs.evidence.get(RULES, pairs.evidence[SIMILARITY])
-    row = Features.of(Pairs(pairs.left, pairs.right, plain), titles).table(fuser.names, np.array([at]))
+    row = Features.of(_seen(pairs, fuser), titles).table(fuser.names, np.array([at]))
     shares = fuser.contributions(row)[0]
     frame = pl.DataFrame({"column": fuser.names, "value": row[0], "log_odds": shares[:-1]})
+    weighed = [name.removesuffix(WEIGHT) for name in pairs.evidence if name.endswith(WEIGHT)]
+    more = [[float(pairs.evidence[column][at]) for column in (name, name + WEIGHT)] for name in weighed]
+    rows = [(name, *values) for name, values in zip(weighed, more, strict=True)]
+    frame = pl.concat([frame, pl.DataFrame(rows, schema=frame.schema, orient="row")])
     frame = frame.with_columns(pl.col("value").fill_nan(None)).sort(pl.col("log_odds").abs(), descending=True)
     base = pl.DataFrame({"column": ["base"], "value": [None], "log_odds": shares[-1:]}, schema=frame.schema)
     return pl.concat([frame, base])

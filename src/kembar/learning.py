@@ -3,30 +3,31 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from kembar.boosting import Growth
 from kembar.catalog import Catalog
-from kembar.config import Config
+from kembar.config import BY_RULES, CONFIG_FILE, HERE, SHIPPED, Config
 from kembar.embeddings import Embeddings
 from kembar.encoders.store import VectorStore
-from kembar.errors import TrainingError
+from kembar.errors import ConfigError, TrainingError, nearest
 from kembar.evidence import SIMILARITY, blended
 from kembar.features import Features
+from kembar.folders import new_folder
 from kembar.fuser import Fuser, pair_weights
-from kembar.labels import LabelledPairs, super_components
+from kembar.labels import LabelledPairs, read_pairs, super_components
 from kembar.matcher import Clock, Matcher, with_photo_hashes
 from kembar.pairs import Pairs
-from kembar.tuning import Tuned, by_fold, choose, cuts_tried, fold_numbers
+from kembar.tuning import Tuned, by_fold, choose, cuts_tried, fold_numbers, tune
 
 Rows = npt.NDArray[np.int64]
 Progress = Callable[[str, int, int], None]
 
 
-_USUAL_CUT: Final = 0.42  # best for average link on probabilities in labelled Shopee posts, in pools of any size
+_JUDGES: Final = ("lightgbm", "xgboost", BY_RULES)
 _MANY: Final = 20_000  # pairs from which on the usual growth is right
 
 
@@ -55,8 +56,10 @@ class Learned:
         Raises:
             FolderError: the folder is in the way or cannot be written.
         """
-        header = "".join(f"# {line}\n" for line in str(self).splitlines())
-        self.fuser.save(folder, overwrite=overwrite, beside={"config.toml": f"{header}\n{self.config.text()}"})
+        config = self.config.judged_by(HERE)
+        with new_folder(folder, overwrite=overwrite, mark=CONFIG_FILE) as target:
+            self.fuser.write(target)
+            (target / CONFIG_FILE).write_text(config.text(str(self)), encoding="utf-8")
 
     def __str__(self) -> str:
         card = self.fuser.card
@@ -103,9 +106,11 @@ def learn(
     Raises:
         TrainingError: no labels, or too few pairs (see `Fuser.fit`).
     """
-    config = (config or Config()).at_pool(len(catalog))
+    config = (config or Config()).judged_by(SHIPPED).at_pool(len(catalog))
     catalog = with_photo_hashes(catalog, config, progress)
-    catalog, vectors = Matcher(config, device=device, store=store).encoded(catalog, embeddings, progress)
+    catalog, vectors = Matcher(config.judged_by(BY_RULES), device=device, store=store).encoded(
+        catalog, embeddings, progress
+    )
     labels = catalog.labels if judged is None else judged.groups(len(catalog))
     if labels is None or len(np.unique(labels[labels >= 0])) < folds:
         raise TrainingError("posts without known groups", "at least one group a fold", "Name the column with --label.")
@@ -125,10 +130,60 @@ def learn(
         progress=progress,
     )
     if judged is not None:
-        group = config.group.model_copy(update={"cut": _USUAL_CUT})
-        return Learned(fuser, config.model_copy(update={"group": group}), None)
+        return Learned(fuser, config, None)
     tuned = _cut(taught, fuser, labels, fold, config)
     return Learned(fuser, tuned.config, tuned)
+
+
+def model(
+    catalog: Catalog,
+    config: Config | None = None,
+    *,
+    judge: str = "lightgbm",
+    labels: Path | str | None = None,
+    embeddings: Mapping[str, Embeddings] | None = None,
+    folds: int = 4,
+    pool: str = "whole",
+    device: str = "auto",
+    store: VectorStore | None = None,
+    progress: Progress | None = None,
+) -> Learned | Tuned:
+    """Learn a judge of pairs, or tune the hand-set rules: what `kembar tune` does.
+
+    Args:
+        catalog: posts with labels, or any posts where judged pairs are given.
+        config: see `learn` and `kembar.tuning.tune`.
+        judge: "lightgbm", "xgboost" or "rules".
+        labels: a file of judged pairs, see `kembar.labels.read_pairs`; not for rules.
+        embeddings: vectors by name, in the order of the catalogue's rows.
+        folds: at least 2.
+        pool: "whole", or for rules also "fold".
+        device: for the encoders.
+        store: vectors of earlier runs.
+        progress: called with (stage, done, total).
+
+    Returns:
+        What was found; its `save` makes a folder for `kembar match --model`.
+
+    Raises:
+        ConfigError: another judge, or one that does not go with labels or with the pool.
+        TrainingError: see `learn`.
+        EvidenceError: see `kembar.tuning.tune`.
+    """
+    how: dict[str, Any] = {"embeddings": embeddings, "folds": folds, "device": device, "store": store}
+    how["progress"] = progress
+    if judge not in _JUDGES:
+        raise ConfigError(f"judge {judge!r}", f"one of {', '.join(_JUDGES)}", f"Choose one.{nearest(judge, _JUDGES)}")
+    if judge == BY_RULES:
+        if labels is not None:
+            raise ConfigError("judged pairs for the hand-set rules", "known groups", "Leave out --labels, or --judge.")
+        return tune(catalog, config, pool=pool, **how)
+    if pool != "whole":
+        raise ConfigError(
+            f"pool {pool!r} with a judge that learns", "'whole'", "Leave out --pool, or add --judge rules."
+        )
+    judged = None if labels is None else read_pairs(labels, catalog.ids)
+    return learn(catalog, config, judged=judged, kind=judge, **how)
 
 
 def _known(pairs: Pairs, labels: Rows, judged: LabelledPairs | None) -> Rows:
@@ -153,7 +208,7 @@ def _cut(pairs: Pairs, fuser: Fuser, labels: Rows, fold: Rows, config: Config) -
     probability = fuser.held_out if fuser.held_out is not None else np.zeros(len(pairs), dtype=np.float32)
     held = pairs.with_evidence(**{SIMILARITY: probability})
     folds = int(fold.max()) + 1
-    tried = list(cuts_tried(held, labels, config.group.link))
+    tried = list(cuts_tried(held, labels, config))
     sums = np.stack([by_fold(scores, fold, labels, folds) for _, scores in tried])
     counts = by_fold(None, fold, labels, folds)
     return choose(config, [setting for setting, _ in tried], sums, counts, len(labels))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar.catalog import Catalog
-from kembar.config import Config
+from kembar.config import BY_RULES, Config
 from kembar.copies import Copies
 from kembar.decisions import (
     Edges,
@@ -30,14 +30,14 @@ from kembar.encoders.store import VectorStore
 from kembar.errors import EvidenceError
 from kembar.evidence import SIMILARITY, Evidence, blended, gather
 from kembar.fuser import Fuser
-from kembar.groups import Groups, average_link, components
+from kembar.groups import Groups, average_link, components, fill_singles, pruned
 from kembar.hashing import hash_photos
 from kembar.judging import judged
 from kembar.pairs import Pairs
 from kembar.result import Result, peak_memory
 from kembar.titles import normalize
 from kembar.vectors import encode_posts
-from kembar.views import build_views
+from kembar.views import build_views, vectors_section
 
 Rows = npt.NDArray[np.int64]
 Progress = Callable[[str, int, int], None]
@@ -76,8 +76,7 @@ class Matcher:
         self.config = config or Config()
         self.device = device
         self.store = store
-        model = self.config.learned.model
-        self.fuser = None if model is None else Fuser.load(model)
+        self.fuser = None if self.config.by_rules else Fuser.load(self.config.learned.model)
 
     def match(
         self,
@@ -110,17 +109,21 @@ class Matcher:
         with clock.stage("encoders"):
             catalog, vectors = self.encoded(catalog, embeddings, progress)
         order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
-        config = self.config.at_pool(len(catalog))
+        fuser = self.fuser if titled(catalog, self.config) else None
+        if fuser is not self.fuser:
+            log.warning("no titles are compared, without which a fuser has little to judge by; hand-set rules judge")
+        config = (self.config if fuser else self.config.judged_by(BY_RULES)).at_pool(len(catalog))
+        spare = {} if fuser is None else _spare(vectors, config, fuser, embeddings or {})
         brought = _sorted(vectors, order)
         ordered = catalog.take(order)
         copies = Copies.find(ordered, normalize(ordered.titles), brought.values())
         kept = {name: Embeddings(given.vectors[copies.kept]) for name, given in brought.items()}
-        evidence = self.evidence(ordered.take(copies.kept), config, kept, clock)
+        evidence = self.evidence(ordered.take(copies.kept), config, kept, clock, spare=frozenset(spare))
         with clock.stage("blending"):
             pairs = blended(evidence, config)
-        if self.fuser is not None:
+        if fuser is not None:
             with clock.stage("fuser"):
-                pairs = judged(pairs, evidence.titles, evidence.quantities, self.fuser)
+                pairs = judged(pairs, evidence.titles, evidence.quantities, fuser, spare, veto=config.learned.veto)
         with clock.stage("decisions"):
             edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog))
             edges, labels = copies.edges(edges, config.decide.cap), labels[copies.place]
@@ -151,7 +154,12 @@ class Matcher:
 
     @staticmethod
     def evidence(
-        catalog: Catalog, config: Config, embeddings: Mapping[str, Embeddings], clock: Clock | None = None
+        catalog: Catalog,
+        config: Config,
+        embeddings: Mapping[str, Embeddings],
+        clock: Clock | None = None,
+        *,
+        spare: frozenset[str] = frozenset(),
     ) -> Evidence:
         """Do all of the work that no threshold changes: views, neighbours, candidates, similarities.
 
@@ -160,6 +168,7 @@ class Matcher:
             config: the views and the fusion rule.
             embeddings: vectors by name, in the same order.
             clock: takes the time of the stages.
+            spare: names of vectors that are compared, but have no part in the fused similarity.
 
         Returns:
             The evidence.
@@ -169,7 +178,7 @@ class Matcher:
             titles = normalize(catalog.titles)
             views = build_views(catalog, titles, config, embeddings)
         with clock.stage("neighbours"):
-            return gather(views, titles, config)
+            return gather(views, titles, config, spare=spare)
 
 
 def decide(pairs: Pairs, n: int, config: Config, shares: npt.NDArray[np.float64]) -> tuple[Edges, Rows]:
@@ -203,12 +212,23 @@ def decide(pairs: Pairs, n: int, config: Config, shares: npt.NDArray[np.float64]
 
 def partition(pairs: Pairs, n: int, config: Config) -> Rows:
     """Group posts by the configured link: (n,) int64 labels."""
-    similarity = pairs.evidence[SIMILARITY]
-    if config.group.link == "average":
-        cut, size = config.group.cut, config.group.target_size
-        return average_link(pairs.left, pairs.right, similarity, n, cut=cut if size is None else 0.0, target_size=size)
-    near = similarity >= config.group.cut
-    return components(pairs.left[near], pairs.right[near], n)
+    similarity, group, cut = pairs.evidence[SIMILARITY], config.group, config.cut
+    ends = pairs.left, pairs.right, similarity
+    if group.link == "average":
+        size = group.target_size
+        labels = average_link(*ends, n, cut=cut if size is None else 0.0, target_size=size)
+    elif group.link == "pruned":
+        labels = pruned(*ends, n, cut=cut, sure=cut + group.sure, bridge=group.bridge)
+    else:
+        near = similarity >= cut
+        labels = components(pairs.left[near], pairs.right[near], n)
+    return filled(labels, pairs, config)
+
+
+def filled(labels: Rows, pairs: Pairs, config: Config) -> Rows:
+    """Let lone posts join their nearest group, where the configuration says so: (n,) int64 labels."""
+    cut = config.group.single
+    return labels if cut is None else fill_singles(labels, pairs.left, pairs.right, pairs.evidence[SIMILARITY], cut=cut)
 
 
 def with_photo_hashes(catalog: Catalog, config: Config, progress: Progress | None = None) -> Catalog:
@@ -246,6 +266,23 @@ def _sorted(embeddings: Mapping[str, Embeddings], order: Rows) -> dict[str, Embe
                 "Read them with Embeddings.read.",
             )
     return {name: Embeddings(given.vectors[order]) for name, given in embeddings.items()}
+
+
+def titled(catalog: Catalog, config: Config) -> bool:
+    """Tell whether any titles are compared: without them a fuser has nothing to judge by, and the rules do."""
+    return bool(catalog.has_titles.any()) and any(part.use for part in (config.word, config.char, config.title))
+
+
+def _spare(
+    vectors: Mapping[str, Embeddings], config: Config, fuser: Fuser, brought: Mapping[str, Embeddings]
+) -> dict[str, str]:
+    """Name the photo vectors that the fuser has not learned from, and their encoders ("" where they were brought)."""
+    sections = {name: vectors_section(config, name) for name in vectors if name not in fuser.names}
+    return {
+        name: "" if name in brought else str(part.encoder)
+        for name, (part, modality) in sections.items()
+        if modality == "photo"
+    }
 
 
 def _shares(catalog: Catalog) -> npt.NDArray[np.float64]:

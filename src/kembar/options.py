@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kembar.errors import ConfigError
+from kembar.errors import ConfigError, FolderError
 
 if TYPE_CHECKING:
     from kembar.catalog import Catalog
@@ -24,11 +24,13 @@ HashColumn = Annotated[
 ]
 LabelColumn = Annotated[str, typer.Option("--label", help="Column of known groups.", rich_help_panel="Columns")]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Configuration in TOML, as `kembar tune` writes it.")
+    Path | None, typer.Option("--config", "-c", help="Configuration in TOML, as `kembar config` prints it.")
 ]
 Model = Annotated[
     Path | None,
-    typer.Option("--model", "-m", help="Folder of `kembar learn`, or `kembar-fuser`: judges the pairs."),
+    typer.Option(
+        "--model", "-m", help="What judges the pairs: a folder of `kembar tune`, `kembar-fuser` (default) or `rules`."
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -54,16 +56,21 @@ def read_config(path: Path | None, settings: list[str] | None) -> "Config":
     return Config.read(path, settings or ())
 
 
-def learned_config(model: Path | None, path: Path | None, settings: list[str] | None) -> "Config":
-    """Read the configuration, of the model where one is given and no other file is."""
+def model_config(model: Path | None, path: Path | None, settings: list[str] | None) -> "Config":
+    """Read the configuration: of the model folder where one is given and no other file is."""
+    from kembar.config import BY_RULES, CONFIG_FILE, SHIPPED
+    from kembar.fuser import Fuser, has_fuser
+
     if model is None:
         return read_config(path, settings)
-    from kembar.fuser import Fuser, model_folder
-
-    Fuser.load(model)  # says what is wrong with the folder before the configuration does
-    return read_config(
-        path or model_folder(model) / "config.toml", [f"learned.model={json.dumps(str(model))}", *(settings or ())]
-    )
+    judge, own = str(model), None
+    if judge not in (BY_RULES, SHIPPED):
+        own = model / CONFIG_FILE if (model / CONFIG_FILE).is_file() else None
+        if own is None or has_fuser(model):
+            Fuser.load(model)  # says what is wrong with the folder before the configuration does
+        else:
+            judge = BY_RULES
+    return read_config(path or own, [f"learned.model={json.dumps(judge)}", *(settings or ())])
 
 
 def read_catalog(posts: Path, images: Path | None, *names: str) -> "Catalog":
@@ -94,3 +101,11 @@ def open_store(folder: Path | None) -> "VectorStore":
     from kembar.vectors import default_store
 
     return default_store() if folder is None else VectorStore(folder)
+
+
+def check_new_file(path: Path, overwrite: bool) -> None:
+    """Refuse a file that is in the way, or has no folder to lie in; worth asking before minutes of work."""
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise FolderError(f"{str(path)!r}, which exists", "a new file", "Choose another name, or pass --overwrite.")
+    if not path.absolute().parent.is_dir():
+        raise FolderError(f"{str(path)!r}, in a folder that is not there", "a folder to write to", "Make it first.")

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from kembar.config import BY_RULES
 from kembar.decisions import shopee_shares
 
 _BAR: Final = 40  # characters of the longest bar
@@ -34,9 +35,13 @@ def _counts(report: Mapping[str, Any]) -> str:
             f"{report['mean_matches']:.2f} posts a list on average, the post itself counted",
             f"- {report['groups']:,} groups, {report['groups_of_one']:,} of them of one; the largest has "
             f"{report['largest_group']:,} posts",
-            f"- {report['candidate_pairs']:,} candidate pairs were compared",
+            f"- {report['candidate_pairs']:,} candidate pairs were compared, judged by {_judge(report['judge'])}",
         ]
     )
+
+
+def _judge(judge: str) -> str:
+    return "hand-set rules" if judge == BY_RULES else f"the fuser {judge}"
 
 
 def scores_table(scores: Mapping[str, float]) -> str:

@@ -18,7 +18,7 @@ import polars as pl
 
 from kembar import charts
 from kembar.catalog import Catalog
-from kembar.config import Config
+from kembar.config import CONFIG_FILE, Config
 from kembar.decisions import Matches, shopee_shares
 from kembar.errors import FolderError
 from kembar.evaluation import Curve, b_cubed, curve, oracle, pair_score, score_edges
@@ -159,9 +159,10 @@ class Result:
             n: rows wanted.
 
         Returns:
-            Columns left, right (posting ids), left_title, right_title, similarity; the least sure first.
+            Columns left, right (posting ids), left_title, right_title, similarity, and `same`, empty, for the answers
+            that `kembar tune --labels` reads; the least sure first.
         """
-        middle = 0.5 if self.config.learned.model is not None else self._cut()
+        middle = self._cut() if self.config.by_rules else 0.5
         unsure = np.abs(self.pairs.evidence[SIMILARITY] - np.float32(middle))
         order = np.argsort(unsure, kind="stable")
         ends = self.pairs.left[order], self.pairs.right[order]
@@ -173,8 +174,9 @@ class Result:
         for name, rows in (("left", self.pairs.left[chosen]), ("right", self.pairs.right[chosen])):
             frame |= {name: self.catalog.ids.gather(rows), f"{name}_title": self.catalog.titles.gather(rows)}
         similarity = pl.Series(self.pairs.evidence[SIMILARITY][chosen])
-        return pl.DataFrame({**frame, "similarity": similarity}).select(
-            "left", "right", "left_title", "right_title", "similarity"
+        empty = pl.Series([None] * len(chosen), dtype=pl.Int8)
+        return pl.DataFrame({**frame, "similarity": similarity, "same": empty}).select(
+            "left", "right", "left_title", "right_title", "similarity", "same"
         )
 
     def groups_frame(self) -> pl.DataFrame:
@@ -199,7 +201,7 @@ class Result:
             self._answers().write_parquet(target / "matches.parquet")
             self.pairs.frame(self.catalog.ids).write_parquet(target / "pairs.parquet")
             self.catalog.save(target / "catalog")
-            (target / "config.toml").write_text(self.config.text(), encoding="utf-8")
+            (target / CONFIG_FILE).write_text(self.config.text(), encoding="utf-8")
             _write_json(target / "report.json", self.report)
             (target / "report.md").write_text(summary(self.report), encoding="utf-8")
             sizes = np.bincount(self.groups.sizes())
@@ -223,7 +225,7 @@ class Result:
         manifest = _read_manifest(source)
         try:
             catalog = Catalog.load(source / "catalog")
-            config = Config.read(source / "config.toml")
+            config = Config.read(source / CONFIG_FILE)
             rows = pl.DataFrame({"id": catalog.ids}).with_row_index("row")
             pairs = pl.read_parquet(source / "pairs.parquet")
             left, right = (_rows_of(pairs[end], rows) for end in ("left", "right"))
@@ -242,7 +244,7 @@ class Result:
         return self.catalog.labels if self.catalog.labels is not None else np.full(len(self), -1, dtype=np.int64)
 
     def _cut(self) -> float:
-        return self.config.decide.threshold if self.config.decide.rule == "threshold" else self.config.group.cut
+        return self.config.decide.threshold if self.config.decide.rule == "threshold" else self.config.cut
 
     def _answers(self) -> pl.DataFrame:
         """Show matches as lists and groups: unlike Kaggle's form, ids may hold blanks."""
@@ -307,6 +309,7 @@ def _report(result: Result) -> dict[str, Any]:
         "groups_of_one": int((sizes == 1).sum()),
         "largest_group": int(sizes.max(initial=0)),
         "groups_by_size": {str(size): int(count) for size, count in enumerate(np.bincount(sizes)) if count},
+        "judge": result.config.learned.model,
         "rule": result.config.decide.rule,
         "scores": result.scores() if (result._labels() >= 0).any() else None,
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},

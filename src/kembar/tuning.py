@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +12,16 @@ import polars as pl
 from sklearn.model_selection import GroupKFold
 
 from kembar.catalog import Catalog
-from kembar.config import Config
+from kembar.config import BY_RULES, CONFIG_FILE, Config
 from kembar.decisions import directed, row_shares
 from kembar.embeddings import Embeddings
 from kembar.encoders.store import VectorStore
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evaluation import group_sizes
 from kembar.evidence import SIMILARITY, blended
-from kembar.folders import new_file
-from kembar.groups import average_link_tree, components
-from kembar.matcher import Clock, Matcher, decide, with_photo_hashes
+from kembar.folders import new_folder
+from kembar.groups import average_link_tree
+from kembar.matcher import Clock, Matcher, decide, filled, partition, with_photo_hashes
 from kembar.pairs import Pairs
 
 Rows = npt.NDArray[np.int64]
@@ -58,15 +58,18 @@ class Tuned:
         scores = self.folds["f1"].to_numpy()
         return float(scores.mean()), float(scores.std(ddof=1))
 
-    def save(self, path: Path | str) -> None:
-        """Write the configuration as TOML, the cross-validated scores above it as a comment.
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+        """Write one folder for `kembar match --model`: config.toml, the cross-validated scores above it as a comment.
+
+        Args:
+            folder: where to.
+            overwrite: replace an earlier one.
 
         Raises:
-            FolderError: the file cannot be written.
+            FolderError: the folder is in the way or cannot be written.
         """
-        header = "\n".join(f"# {line}" for line in str(self).splitlines())
-        with new_file(path) as target:
-            target.write_text(f"{header}\n\n{self.config.text()}", encoding="utf-8")
+        with new_folder(folder, overwrite=overwrite, mark=CONFIG_FILE) as target:
+            (target / CONFIG_FILE).write_text(self.config.text(str(self)), encoding="utf-8")
 
     def __str__(self) -> str:
         mean, spread = self.f1()
@@ -116,7 +119,7 @@ def tune(
         EvidenceError: no labels, or fewer groups than folds.
         ConfigError: another pool, or fewer than 2 folds.
     """
-    config = config or Config()
+    config = (config or Config()).judged_by(BY_RULES)
     labels = _labels(catalog, folds, pool)
     catalog = with_photo_hashes(catalog, config, progress)
     catalog, embeddings = Matcher(config, device=device, store=store).encoded(catalog, embeddings, progress)
@@ -172,7 +175,7 @@ def _decisions(pairs: Pairs, labels: Rows, config: Config, shapes: list[Shape]) 
     if rule == "threshold":
         yield from _thresholds(pairs, labels, with_min2=config.decide.min2 is not None)
     elif rule == "group":
-        yield from cuts_tried(pairs, labels, config.group.link)
+        yield from cuts_tried(pairs, labels, config)
     else:
         scores = np.zeros((len(labels), 3))
         for scored, shares in shapes:  # chisel learns the lengths of lists, from other folds too
@@ -181,14 +184,17 @@ def _decisions(pairs: Pairs, labels: Rows, config: Config, shapes: list[Shape]) 
         yield {}, scores
 
 
-def cuts_tried(pairs: Pairs, labels: Rows, link: Literal["average", "any"]) -> Iterator[tuple[Setting, Floats]]:
+def cuts_tried(pairs: Pairs, labels: Rows, config: Config) -> Iterator[tuple[Setting, Floats]]:
     """Group by every cut: yields a setting, and (n, 3) F1, precision and recall of each post."""
     n, similarity = len(labels), pairs.evidence[SIMILARITY]
-    tree = average_link_tree(pairs.left, pairs.right, similarity, n, cut=_CUTS[0]) if link == "average" else None
+    option = "group.cut" if config.by_rules else "learned.cut"
+    average = config.group.link == "average"  # one tree holds the groups of all cuts
+    tree = average_link_tree(pairs.left, pairs.right, similarity, n, cut=_CUTS[0]) if average else None
     for cut in _CUTS:
-        near = similarity >= cut
-        parts = tree.labels(cut=cut) if tree else components(pairs.left[near], pairs.right[near], n)
-        yield {"group.cut": cut}, group_scores(parts, labels)
+        parts = (
+            filled(tree.labels(cut=cut), pairs, config) if tree else partition(pairs, n, _with(config, {option: cut}))
+        )
+        yield {option: cut}, group_scores(parts, labels)
 
 
 def _thresholds(pairs: Pairs, labels: Rows, *, with_min2: bool) -> Iterator[tuple[Setting, Floats]]:
