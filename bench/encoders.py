@@ -3,12 +3,14 @@
     python bench/encoders.py --models use e5 st:FOLDER [--losses softmax triplet arcface] [-o docs/figures/encoders.md]
     python bench/encoders.py --models st:cahya/bert-base-indonesian-1.5G timm:eca_nfnet_l0 --train [--set epochs=8] ...
     python bench/encoders.py --vectors kembar-title=FOLDER
+    python bench/encoders.py --models st:FOLDER --losses softmax triplet arcface --small
 
 Each fold is a pool of its own; what is trained on is the other three folds, what is chosen (thresholds, blending) was
 best on the other three. F1 / recall / precision of one configuration each, mean over folds.
 
 --losses trains a linear layer on frozen vectors; --train trains whole models, from hub names or local folders, with
-`kembar train`'s own recipe; --vectors scores FOLDER/title0.npy to title3.npy of `bench/train_title.py --folds`.
+`kembar train`'s own recipe; --small trains whole models on one fold and scores two others, for a machine without a
+GPU; --vectors scores FOLDER/title0.npy to title3.npy of `bench/train_title.py --folds`.
 Photos need --images, and posts with photos. Frozen vectors are kept in --cache.
 """
 
@@ -54,6 +56,7 @@ def main() -> None:
     parser.add_argument("--losses", nargs="*", default=[], choices=list(HEADS))
     parser.add_argument("--vectors", nargs="*", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--train", action="store_true")
+    parser.add_argument("--small", action="store_true")
     parser.add_argument("--set", nargs="*", default=[], dest="settings")
     parser.add_argument("--posts", type=Path, default=data() / "shopee" / "posts.csv")
     parser.add_argument("--images", type=Path)
@@ -80,6 +83,9 @@ def main() -> None:
 def rows(catalog: Catalog, arguments: argparse.Namespace) -> Iterator[str]:
     fold = fold_numbers(catalog.labels, FOLDS)
     for spec in arguments.models:
+        if arguments.small:
+            yield from small(catalog, fold, spec, arguments)
+            continue
         if arguments.train:
             yield trained(catalog, fold, spec, arguments)
             continue
@@ -119,6 +125,27 @@ def trained(catalog: Catalog, fold: np.ndarray, spec: str, arguments: argparse.N
     for f, vectors in enumerate(parts):
         own[fold == f] = vectors
     return row(label(spec), f"whole, {recipe.loss}", catalog, modality, own, seconds, speed)
+
+
+WHOLE = ("epochs=2", "lr=5e-5", "batch=64", "length=32", "holdout=0", "neck=false", "workers=0")
+
+
+def small(catalog: Catalog, fold: np.ndarray, spec: str, arguments: argparse.Namespace) -> Iterator[str]:
+    """Train the whole model on one fold, and score two others, each by the thresholds of the other one."""
+    scored = catalog.take(np.flatnonzero((fold == 0) | (fold == 2)))
+    untrained = open_encoder(spec, device="cpu")
+    vectors, speed = frozen(scored, untrained, VectorStore(arguments.cache))
+    yield row(label(spec), "frozen", scored, untrained.modality, vectors, 0.0, speed, folds=2)
+    for loss in arguments.losses:
+        changes = [f"{key}={value}" for key, value in HEADS[loss].items()]
+        recipe = Recipe.read(None, [f"model={spec}", *WHOLE, *changes, *arguments.settings], "title")
+        with tempfile.TemporaryDirectory() as scratch:
+            started = time.perf_counter()
+            train(catalog.take(np.flatnonzero(fold == 1)), recipe, Path(scratch) / "encoder", int8=False)
+            seconds = time.perf_counter() - started
+            encoder = open_encoder(Path(scratch) / "encoder", device="cpu")
+            vectors, speed = frozen(scored, encoder, VectorStore(Path(scratch) / "store"))
+        yield row(label(spec), f"whole, {loss}", scored, encoder.modality, vectors, seconds, speed, folds=2)
 
 
 def label(spec: str) -> str:
@@ -175,7 +202,14 @@ def strangers(vectors: np.ndarray, pairs: int = 20_000) -> float:
 
 
 def row(
-    name: str, training: str, catalog: Catalog, modality: str, vectors: np.ndarray, seconds: float, speed: float
+    name: str,
+    training: str,
+    catalog: Catalog,
+    modality: str,
+    vectors: np.ndarray,
+    seconds: float,
+    speed: float,
+    folds: int = FOLDS,
 ) -> str:
     """Score vectors alone: plain, with min2, and blended."""
     scores = []
@@ -184,7 +218,7 @@ def row(
         config = Config.read(None, [*ALONE, *floor, *settings])
         scores.append(
             tune(
-                catalog, config, folds=FOLDS, pool="fold", blends=blends, embeddings={modality: Embeddings.of(vectors)}
+                catalog, config, folds=folds, pool="fold", blends=blends, embeddings={modality: Embeddings.of(vectors)}
             )
         )
     f1 = [found.f1() for found in scores]

@@ -18,7 +18,7 @@ from kembar import Catalog, Config, Matcher, Result
 from kembar.cli import app
 
 COMMANDS = ["match", "evaluate", "tune", "label-queue", "explain", "encode", "train", "synth", "config"]
-STAGES = ["hashes", "encoders", "vectors", "neighbours", "blending", "decisions"]
+STAGES = ["hashes", "encoders", "vectors", "neighbours", "blending", "fuser", "decisions"]
 
 
 def kembar(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -131,7 +131,7 @@ def test_two_processes_write_the_same_bytes_whatever_their_threads(file: Path, t
         done = kembar(*([] if name == "one" else ["--verbose"]), *words, **variables)
         assert (done.returncode, done.stdout) == (0, "")
         logged = [line.split()[-1] for line in done.stderr.splitlines()]
-        assert logged[-6:] == ([] if name == "one" else STAGES)
+        assert logged[-7:] == ([] if name == "one" else STAGES)
     for path in sorted((tmp_path / "one").rglob("*")):
         other = tmp_path / "two" / path.relative_to(tmp_path / "one")
         if path.is_dir():

@@ -104,7 +104,7 @@ def test_no_pairs_no_probabilities(fuser: Fuser) -> None:
 def test_an_unlike_catalogue_is_told_by_the_columns_that_changed(
     fuser: Fuser, caplog: pytest.LogCaptureFixture
 ) -> None:
-    table, _, _ = drawn(6)
+    table, _, _ = drawn(6, 5000)
     with caplog.at_level(logging.WARNING):
         assert fuser.drift(table).is_empty()
     assert not caplog.records
@@ -119,7 +119,7 @@ def test_an_unlike_catalogue_is_told_by_the_columns_that_changed(
 
 
 def test_of_columns_that_do_not_matter_only_those_that_are_gone_are_told(fuser: Fuser) -> None:
-    table, _, _ = drawn(6)
+    table, _, _ = drawn(6, 5000)
     table[:, 2] += 5
     assert fuser.drift(table).is_empty()
     table[:, 2] = np.nan
@@ -233,3 +233,16 @@ def test_a_pair_of_large_groups_weighs_less() -> None:
     labels = np.array([0, 0, 0, 0, 1, -1])
     found = pair_weights(np.array([0, 0, 4]), np.array([1, 4, 5]), labels, power=0.5)
     np.testing.assert_allclose(found, [0.5, 0.75, 1.0])
+
+
+def test_pools_of_a_size_that_training_knew_are_not_unlike() -> None:
+    """Each size of pool has its own profile; pairs are unlike only if they are unlike all of them."""
+    table, truth, folds = drawn(9, 12_000)
+    density = np.repeat([0, 1], 6000)
+    table[density == 1, 0] += 4
+    both = Fuser.fit(table, truth, folds, NAMES, density=density, growth=SMALL)
+    one = Fuser.fit(table, truth, folds, NAMES, growth=SMALL)
+    other = drawn(10, 5000)[0]
+    assert (len(both.profiles), len(one.profiles)) == (2, 1)
+    assert both.drift(other).is_empty()
+    assert one.drift(other)["column"].to_list() == ["a"]

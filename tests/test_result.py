@@ -366,3 +366,24 @@ def order(result: Result, left: str, right: str) -> tuple[float, int]:
     rows = [result.catalog.ids.index_of(post) for post in (left, right)]
     at = int(np.flatnonzero((result.pairs.left == min(rows)) & (result.pairs.right == max(rows)))[0])
     return abs(float(result.pairs.evidence["similarity"][at]) - 0.5), at
+
+
+@pytest.mark.parametrize("rule", ["group", "threshold", "chisel", "expected"])
+@pytest.mark.parametrize("cap", [51, 3])
+def test_differences_between_lists_and_groups_are_told(catalog: Catalog, rule: str, cap: int) -> None:
+    result = Matcher(Config.read(None, [f"decide.rule={rule}", f"decide.cap={cap}"])).match(catalog)
+    found = {(a, b): row for a, b, *row in result.differences().iter_rows()}
+    labels, ids = result.groups.labels, result.catalog.ids
+    expected = set()
+    for post in range(len(catalog)):
+        listed, members = set(result.matches[post].tolist()), set(np.flatnonzero(labels == labels[post]).tolist())
+        expected |= {(ids[post], ids[other]) for other in listed ^ members}
+    assert set(found) == expected
+    if rule == "group":
+        assert {why for *_, why in found.values()} <= {"the list is full"}
+        assert bool(found) == (cap == 3)
+    for (a, b), (similarity, matched, grouped, why) in found.items():
+        assert matched != grouped
+        assert result.explain(a, b).evidence.get("similarity") == (similarity and pytest.approx(similarity, abs=1e-3))
+        assert ("never compared" in why) <= (similarity is None)
+    assert sum(result.report["differences"].values()) == len(found)

@@ -273,9 +273,10 @@ def _fail(message: str, code: int) -> NoReturn:
 
 @contextmanager
 def _bars(quiet: bool) -> "Iterator[Callable[[str, int, int], None]]":
-    """Draw a bar a stage; a stage ends when the next one begins. Quiet: nothing but errors, no warnings either."""
-    if quiet:
-        logging.getLogger("kembar").setLevel(logging.ERROR)
+    """Draw a bar a stage; a stage ends when the next one begins. Quiet: no warnings either, unless --verbose."""
+    log = logging.getLogger("kembar")
+    if quiet and log.level == logging.WARNING:
+        log.setLevel(logging.ERROR)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description:<16}"),

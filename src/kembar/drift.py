@@ -13,8 +13,8 @@ Floats = npt.NDArray[np.float32]
 
 LARGE: Final = 0.25
 """From here on a column counts as changed (Siddiqi 2006, "Credit Risk Scorecards"; .1 is slight)."""
-FEWEST: Final = 500
-"""Of fewer pairs nothing is said: chance alone moves the index by 10 / pairs."""
+FEWEST: Final = 4_000
+"""Of fewer pairs nothing is said: pools of some hundred posts differ too much from one another."""
 
 _TENTHS: Final = np.arange(1, 10) / 10
 _SAMPLE: Final = 200_000  # pairs looked at, evenly spread

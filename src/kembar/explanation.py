@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from kembar import charts
 from kembar.catalog import Catalog
 from kembar.config import Config
-from kembar.decisions import Matches
+from kembar.decisions import Matches, within_groups
 from kembar.errors import CatalogError, FolderError, nearest, quoted
 from kembar.evidence import BLENDED, CONFLICT, SIMILARITY
 from kembar.fuser import Fuser
@@ -136,6 +137,45 @@ def explain(
         reasons = [*told, *reasons]
     facts = tuple(_facts(catalog, i, j))
     return Explanation(a, b, titles, matched, together, evidence, facts, tuple(reasons), shares)
+
+
+def differences(pairs: Pairs, matches: Matches, groups: Groups, config: Config) -> pl.DataFrame:
+    """Find where lists of matches and groups do not say the same, and why.
+
+    Under rule group they differ by the cap of the lists alone; the other rules decide pair by pair, and groups do not.
+
+    Args:
+        pairs: the candidates with their evidence.
+        matches: the matches of every post.
+        groups: the partition.
+        config: the configuration of the run.
+
+    Returns:
+        Columns source, target (rows; the list of source is meant), similarity (null where never compared), matched,
+        grouped, why; ordered by source, then target.
+    """
+    n = len(matches)
+    source, target = matches.edges()
+    together = within_groups(groups.labels, pairs.left, pairs.right, pairs.evidence[SIMILARITY])
+    listed, grouped = source * n + target, together[0] * n + together[1]
+    key = np.sort(np.concatenate([np.setdiff1d(listed, grouped), np.setdiff1d(grouped, listed)]))
+    source, target = np.divmod(key, max(n, 1))
+    compared = pl.DataFrame({"key": pairs.left * n + pairs.right, "similarity": pairs.evidence[SIMILARITY]})
+    ends = pl.DataFrame({"key": np.minimum(source, target) * n + np.maximum(source, target)})
+    similarity = ends.join(compared, on="key", how="left", maintain_order="left")["similarity"]
+    frame = pl.DataFrame({"source": source, "target": target, "similarity": similarity})
+    frame = frame.with_columns(matched=pl.Series(np.isin(key, listed)), grouped=pl.Series(np.isin(key, grouped)))
+    full = pl.Series(np.diff(matches.offsets)[source] >= config.decide.cap, dtype=pl.Boolean)
+    why = (
+        pl.when(pl.col("matched"))
+        .then(pl.lit("alike as a pair, but their groups are not alike enough on the whole"))
+        .when(full)
+        .then(pl.lit("the list is full"))
+        .when(pl.col("similarity").is_null())
+        .then(pl.lit("never compared; others of the group join them"))
+        .otherwise(pl.lit("not alike enough as a pair; others of the group join them"))
+    )
+    return frame.with_columns(why=why)
 
 
 def _row(catalog: Catalog, post: str) -> int:

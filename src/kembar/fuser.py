@@ -153,17 +153,18 @@ class Fuser:
         """Compare pairs with those of training, and warn (in the log) of columns that matter and have changed.
 
         Args:
-            table: as in `probability`; of fewer than 500 pairs nothing is said.
+            table: as in `probability`; of fewer than 4,000 pairs nothing is said.
 
         Returns:
             Columns column, psi, missing, missing_before, gain (what the column was worth in training): the changed
-            columns, the most telling first, against the pools of training that are most alike; where together they
-            were worth less than a tenth, as when a pool is of another size, only those that most pairs now lack.
+            columns, unlike those of every size of pool in training, the most telling first; where together they were
+            worth less than a tenth, as when a pool is of another size, only those that most pairs now lack.
         """
         self._check_width(table)
         gains = pl.DataFrame({"column": self.names, "gain": self.trees.gains()})
-        compared = [each.compare(table).join(gains, on="column", maintain_order="left") for each in self.profiles]
-        found = min(compared, key=lambda each: (each["psi"] * each["gain"]).sum())  # of the pools that are most alike
+        compared = pl.concat([each.compare(table) for each in self.profiles])
+        nearest = compared.sort("psi").unique("column", keep="first", maintain_order=True)  # pools may lie between two
+        found = nearest.join(gains, on="column", maintain_order="left")
         if len(table) < FEWEST:
             return found.clear()
         found = found.filter((pl.col("psi") >= LARGE) & (pl.col("gain") > 0))

@@ -35,6 +35,7 @@ def _counts(report: Mapping[str, Any]) -> str:
             f"{report['mean_matches']:.2f} posts a list on average, the post itself counted",
             f"- {report['groups']:,} groups, {report['groups_of_one']:,} of them of one; the largest has "
             f"{report['largest_group']:,} posts",
+            *(f"- lists and groups differ in {count:,} matches: {why}" for why, count in report["differences"].items()),
             f"- {report['candidate_pairs']:,} candidate pairs were compared, judged by {_judge(report['judge'])}",
         ]
     )

@@ -23,7 +23,7 @@ from kembar.decisions import Matches, shopee_shares
 from kembar.errors import FolderError
 from kembar.evaluation import Curve, b_cubed, curve, oracle, pair_score, score_edges
 from kembar.evidence import SIMILARITY
-from kembar.explanation import Explanation, explain
+from kembar.explanation import Explanation, differences, explain
 from kembar.folders import new_folder
 from kembar.groups import Groups
 from kembar.pairs import Pairs
@@ -33,6 +33,7 @@ Rows = npt.NDArray[np.int64]
 
 _FORMAT: Final = "kembar run"
 _VERSION: Final = 1
+_ENDS: Final = (("posting_id", "source"), ("other", "target"))
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,19 @@ class Result:
             "left", "right", "left_title", "right_title", "similarity", "same"
         )
 
+    def differences(self) -> pl.DataFrame:
+        """List where the matches of a post and its group do not say the same, and why.
+
+        Returns:
+            Columns posting_id, other, similarity (null where never compared), matched, grouped, why, in the order of
+            the rows.
+        """
+        found = differences(self.pairs, self.matches, self.groups, self.config)
+        ends = {name: self.catalog.ids.gather(found[end]) for name, end in _ENDS}
+        return found.select("similarity", "matched", "grouped", "why").select(
+            *(pl.Series(name, ids) for name, ids in ends.items()), pl.all()
+        )
+
     def groups_frame(self) -> pl.DataFrame:
         """Show the groups as a table: posting_id, group_id, size, in the order of the rows."""
         labels = self.groups.labels
@@ -311,6 +325,7 @@ def _report(result: Result) -> dict[str, Any]:
         "groups_by_size": {str(size): int(count) for size, count in enumerate(np.bincount(sizes)) if count},
         "judge": result.config.learned.model,
         "rule": result.config.decide.rule,
+        "differences": dict(result.differences()["why"].value_counts().sort("why").iter_rows()),
         "scores": result.scores() if (result._labels() >= 0).any() else None,
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
         "peak_memory": result.peak_memory,
