@@ -2,6 +2,7 @@
 
     python bench/fusion.py folds [--title FOLDER] [--kind xgboost]     rules, fuser, decisions, calibration, chaining
     python bench/fusion.py ablation [--title FOLDER]                   without one group of columns after the other
+    python bench/fusion.py missing --title FOLDER                      the pools without titles, hashes, the encoder
     python bench/fusion.py whole [--title FOLDER]                      all posts in one pool, judged out of fold
 
 Reads $KEMBAR_DATA/shopee/posts.csv (see bench/shopee.py). Without --title the pairs are judged by titles and hashes;
@@ -31,7 +32,7 @@ from kembar.evaluation import oracle
 from kembar.evidence import SIMILARITY, blended, gather
 from kembar.features import Features
 from kembar.fuser import Fuser, pair_weights
-from kembar.groups import average_link_tree, components, fill_singles, pruned
+from kembar.groups import average_link, average_link_tree, components, fill_singles, pruned
 from kembar.pairs import Pairs
 from kembar.result import peak_memory
 from kembar.titles import normalize
@@ -87,9 +88,15 @@ class Pool:
         return replace(self, pairs=self.pairs.take(keep), truth=self.truth[keep], table=self.table[keep])
 
 
-def described(catalog: Catalog, fold: np.ndarray, vectors: np.ndarray | None, touching: int | None = None) -> Pool:
+def described(
+    catalog: Catalog,
+    fold: np.ndarray,
+    vectors: np.ndarray | None,
+    touching: int | None = None,
+    settings: tuple[str, ...] = (),
+) -> Pool:
     """Candidates and evidence of one pool; the rules' similarity stays among the evidence."""
-    config = Config.read(None, BARE if vectors is None else []).at_pool(len(catalog))
+    config = Config.read(None, settings or (BARE if vectors is None else [])).at_pool(len(catalog))
     titles = normalize(catalog.titles)
     brought = {} if vectors is None else {"title": Embeddings.of(vectors)}
     evidence = gather(build_views(catalog, titles, config, brought), titles, config)
@@ -403,6 +410,49 @@ def transfer(
     ]
 
 
+MISSING: dict[str, tuple[str, ...]] = {
+    "everything": ("hash.use=true",),
+    "no hashes": ("hash.use=false",),
+    "no title encoder": ("title.use=false", "word.least=0.15", "char.least=0.12"),
+    "no words, no characters": ("word.use=false", "char.use=false"),
+    "the title encoder alone": ("word.use=false", "char.use=false", "hash.use=false"),
+}
+
+
+def run_missing(
+    catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Growth, picture: Path | None
+) -> list[str]:
+    """Fusers that learned from all evidence judge pools that lack some; the cut stays that of full pools."""
+    learned, _, fusers = judged_folds(fold_pools(catalog, fold, title), growth)
+    _, chosen = scores(learned, linked)
+    lines = [
+        "| evidence | judge | F1 | sd | precision | recall |  |",
+        "| --- | --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for name, settings in MISSING.items():
+        by = {"fuser": [], "rules": []}
+        for f, (fuser, setting) in enumerate(zip(fusers, chosen, strict=True)):
+            rows = np.flatnonzero(fold == f)
+            vectors = None if "title.use=false" in settings else np.load(title / f"title{f}.npy", mmap_mode="r")[rows]
+            pool = described(catalog.take(rows), np.full(len(rows), f), vectors, settings=settings)
+            table = np.full((len(pool.truth), len(fuser.names)), np.nan, np.float32)
+            for at, column in enumerate(fuser.names):
+                if column in pool.names:
+                    table[:, at] = pool.table[:, pool.names.index(column)]
+            cuts = {"fuser": float(setting.split()[1]), "rules": by_rules(len(rows))}
+            for judge, p in (("fuser", fuser.probability(table)), ("rules", pool.pairs.evidence[SIMILARITY])):
+                labels = average_link(pool.pairs.left, pool.pairs.right, p, len(rows), cut=cuts[judge])
+                by[judge].append(group_scores(labels, pool.labels).mean(axis=0))
+        lines += [line(f"{name} | {judge}", np.array(values)) for judge, values in by.items()]
+        print("\n".join(lines[-2:]), flush=True)
+    return lines
+
+
+def by_rules(posts: int) -> float:
+    """The default cut of the rules in a pool of this size."""
+    return Config.read(None, ["learned.model=rules"]).at_pool(posts).group.cut
+
+
 def merged(parts: list[tuple[Pool, np.ndarray]]) -> tuple[Pool, np.ndarray]:
     """One list of pairs from several; a pair that is in two gets the mean of its probabilities."""
     n = len(parts[0][0].labels)
@@ -418,7 +468,7 @@ def merged(parts: list[tuple[Pool, np.ndarray]]) -> tuple[Pool, np.ndarray]:
 
 
 def main() -> None:
-    runs = {"folds": run_folds, "ablation": run_ablation, "whole": run_whole}
+    runs = {"folds": run_folds, "ablation": run_ablation, "missing": run_missing, "whole": run_whole}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=runs)
     parser.add_argument("--title", type=Path, help="folder of title0.npy to title3.npy")

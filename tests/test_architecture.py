@@ -13,7 +13,7 @@ HOUSE = Path(kembar.__file__).parent
 FLOORS = [
     "errors",
     "boosting calibration charts columns decisions drift embeddings evaluation folders fusion groups measures "
-    "neighbors photos sources titles weighing",
+    "neighbors photos sources titles toml weighing",
     "blending catalog config encoders hashing labels pairs synthesis units",
     "copies fuser report standing training vectors views wording",
     "evidence features options",

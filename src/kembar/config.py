@@ -1,18 +1,17 @@
 """Everything that can be set, in one frozen tree: read from TOML, changed by `a.b=value`, written back."""
 
-import json
 import logging
-import tomllib
 from collections.abc import Iterable, Mapping
 from math import log2
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from kembar.errors import ConfigError, nearest
+from kembar.errors import ConfigError, mend
 from kembar.fusion import RULES
 from kembar.measures import CATEGORIES, VETO
+from kembar.toml import explained, read_toml, set_option, write_section
 
 SHIPPED: Final = "kembar-fuser"
 """The fuser that ships with the package, learned from labelled Shopee posts; see models/fuser/card.md."""
@@ -33,11 +32,7 @@ log = logging.getLogger(__name__)
 
 def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise ConfigError(f"{key} = {value!r}", f"one of {', '.join(known)}", _mend(value, known))
-
-
-def _mend(value: str, known: Iterable[str]) -> str:
-    return nearest(value, known).strip() or "`kembar config` shows everything that can be set."
+        raise ConfigError(f"{key} = {value!r}", f"one of {', '.join(known)}", mend(value, known))
 
 
 def _check_min2(section: str, min2: float | None, threshold: float) -> None:
@@ -316,91 +311,3 @@ def _moved(cut: float | None, by: float) -> float | None:
         return None
     low, high = min(cut, _LOWEST_CUT), max(cut, _HIGHEST_CUT)
     return round(min(max(cut + by, low), high), 6)
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file as nested dicts; raises ConfigError where it is missing or broken."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"configuration file {str(path)!r}, which is not there", "a TOML file", "Check the path."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"configuration file {str(path)!r}", "valid TOML", f"Mend it: {error}.") from None
-
-
-def set_option(tree: dict[str, Any], setting: str) -> None:
-    """Apply a setting such as "blend.steps=2" to nested dicts; raises ConfigError where it has no such form."""
-    key, sign, text = setting.partition("=")
-    if not sign or not key.strip():
-        raise ConfigError(f"setting {setting!r}", "key=value, such as blend.steps=2", "Write the key, a =, the value.")
-    try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = None if text.strip().lower() in ("none", "null") else text.strip()
-    *sections, last = key.strip().split(".")
-    for section in sections:
-        tree = tree.setdefault(section, {})
-        if not isinstance(tree, dict):
-            raise ConfigError(f"setting {setting!r}", "a key inside a section", f"{section!r} holds a single value.")
-    tree[last] = value
-
-
-def explained(error: ValidationError, model: type[BaseModel]) -> ConfigError:
-    """Word what pydantic found wrong with a model as one error of ours, the nearest known key named."""
-    first = error.errors()[0]
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, ConfigError):  # of a check of ours
-        return cause
-    path = [str(part) for part in first["loc"]]
-    key = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        known = _fields(model, path[:-1])
-        return ConfigError(f"unknown option {key!r}", f"one of {', '.join(known)}", _mend(path[-1], known))
-    reason = first["msg"][0].lower() + first["msg"][1:]
-    return ConfigError(f"{key} = {first['input']!r}", _wanted(reason), "Change the value.")
-
-
-def _wanted(reason: str) -> str:
-    return reason.removeprefix("input should be ")
-
-
-def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(part)
-        inner = [t for t in (field.annotation, *get_args(field.annotation)) if isinstance(t, type)] if field else []
-        models = [t for t in inner if issubclass(t, BaseModel)]
-        if models:
-            model = models[0]
-    return list(model.model_fields)
-
-
-def write_section(lines: list[str], section: BaseModel, prefix: str) -> None:
-    """Append a section as TOML to lines, every key with its meaning."""
-    nested: list[tuple[str, BaseModel]] = []
-    for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        if isinstance(value, BaseModel):
-            nested.append((name, value))
-        elif isinstance(value, dict) and value and all(isinstance(v, BaseModel) for v in value.values()):
-            nested.extend((f"{name}.{_toml(key)}", inner) for key, inner in value.items())
-        elif value is None:
-            lines.append(f'{name} = "none"  # {field.description}')
-        elif not (prefix == "" and value == {}):
-            lines.append(f"{name} = {_toml(value)}  # {field.description}")
-    for name, inner in nested:
-        lines.extend(["", f"[{prefix}{name}]  # {(type(inner).__doc__ or '').splitlines()[0]}"])
-        write_section(lines, inner, f"{prefix}{name}.")
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, tuple | list):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + " }" if value else "{}"
-    return repr(value)

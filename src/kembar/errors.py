@@ -101,3 +101,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
     lowered = {other.lower(): other for other in sorted(names)}
     near = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3)]
     return f" Nearest: {', '.join(map(repr, near))}." if near else ""
+
+
+def mend(value: str, known: Iterable[str]) -> str:
+    """Say what to do about an unknown option: the nearest spellings, or where all are shown."""
+    return nearest(value, known).strip() or "`kembar config` shows everything that can be set."

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from kembar.config import Fraction, Positive, Section, explained, read_toml, set_option, write_section
+from kembar.config import Fraction, Positive, Section
 from kembar.errors import ConfigError, nearest
+from kembar.toml import explained, read_toml, set_option, write_section
 
 Modality = Literal["title", "photo"]
 PoolingKind = Literal["avg", "gem", "cls", "mean", "max"]
