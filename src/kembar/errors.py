@@ -9,8 +9,8 @@
         │   ├── PhotoError       one photo; a run counts it and goes on
         │   ├── ConfigError      an option: unknown, of the wrong type or out of range
         │   ├── EvidenceError    vectors, pairs or labels that do not fit the posts
-    │   ├── EncoderError     a model: an unknown name, a folder without weights, weights of another shape
-    │   ├── TrainingError    a training that cannot start or cannot go on
+        │   ├── EncoderError     a model: an unknown name, a folder without weights, weights of another shape
+        │   ├── TrainingError    a training that cannot start or cannot go on
         │   └── FolderError      an output or run folder: in the way, missing, not writable
         └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
