@@ -17,7 +17,6 @@ ROWS: dict[str, tuple[str, ...]] = {
     "hand-set rules, no photos": ("learned.model=rules", "photo.use=false"),
     "fuser, photos weighed (the default)": (),
     "fuser, no photos": ("photo.use=false",),
-    "fuser, no photos, no hashes": ("photo.use=false", "hash.use=false"),
     "photos and hashes alone (so the rules judge)": ("word.use=false", "char.use=false", "title.use=false"),
 }
 

@@ -86,24 +86,24 @@ def test_posts_without_labels_are_strangers(labelled: pl.DataFrame) -> None:
     assert found.tuned.folds["posts"].sum() == 900
 
 
-def test_without_titles_the_rules_judge_and_say_so(
-    model: Path, labelled: pl.DataFrame, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("column", "view"), [("title", "'char', 'word'"), ("image_phash", "'hash'")])
+def test_without_a_view_it_learned_from_the_rules_judge_and_say_so(
+    model: Path, labelled: pl.DataFrame, column: str, view: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    catalog = Catalog.read(labelled.drop("title"))
+    catalog = Catalog.read(labelled.drop(column))
     with caplog.at_level(logging.WARNING):
         result = Matcher(with_model(model)).match(catalog)
-    assert "hand-set rules judge" in caplog.text
+    assert f"nothing is compared by {view}" in caplog.text
     assert result.report["judge"] == "rules"
     expected = Matcher(RULES.model_copy(update={"pool": result.config.pool})).match(catalog)
     assert np.array_equal(result.pairs.evidence["similarity"], expected.pairs.evidence["similarity"])
 
 
-def test_without_hashes_it_judges_by_what_is_left_and_says_so(
-    model: Path, labelled: pl.DataFrame, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        result = Matcher(with_model(model)).match(Catalog.read(labelled.drop("image_phash")))
-    assert "'hash'" in caplog.text
+def test_posts_that_lack_some_evidence_are_judged_by_what_is_left(model: Path, labelled: pl.DataFrame) -> None:
+    some = pl.int_range(pl.len()) % 5 == 0
+    half = labelled.with_columns(image_phash=pl.when(~some).then("image_phash"), title=pl.when(~some).then("title"))
+    result = Matcher(with_model(model)).match(Catalog.read(half))
+    assert "rules" in result.pairs.evidence
     assert np.isfinite(result.pairs.evidence["similarity"]).all()
 
 

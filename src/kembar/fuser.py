@@ -116,6 +116,11 @@ class Fuser:
         profiles = tuple(Profile.of(table[density == size], tuple(names)) for size in np.unique(density))
         return cls(tuple(names), trees, calibration, profiles, card, {}, probability)
 
+    @property
+    def similarities(self) -> frozenset[str]:
+        """The kinds of similarity that it learned from: those that pairs are ranked by."""
+        return frozenset(name.removesuffix(" rank low") for name in self.names if name.endswith(" rank low"))
+
     def probability(self, table: Floats) -> Floats:
         """Judge pairs.
 

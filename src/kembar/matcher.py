@@ -28,7 +28,7 @@ from kembar.decisions import (
 from kembar.embeddings import Embeddings
 from kembar.encoders.store import VectorStore
 from kembar.errors import EvidenceError
-from kembar.evidence import SIMILARITY, Evidence, blended, gather
+from kembar.evidence import BLENDED, SIMILARITY, Evidence, blended, gather
 from kembar.fuser import Fuser
 from kembar.groups import Groups, average_link, components, fill_singles, pruned
 from kembar.hashing import hash_photos
@@ -109,9 +109,7 @@ class Matcher:
         with clock.stage("encoders"):
             catalog, vectors = self.encoded(catalog, embeddings, progress)
         order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
-        fuser = self.fuser if titled(catalog, self.config) else None
-        if fuser is not self.fuser:
-            log.warning("no titles are compared, without which a fuser has little to judge by; hand-set rules judge")
+        fuser = self._judge(catalog, vectors)
         config = (self.config if fuser else self.config.judged_by(BY_RULES)).at_pool(len(catalog))
         spare = {} if fuser is None else _spare(vectors, config, fuser, embeddings or {})
         brought = _sorted(vectors, order)
@@ -133,6 +131,18 @@ class Matcher:
         copy_of = np.empty_like(order)
         copy_of[order] = order[copies.kept[copies.place]]
         return Result(catalog, config, pairs, matches, groups, copy_of, clock.seconds, peak_memory())
+
+    def _judge(self, catalog: Catalog, vectors: Mapping[str, Embeddings]) -> Fuser | None:
+        """Give the fuser, but not where a view is lacking altogether: it has not learned to do without, rules can."""
+        if self.fuser is None:
+            return None
+        learned = {name.removesuffix(BLENDED) for name in self.fuser.similarities} - {SIMILARITY}
+        lacking = sorted(learned - _compared(catalog, self.config, vectors))
+        if not lacking:
+            return self.fuser
+        names = ", ".join(map(repr, lacking))
+        log.warning("nothing is compared by %s, which the fuser learned from; hand-set rules judge in its place", names)
+        return None
 
     def encoded(
         self, catalog: Catalog, embeddings: Mapping[str, Embeddings] | None = None, progress: Progress | None = None
@@ -268,9 +278,11 @@ def _sorted(embeddings: Mapping[str, Embeddings], order: Rows) -> dict[str, Embe
     return {name: Embeddings(given.vectors[order]) for name, given in embeddings.items()}
 
 
-def titled(catalog: Catalog, config: Config) -> bool:
-    """Tell whether any titles are compared: without them a fuser has nothing to judge by, and the rules do."""
-    return bool(catalog.has_titles.any()) and any(part.use for part in (config.word, config.char, config.title))
+def _compared(catalog: Catalog, config: Config, vectors: Mapping[str, Embeddings]) -> set[str]:
+    """Name the views that the posts give and the configuration uses."""
+    titles = {name for name in ("word", "char") if getattr(config, name).use and catalog.has_titles.any()}
+    dense = {name for name, given in vectors.items() if vectors_section(config, name)[0].use and given.vectors.any()}
+    return titles | dense | ({"hash"} if config.hash.use and catalog.hashed.any() else set())
 
 
 def _spare(
