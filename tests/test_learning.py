@@ -95,8 +95,10 @@ def test_without_a_view_it_learned_from_the_rules_judge_and_say_so(
         result = Matcher(with_model(model)).match(catalog)
     assert f"nothing is compared by {view}" in caplog.text
     assert result.report["judge"] == "rules"
-    expected = Matcher(RULES.model_copy(update={"pool": result.config.pool})).match(catalog)
+    expected = Matcher(with_model(model).judged_by("rules")).match(catalog)
     assert np.array_equal(result.pairs.evidence["similarity"], expected.pairs.evidence["similarity"])
+    assert np.array_equal(result.groups.labels, expected.groups.labels)
+    assert with_model(model).group.cut < Config().group.cut - 0.1, "the rules' cut is that of the pool it learned in"
 
 
 def test_posts_that_lack_some_evidence_are_judged_by_what_is_left(model: Path, labelled: pl.DataFrame) -> None:

@@ -294,7 +294,7 @@ class Config(Section):
         """
         doublings = log2(max(1, n) / self.pool.size)
         moved: dict[str, Any] = {"pool": self.pool.model_copy(update={"size": max(1, n)})}
-        for section in tuple(_CUTS) if self.by_rules else ("blend",):
+        for section in tuple(_CUTS) if self.by_rules else ("blend", "group"):
             keys = _CUTS[section]
             part = getattr(self, section)
             cuts = {key: _moved(getattr(part, key), self.pool.slope * doublings) for key in keys}
