@@ -299,3 +299,12 @@ def test_config_goes_out_and_in(cli: Cli, tmp_path: Path) -> None:
     assert second.stdout == first.stdout
     config = Config.read(tmp_path / "c.toml")
     assert (config.decide.min2, config.vectors["clip"].modality, config.word.k) == (None, "title", 9)
+
+
+def test_a_model_never_replaces_a_run(cli: Cli, file: Path, tmp_path: Path) -> None:
+    assert cli("match", file, "-o", tmp_path / "run", "-q").exit_code == 0
+    words = ("tune", file, "-o", tmp_path / "run", "--judge", "rules", "--folds", 2, "--overwrite")
+    refused = cli(*words)
+    assert refused.exit_code == 2
+    assert "model.json" in refused.stderr
+    assert Result.load(tmp_path / "run").catalog is not None

@@ -265,4 +265,4 @@ def test_the_label_queue_on_the_command_line(cli: object, labelled: pl.DataFrame
 @pytest.mark.parametrize(("judge", "labels"), [("oak", None), ("rules", "pairs.csv")])
 def test_a_judge_that_is_none_is_refused(labelled: pl.DataFrame, judge: str, labels: str | None) -> None:
     with pytest.raises(ConfigError):
-        learning.model(Catalog.read(labelled.head(50)), judge=judge, labels=labels)
+        learning.learn_or_tune(Catalog.read(labelled.head(50)), judge=judge, labels=labels)

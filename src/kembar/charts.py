@@ -38,6 +38,7 @@ def group_sizes(posts: npt.NDArray[np.integer], expected: npt.NDArray[np.float64
     at = np.arange(1, top + 1)
 
     def draw(axes: "Axes") -> None:
+        """Fill the axes."""
         axes.bar(at - 0.2, found, 0.4, color=_BLUE, label="this run")
         axes.bar(at + 0.2, usual, 0.4, color=_GREY, label="labelled Shopee posts")
         axes.set_xticks(at, [*map(str, range(1, top)), f"{top}+"])
@@ -57,6 +58,7 @@ def threshold_curve(table: pl.DataFrame, path: Path, *, marks: Sequence[tuple[st
     """
 
     def draw(axes: "Axes") -> None:
+        """Fill the axes."""
         for name, colour, width in (("precision", _GREY, 1.2), ("recall", _RED, 1.2), ("f1", _BLUE, 2.4)):
             axes.plot(table["threshold"], table[name], color=colour, linewidth=width, label=name.replace("f1", "F1"))
         for name, threshold in marks:
@@ -78,6 +80,7 @@ def reliability(table: pl.DataFrame, path: Path) -> None:
     """
 
     def draw(axes: "Axes") -> None:
+        """Fill the axes."""
         axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle=":")
         axes.plot(table["probability"], table["share"], color=_BLUE, marker="o", markersize=4)
         for probability, share, pairs in table.select("probability", "share", "pairs").iter_rows():
@@ -101,6 +104,7 @@ def waterfall(steps: Sequence[tuple[str, float]], path: Path, *, top: int = 12) 
     ends = np.cumsum([0.0, *(share for _, share in bars)])
 
     def draw(axes: "Axes") -> None:
+        """Fill the axes."""
         for at, (_, share) in enumerate(bars):
             colour = _GREY if at == 0 else _BLUE if share >= 0 else _RED
             axes.barh(at, share, left=ends[at], color=colour)

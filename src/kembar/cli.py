@@ -169,16 +169,16 @@ def tune(
     Writes a model folder for `kembar match --model`: **trees.txt** and **fuser.json** (boosted trees over the evidence
     of a pair, calibrated on pairs they had not seen) and **config.toml** (with the cut for its probabilities). Folds
     hold whole groups; the score that is shown is of judges and cuts that had not seen the fold they are scored on.
-    Use a pool as large as the one you will match: cuts rise with its size.
+    Use a pool as large as the one you will match: among more posts, more strangers look alike.
     """
-    from kembar.config import CONFIG_FILE
+    from kembar.config import MODEL_FILE
     from kembar.folders import check_free
-    from kembar.learning import model
+    from kembar.learning import learn_or_tune
 
-    check_free(output, overwrite=overwrite, mark=CONFIG_FILE)
+    check_free(output, overwrite=overwrite, mark=MODEL_FILE)
     catalog = read_catalog(posts, images, id_, title, image, hash_, label)
     with _bars(quiet) as progress:
-        found = model(
+        found = learn_or_tune(
             catalog,
             read_config(config, settings),
             judge=judge,

@@ -19,6 +19,8 @@ BY_RULES: Final = "rules"
 """In place of a fuser: hand-set rules judge the pairs."""
 CONFIG_FILE: Final = "config.toml"
 """The configuration in a run or model folder."""
+MODEL_FILE: Final = "model.json"
+"""What a model folder is known by; run folders have a configuration too."""
 HERE: Final = "."
 """In place of a fuser's folder: that of the configuration file."""
 

@@ -99,6 +99,7 @@ def hash_photos(
     done = 0
 
     def take(outcomes: Iterable[_Outcome]) -> None:
+        """Note what came of some photos."""
         nonlocal done
         for row, value, problem in outcomes:
             done += 1

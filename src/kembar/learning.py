@@ -10,18 +10,17 @@ import numpy.typing as npt
 
 from kembar.boosting import Growth
 from kembar.catalog import Catalog
-from kembar.config import BY_RULES, CONFIG_FILE, HERE, SHIPPED, Config
+from kembar.config import BY_RULES, HERE, SHIPPED, Config
 from kembar.embeddings import Embeddings
 from kembar.encoders.store import VectorStore
 from kembar.errors import ConfigError, TrainingError, nearest
 from kembar.evidence import SIMILARITY, blended
 from kembar.features import Features
-from kembar.folders import new_folder
 from kembar.fuser import Fuser, pair_weights
 from kembar.labels import LabelledPairs, read_pairs, super_components
 from kembar.matcher import Clock, Matcher, with_photo_hashes
 from kembar.pairs import Pairs
-from kembar.tuning import Tuned, by_fold, choose, cuts_tried, fold_numbers, tune
+from kembar.tuning import Tuned, by_fold, choose, cuts_tried, fold_numbers, new_model, tune
 
 Rows = npt.NDArray[np.int64]
 Progress = Callable[[str, int, int], None]
@@ -56,10 +55,8 @@ class Learned:
         Raises:
             FolderError: the folder is in the way or cannot be written.
         """
-        config = self.config.judged_by(HERE)
-        with new_folder(folder, overwrite=overwrite, mark=CONFIG_FILE) as target:
+        with new_model(folder, self.config.judged_by(HERE), str(self), overwrite=overwrite) as target:
             self.fuser.write(target)
-            (target / CONFIG_FILE).write_text(config.text(str(self)), encoding="utf-8")
 
     def __str__(self) -> str:
         card = self.fuser.card
@@ -135,7 +132,7 @@ def learn(
     return Learned(fuser, tuned.config, tuned)
 
 
-def model(
+def learn_or_tune(
     catalog: Catalog,
     config: Config | None = None,
     *,

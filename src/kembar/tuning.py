@@ -1,6 +1,8 @@
 """Thresholds for any configuration, chosen on posts whose groups are known, by grouped cross-validation."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -12,7 +14,7 @@ import polars as pl
 from sklearn.model_selection import GroupKFold
 
 from kembar.catalog import Catalog
-from kembar.config import BY_RULES, CONFIG_FILE, Config
+from kembar.config import BY_RULES, CONFIG_FILE, MODEL_FILE, Config
 from kembar.decisions import directed, row_shares
 from kembar.embeddings import Embeddings
 from kembar.encoders.store import VectorStore
@@ -68,8 +70,8 @@ class Tuned:
         Raises:
             FolderError: the folder is in the way or cannot be written.
         """
-        with new_folder(folder, overwrite=overwrite, mark=CONFIG_FILE) as target:
-            (target / CONFIG_FILE).write_text(self.config.text(str(self)), encoding="utf-8")
+        with new_model(folder, self.config, str(self), overwrite=overwrite):
+            pass  # there is nothing but the configuration
 
     def __str__(self) -> str:
         mean, spread = self.f1()
@@ -136,6 +138,28 @@ def tune(
             sums[key] = sums.get(key, np.zeros((folds, 3))) + by_fold(scores, fold[rows], labels[rows], folds)
     settings = [dict(key) for key in sums]
     return choose(config, settings, np.stack(list(sums.values())), by_fold(None, fold, labels, folds), len(parts[0]))
+
+
+@contextmanager
+def new_model(folder: Path | str, config: Config, told: str, *, overwrite: bool) -> Iterator[Path]:
+    """Make a folder for `kembar match --model`, whole or not at all.
+
+    Args:
+        folder: where to.
+        config: written to config.toml.
+        told: what was found, for people: a comment above the configuration.
+        overwrite: replace an earlier model folder, and no other folder.
+
+    Yields:
+        The folder, for what else belongs to the model.
+
+    Raises:
+        FolderError: the folder is in the way or cannot be written.
+    """
+    with new_folder(folder, overwrite=overwrite, mark=MODEL_FILE) as target:
+        (target / CONFIG_FILE).write_text(config.text(told), encoding="utf-8")
+        (target / MODEL_FILE).write_text(json.dumps({"format": "kembar model", "version": 1}) + "\n", encoding="utf-8")
+        yield target
 
 
 def trials(

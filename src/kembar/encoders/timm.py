@@ -225,6 +225,7 @@ def _backbone(model: Any, name: str, pooling: str | None) -> Backbone:
     settings = {"family": "timm", "architecture": name.partition(".")[0], "pooling": pooling}
 
     def save(folder: Path) -> None:
+        """Write the weights and the configuration of the network."""
         from safetensors.torch import save_file
 
         state = {

@@ -67,6 +67,7 @@ def _pooling(tower: Any, pooling: str, special: int) -> Callable[[Any, Any], Any
         raise _no_pooling(pooling, tower)
 
     def forward(model: Any, photos: Any) -> Any:
+        """Give the features of a batch of photos."""
         output = model(pixel_values=photos)
         if pooling == "pooler":
             features = getattr(output, "pooler_output", None)

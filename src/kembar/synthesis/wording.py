@@ -187,6 +187,7 @@ class _Writer:
         return table.gather(self.form((number > 0) & self.chance(share), np.maximum(number, 1) - 1))
 
     def slots(self, tables: dict[str, pl.Series]) -> pl.DataFrame:
+        """Choose the words of every title: one column for each place in it."""
         own = self.products
         differs = ~own.alone[self.product]
         by_size = own.by_size[self.product]
@@ -213,6 +214,7 @@ class _Writer:
         return pl.DataFrame(columns)
 
     def titles(self, tables: dict[str, pl.Series]) -> pl.Series:
+        """Put the words of every title in an order."""
         slots = self.slots(tables)
         order = self.pick(len(_ORDERS), 19, 0.15)
         sorted_posts = np.argsort(order, kind="stable")

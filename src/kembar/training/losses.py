@@ -3,6 +3,7 @@
 All compute in float32 whatever the precision of the model, with finite gradients where a vector lies on its centre.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ _EDGE = 1e-6  # how near cosines come to 1 and -1, where the angle has no finite
 _MOMENTUM = 0.01  # of CurricularFace's t
 
 
-class Loss(nn.Module):
+class Loss(nn.Module, ABC):
     """A loss over labelled vectors."""
 
     def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
@@ -41,9 +42,9 @@ class Loss(nn.Module):
             x = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
             return self.compute(x, labels)
 
+    @abstractmethod
     def compute(self, vectors: Tensor, labels: Tensor) -> Tensor:
         """Compute the loss in the type of the vectors, float32 or float64."""
-        raise NotImplementedError
 
     def advance(self, share: float) -> None:
         """Move whatever changes during training.

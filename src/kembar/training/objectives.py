@@ -3,6 +3,7 @@
 Source: Reimers and Gurevych 2019, section 3 and table 6.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -45,7 +46,7 @@ def _parts(concatenation: str) -> list[str]:
     return concatenation.split(",")
 
 
-class PairObjective(nn.Module):
+class PairObjective(nn.Module, ABC):
     """A loss over pairs of vectors.
 
     `forward(u, v, same)` takes (b, d), (b, d) not of length 1 and (b,) 1 for a true pair, 0 for strangers, and gives a
@@ -57,9 +58,9 @@ class PairObjective(nn.Module):
         with torch.autocast(u.device.type, enabled=False):
             return self.compute(_wide(u), _wide(v), same)
 
+    @abstractmethod
     def compute(self, u: Tensor, v: Tensor, same: Tensor) -> Tensor:
         """Compute the loss in the type of the vectors, float32 or float64."""
-        raise NotImplementedError
 
     def head_parameters(self) -> list[nn.Parameter]:
         """List the parameters of the objective itself."""
