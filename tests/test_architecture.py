@@ -15,9 +15,9 @@ FLOORS = [
     "boosting calibration charts columns decisions drift embeddings evaluation folders fusion groups measures "
     "neighbors photos sources titles toml weighing",
     "blending catalog config encoders hashing labels pairs synthesis units",
-    "copies fuser report standing training vectors views wording",
+    "copies fuser report standing vectors views wording",
     "evidence features options",
-    "judging",
+    "judging training",
     "explanation",
     "result",
     "matcher runs",

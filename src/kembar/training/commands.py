@@ -5,6 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kembar.options import (
+    Device,
+    HashColumn,
+    IdColumn,
+    ImageColumn,
+    LabelColumn,
+    Posts,
+    Quiet,
+    TitleColumn,
+    read_catalog,
+)
+
 if TYPE_CHECKING:
     from kembar.catalog import Catalog
     from kembar.training.recipe import Modality, Recipe
@@ -16,23 +28,15 @@ app = typer.Typer(
     epilog="Example: `kembar train title posts.csv -o encoder`, then `kembar match --set title.encoder=encoder ...`",
 )
 
-Posts = Annotated[Path, typer.Argument(help="Posts with known groups: CSV, TSV, Parquet or Arrow.", show_default=False)]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Encoder folder to make.", show_default=False)]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", "-r", help="Recipe in TOML; the folders have theirs.")]
 Preset = Annotated[str | None, typer.Option("--preset", help="Start from a published recipe, such as upstage-title.")]
-Settings = Annotated[
+Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change one option of the recipe, such as `epochs=5`; repeatable.")
 ]
-Device = Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda`, or `cuda:0,1` for several GPUs.")]
 Int8 = Annotated[bool, typer.Option(help="Export in int8, with float32 beside it.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier encoder or unfinished training.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no summary: errors alone.")]
-IdColumn = Annotated[str, typer.Option("--id", help="Column of posting ids.", rich_help_panel="Columns")]
-TitleColumn = Annotated[str, typer.Option("--title", help="Column of titles.", rich_help_panel="Columns")]
-ImageColumn = Annotated[str, typer.Option("--image", help="Column of photo names.", rich_help_panel="Columns")]
-HashColumn = Annotated[str, typer.Option("--hash", help="Column of perceptual hashes.", rich_help_panel="Columns")]
-LabelColumn = Annotated[str, typer.Option("--label", help="Column of known groups.", rich_help_panel="Columns")]
+Replace = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier encoder or unfinished training.")]
 
 
 @app.command(epilog="Example: `kembar train photo posts.csv --images photos -o encoder --model timm:resnet18`")
@@ -44,11 +48,11 @@ def photo(
     model: Annotated[str | None, typer.Option("--model", "-m", help="`timm:NAME`, `timm:NAME@WEIGHTS`.")] = None,
     recipe: RecipeFile = None,
     preset: Preset = None,
-    settings: Settings = None,
+    settings: Changes = None,
     device: Device = "auto",
     int8: Int8 = True,
     resume: Resume = False,
-    overwrite: Overwrite = False,
+    overwrite: Replace = False,
     quiet: Quiet = False,
     id_: IdColumn = "posting_id",
     title: TitleColumn = "title",
@@ -63,7 +67,7 @@ def photo(
     **encoder.json**, **card.md** with all figures, **recipe.toml** and **history.csv**.
     """
     chosen = _recipe("photo", model, recipe, preset, settings)
-    catalog = _catalog(posts, images, id_, title, image, hash_, label)
+    catalog = read_catalog(posts, images, id_, title, image, hash_, label)
     _train(ctx, catalog, chosen, output, device, int8, resume, overwrite, quiet)
 
 
@@ -75,11 +79,11 @@ def title(
     model: Annotated[str | None, typer.Option("--model", "-m", help="`ngrams`, `st:NAME` or a folder.")] = None,
     recipe: RecipeFile = None,
     preset: Preset = None,
-    settings: Settings = None,
+    settings: Changes = None,
     device: Device = "auto",
     int8: Int8 = True,
     resume: Resume = False,
-    overwrite: Overwrite = False,
+    overwrite: Replace = False,
     quiet: Quiet = False,
     id_: IdColumn = "posting_id",
     title: TitleColumn = "title",
@@ -89,7 +93,7 @@ def title(
 ) -> None:
     """Train an encoder of titles, as `kembar train photo` does of photos."""
     chosen = _recipe("title", model, recipe, preset, settings)
-    catalog = _catalog(posts, None, id_, title, image, hash_, label)
+    catalog = read_catalog(posts, None, id_, title, image, hash_, label)
     _train(ctx, catalog, chosen, output, device, int8, resume, overwrite, quiet)
 
 
@@ -105,12 +109,6 @@ def _recipe(
         given = f"a recipe for {recipe.modality}s in a training of {modality}s"
         raise ConfigError(given, f"one for {modality}s", f"Use `kembar train {recipe.modality}`, or another recipe.")
     return recipe
-
-
-def _catalog(posts: Path, images: Path | None, *names: str) -> "Catalog":
-    from kembar.catalog import Catalog, Columns
-
-    return Catalog.read(posts, images=images, columns=Columns(*names))
 
 
 def _train(
