@@ -14,7 +14,7 @@ to a file with -o, a reliability picture beside it; docs/figures/fusion.md holds
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -27,20 +27,14 @@ from kembar.calibration import calibration_error, reliability, sure_cut
 from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.decisions import chisel, directed, expected_f1, shopee_shares
-from kembar.embeddings import Embeddings
-from kembar.evaluation import oracle
-from kembar.evidence import SIMILARITY, blended, gather
-from kembar.features import Features
-from kembar.fuser import Fuser, pair_weights
+from kembar.evidence import SIMILARITY
+from kembar.fuser import Fuser
 from kembar.groups import average_link, average_link_tree, components, fill_singles, pruned
-from kembar.pairs import Pairs
 from kembar.result import peak_memory
-from kembar.titles import normalize
 from kembar.tuning import edge_scores, fold_numbers, group_scores
-from kembar.views import build_views
+from pools import EVERYTHING, LACKING, Pool, described, fitted, fold_pools, merged
 from shopee import FOLDS, data
 
-BARE = ["title.use=false", "word.least=0.15", "char.least=0.12"]  # without the encoder, words have to find more
 CUTS = np.round(np.arange(0.1, 0.8, 0.02), 3).tolist()
 SIZES = np.round(np.arange(2.2, 3.4, 0.05), 3).tolist()
 ALONE = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -60,63 +54,6 @@ GROUPS: dict[str, Callable[[str], bool]] = {
 }
 VIEWS = ("word", "char", "title")
 ALL = (*VIEWS, "hash", "similarity")
-
-
-@dataclass
-class Pool:
-    """Candidate pairs of some posts, described; `ends` are the folds of a pair's two posts."""
-
-    pairs: Pairs
-    truth: np.ndarray
-    table: np.ndarray
-    names: tuple[str, ...]
-    labels: np.ndarray
-    fold: np.ndarray
-
-    @property
-    def ends(self) -> np.ndarray:
-        """The folds of both ends of each pair."""
-        return np.stack([self.fold[self.pairs.left], self.fold[self.pairs.right]], axis=1)
-
-    @property
-    def weight(self) -> np.ndarray:
-        """What each pair counts in training."""
-        return pair_weights(self.pairs.left, self.pairs.right, self.labels)
-
-    def take(self, keep: np.ndarray) -> "Pool":
-        """Some of the pairs."""
-        return replace(self, pairs=self.pairs.take(keep), truth=self.truth[keep], table=self.table[keep])
-
-
-def described(
-    catalog: Catalog,
-    fold: np.ndarray,
-    vectors: np.ndarray | None,
-    touching: int | None = None,
-    settings: tuple[str, ...] = (),
-) -> Pool:
-    """Candidates and evidence of one pool; the rules' similarity stays among the evidence."""
-    config = Config.read(None, settings or (BARE if vectors is None else [])).at_pool(len(catalog))
-    titles = normalize(catalog.titles)
-    brought = {} if vectors is None else {"title": Embeddings.of(vectors)}
-    evidence = gather(build_views(catalog, titles, config, brought), titles, config)
-    pairs = blended(evidence, config)
-    features = Features.of(pairs, titles, quantities=evidence.quantities)
-    rows = (
-        None if touching is None else np.flatnonzero((fold[pairs.left] == touching) | (fold[pairs.right] == touching))
-    )
-    table = features.table(rows=rows)
-    kept = pairs if rows is None else pairs.take(rows)
-    truth = catalog.labels[kept.left] == catalog.labels[kept.right]
-    score = oracle(pairs.left, pairs.right, catalog.labels)
-    print(f"  {len(catalog):,} posts, {len(pairs):,} pairs, oracle F1 {score.f1:.4f}", flush=True)
-    return Pool(kept, truth, table, features.names, catalog.labels, fold)
-
-
-def fitted(pools: list[Pool], growth: Growth, density: np.ndarray | None = None) -> Fuser:
-    table = np.concatenate([pool.table for pool in pools])
-    truth, ends, weight = (np.concatenate([getattr(p, what) for p in pools]) for what in ("truth", "ends", "weight"))
-    return Fuser.fit(table, truth, ends, pools[0].names, weight=weight, density=density, growth=growth)
 
 
 Rule = Callable[[Pool, np.ndarray], Iterator[tuple[str, np.ndarray]]]
@@ -222,25 +159,20 @@ HEAD = [
 ]
 
 
-def fold_pools(catalog: Catalog, fold: np.ndarray, title: Path | None) -> list[Pool]:
-    pools = []
-    for f in range(FOLDS):
-        rows = np.flatnonzero(fold == f)
-        vectors = None if title is None else np.load(title / f"title{f}.npy", mmap_mode="r")[rows]
-        pools.append(described(catalog.take(rows), np.full(len(rows), f), vectors))
-    return pools
+def judged_folds(
+    pools: list[Pool], lacking: list[list[Pool]], growth: Growth
+) -> tuple[list[Judged], list[Judged], list[Fuser]]:
+    """The fuser's probabilities of every fold, and the rules' similarities in the same form.
 
-
-def judged_folds(pools: list[Pool], growth: Growth) -> tuple[list[Judged], list[Judged], list[Fuser]]:
-    """The fuser's probabilities of every fold, and the rules' similarities in the same form."""
+    The fuser also learns from the pools that lack some evidence; settings are chosen on full ones alone.
+    """
     learned, ruled, fusers = [], [], []
     for f, pool in enumerate(pools):
         others = [other for g, other in enumerate(pools) if g != f]
         start = perf_counter()
-        fuser = fitted(others, growth)
-        cuts = np.cumsum([len(other.truth) for other in others])[:-1]
+        fuser = fitted([*others, *(pool for each in lacking for g, pool in enumerate(each) if g != f)], growth)
         everyone = slice(None)
-        held = np.split(fuser.held_out, cuts)
+        held = parted(fuser.held_out, others)
         train = [(other, p, everyone) for other, p in zip(others, held, strict=True)]
         learned.append(Judged(train, (pool, fuser.probability(pool.table), everyone)))
         plain = [(other, other.pairs.evidence[SIMILARITY], everyone) for other in others]
@@ -248,6 +180,11 @@ def judged_folds(pools: list[Pool], growth: Growth) -> tuple[list[Judged], list[
         fusers.append(fuser)
         print(f"  fold {f}: {perf_counter() - start:.0f} s of training", flush=True)
     return learned, ruled, fusers
+
+
+def parted(held_out: np.ndarray, pools: list[Pool]) -> list[np.ndarray]:
+    """The held-out probabilities of the first pools that a fuser learned from."""
+    return np.split(held_out, np.cumsum([len(pool.truth) for pool in pools]))[: len(pools)]
 
 
 def decisions(judge: str, judged: list[Judged]) -> list[str]:
@@ -317,7 +254,8 @@ def run_folds(
     catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Growth, picture: Path | None
 ) -> list[str]:
     pools = fold_pools(catalog, fold, title)
-    learned, ruled, fusers = judged_folds(pools, growth)
+    lacking = [] if title is None else [fold_pools(catalog, fold, title, name) for name in LACKING]
+    learned, ruled, fusers = judged_folds(pools, lacking, growth)
     lines = [*HEAD, *decisions("rules", ruled), *decisions(growth.kind, learned), ""]
     lines += [*calibrated([each.test for each in learned], picture), "", *chaining(learned), ""]
     gains = pl.DataFrame({"column": fusers[0].names, "gain": np.mean([f.trees.gains() for f in fusers], axis=0)})
@@ -369,8 +307,7 @@ def run_whole(
         start = perf_counter()
         others = [other.take(~(other.ends == f).any(axis=1)) for g, other in enumerate(pools) if g != f]
         fuser = fitted(others, growth)
-        cuts = np.cumsum([len(other.truth) for other in others])[:-1]
-        held = merged(list(zip(others, np.split(fuser.held_out, cuts), strict=True)))
+        held = merged(list(zip(others, parted(fuser.held_out, others), strict=True)))
         learned.append((held, (pool, fuser.probability(pool.table))))
         less = fitted([other for g, other in enumerate(narrow) if g != f], growth)
         small.append((pool, less.probability(pool.table), less))
@@ -395,8 +332,7 @@ def transfer(
     cheap = merged([(pool, p) for pool, p, _ in small])
     for f, (_, _, less) in enumerate(small):
         others = [other for g, other in enumerate(narrow) if g != f]
-        cuts = np.cumsum([len(other.truth) for other in others])[:-1]
-        train = [(o, p, slice(None)) for o, p in zip(others, np.split(less.held_out, cuts), strict=True)]
+        train = [(o, p, slice(None)) for o, p in zip(others, parted(less.held_out, others), strict=True)]
         _, chosen = scores([Judged(train, train[0])], linked)
         rows = np.flatnonzero(fold == f)
         for pool, p in (judged[f].test[:2], cheap):
@@ -410,61 +346,54 @@ def transfer(
     ]
 
 
-MISSING: dict[str, tuple[str, ...]] = {
-    "everything": ("hash.use=true",),
-    "no hashes": ("hash.use=false",),
-    "no title encoder": ("title.use=false", "word.least=0.15", "char.least=0.12"),
-    "no words, no characters": ("word.use=false", "char.use=false"),
-    "the title encoder alone": ("word.use=false", "char.use=false", "hash.use=false"),
-}
-
-
 def run_missing(
     catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Growth, picture: Path | None
 ) -> list[str]:
-    """Fusers that learned from all evidence judge pools that lack some; the cut stays that of full pools."""
-    learned, _, fusers = judged_folds(fold_pools(catalog, fold, title), growth)
-    _, chosen = scores(learned, linked)
+    """Fusers that learned from all evidence, or also from pools that lack some, judge pools that lack some.
+
+    The cut stays that of full pools.
+    """
+    pools = {name: fold_pools(catalog, fold, title, name) for name in (EVERYTHING, *LACKING)}
+    by: dict[tuple[str, str], list[np.ndarray]] = {}
+    for f in range(FOLDS):
+        others = {name: [pool for g, pool in enumerate(each) if g != f] for name, each in pools.items()}
+        taught = {
+            "fuser of full pools": others[EVERYTHING],
+            "fuser of all these pools": [pool for each in others.values() for pool in each],
+        }
+        for judge, train in taught.items():
+            fuser = fitted(train, growth)
+            full = zip(others[EVERYTHING], parted(fuser.held_out, others[EVERYTHING]), strict=True)
+            judged = [(pool, p, slice(None)) for pool, p in full]
+            _, (setting,) = scores([Judged(judged, judged[0])], linked)
+            for name, each in pools.items():
+                by.setdefault((name, judge), []).append(
+                    grouped(each[f], fuser.probability(each[f].columns(fuser.names)), setting)
+                )
+        for name, each in pools.items():
+            ruled = f"cut {by_rules(len(each[f].labels))}"
+            by.setdefault((name, "rules"), []).append(grouped(each[f], each[f].pairs.evidence[SIMILARITY], ruled))
     lines = [
         "| evidence | judge | F1 | sd | precision | recall |  |",
         "| --- | --- | ---: | ---: | ---: | ---: | --- |",
     ]
-    for name, settings in MISSING.items():
-        by = {"fuser": [], "rules": []}
-        for f, (fuser, setting) in enumerate(zip(fusers, chosen, strict=True)):
-            rows = np.flatnonzero(fold == f)
-            vectors = None if "title.use=false" in settings else np.load(title / f"title{f}.npy", mmap_mode="r")[rows]
-            pool = described(catalog.take(rows), np.full(len(rows), f), vectors, settings=settings)
-            table = np.full((len(pool.truth), len(fuser.names)), np.nan, np.float32)
-            for at, column in enumerate(fuser.names):
-                if column in pool.names:
-                    table[:, at] = pool.table[:, pool.names.index(column)]
-            cuts = {"fuser": float(setting.split()[1]), "rules": by_rules(len(rows))}
-            for judge, p in (("fuser", fuser.probability(table)), ("rules", pool.pairs.evidence[SIMILARITY])):
-                labels = average_link(pool.pairs.left, pool.pairs.right, p, len(rows), cut=cuts[judge])
-                by[judge].append(group_scores(labels, pool.labels).mean(axis=0))
-        lines += [line(f"{name} | {judge}", np.array(values)) for judge, values in by.items()]
-        print("\n".join(lines[-2:]), flush=True)
-    return lines
+    return lines + [line(f"{name} | {judge}", np.array(by[name, judge])) for name, judge in sorted(by, key=ranked)]
+
+
+def ranked(row: tuple[str, str]) -> tuple[int, str]:
+    """Keep the rows of one kind of pool together."""
+    return [EVERYTHING, *LACKING].index(row[0]), row[1]
+
+
+def grouped(pool: Pool, p: np.ndarray, setting: str) -> np.ndarray:
+    """F1, precision and recall of a pool grouped by average link at a cut."""
+    labels = average_link(pool.pairs.left, pool.pairs.right, p, len(pool.labels), cut=float(setting.split()[1]))
+    return group_scores(labels, pool.labels).mean(axis=0)
 
 
 def by_rules(posts: int) -> float:
     """The default cut of the rules in a pool of this size."""
     return Config.read(None, ["learned.model=rules"]).at_pool(posts).group.cut
-
-
-def merged(parts: list[tuple[Pool, np.ndarray]]) -> tuple[Pool, np.ndarray]:
-    """One list of pairs from several; a pair that is in two gets the mean of its probabilities."""
-    n = len(parts[0][0].labels)
-    key = np.concatenate([pool.pairs.left * n + pool.pairs.right for pool, _ in parts])
-    p = np.concatenate([p for _, p in parts])
-    unique, inverse = np.unique(key, return_inverse=True)
-    mean = np.bincount(inverse, p) / np.bincount(inverse)
-    left, right = np.divmod(unique, n)
-    first = parts[0][0]
-    truth = first.labels[left] == first.labels[right]
-    empty = np.zeros((0, len(first.names)), np.float32)
-    return Pool(Pairs(left, right, {}), truth, empty, first.names, first.labels, first.fold), mean.astype(np.float32)
 
 
 def main() -> None:
@@ -474,13 +403,14 @@ def main() -> None:
     parser.add_argument("--title", type=Path, help="folder of title0.npy to title3.npy")
     parser.add_argument("--kind", default="lightgbm")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--trees", type=int, default=Growth().trees)
     parser.add_argument("--others", type=float, default=Growth().others)
     parser.add_argument("--only", default="", help="ablation: rows whose name holds this")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     catalog = Catalog.read(data() / "shopee" / "posts.csv")
     fold = fold_numbers(catalog.labels, FOLDS)
-    growth = Growth(kind=arguments.kind, threads=arguments.threads, others=arguments.others)
+    growth = Growth(kind=arguments.kind, trees=arguments.trees, threads=arguments.threads, others=arguments.others)
     picture = arguments.output and arguments.output.with_suffix(".svg")
     for name in [name for name in GROUPS if arguments.only not in name]:
         del GROUPS[name]

@@ -3,10 +3,11 @@
     python bench/train_fuser.py --title FOLDER [-o src/kembar/models/fuser]
 
 Learns from the labelled Shopee posts of bench/shopee.py, at four densities: each fold cut into pools of about 120 and
-850 posts, in a pool of its own, and among all posts. The title encoder learned from the same labels, so the pairs that
-touch a fold are described by an encoder that has not seen it: FOLDER holds title0.npy to title3.npy of
-`bench/train_title.py --folds`. These posts have no photos at hand: a first guess at what the photo encoder's cosines
-add comes from a drawn shop (see kembar.weighing). Writes trees.txt, fuser.json and card.md. Takes 7 GB of memory.
+850 posts, in a pool of its own, and among all posts; and again from pools that lack some of the evidence, so that it
+can do without. The title encoder learned from the same labels, so the pairs that touch a fold are described by an
+encoder that has not seen it: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`. These posts have
+no photos at hand: a first guess at what the photo encoder's cosines add comes from a drawn shop (see kembar.weighing).
+Writes trees.txt, fuser.json and card.md. Takes MEMORY GB of memory.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fusion import CUTS, FOLDS, Pool, described, fitted, merged
+from fusion import CUTS
 from kembar import write_shop
 from kembar.boosting import Growth
 from kembar.catalog import Catalog
@@ -27,9 +28,13 @@ from kembar.judging import ALIKE
 from kembar.matcher import Matcher
 from kembar.tuning import fold_numbers, group_scores
 from kembar.weighing import hundredths, weights
-from shopee import data
+from pools import HALF, LACKING, Pool, described, fitted, merged
+from shopee import FOLDS, data
 
 SIZES = (120, 850, 6850)
+WHOLE = 0  # the size that stands for all posts
+OFTEN = ("no hashes", HALF)  # lacking in the pool of all posts too
+SHARE = 0.25  # of the pairs of these pools: enough
 DRAWN = 6000
 
 CARD = """# kembar-fuser
@@ -39,8 +44,8 @@ boosted trees over {columns} columns, calibrated by isotonic regression on held-
 {cut}, which is the default of `learned.cut`.
 
 - **Learned from**: {posts:,} posts of Kaggle "Shopee - Price Match Guarantee" (Indonesian and English titles), in pools
-  of about 120, 850, 6,850 and of all posts: {pairs:,} candidate pairs, of which {true:,} are true. Title vectors out of
-  fold.
+  of about 120, 850, 6,850 and of all posts, with all evidence and with some left out: {pairs:,} candidate pairs, of
+  which {true:,} are true. Title vectors out of fold.
 - **Held out**: expected calibration error {error:.4f}. Average link at this one cut, by trees that had not
   seen the fold:
 
@@ -63,13 +68,23 @@ def cut_into(rows: np.ndarray, labels: np.ndarray, size: int) -> list[np.ndarray
     return [rows[dealt[of] == pool] for pool in range(pools)]
 
 
-def pools_of(catalog: Catalog, fold: np.ndarray, title: Path, size: int) -> list[Pool]:
-    """All folds, cut into pools of about a size."""
+def pools_of(catalog: Catalog, fold: np.ndarray, title: Path, size: int, lacking: str = "") -> list[Pool]:
+    """All folds, cut into pools of about a size; `lacking` is one of LACKING."""
     found = []
     for f in range(FOLDS):
         vectors = np.load(title / f"title{f}.npy", mmap_mode="r")
         parts = cut_into(np.flatnonzero(fold == f), catalog.labels, size)
-        found += [described(catalog.take(rows), np.full(len(rows), f), vectors[rows]) for rows in parts]
+        made = (described(catalog.take(rows), np.full(len(rows), f), vectors[rows], lacking=lacking) for rows in parts)
+        found.extend(made)
+    return found
+
+
+def whole_of(catalog: Catalog, fold: np.ndarray, title: Path, lacking: str = "", share: float = 1.0) -> list[Pool]:
+    """All posts in one pool, once by each encoder; of its pairs those that touch the fold it has not seen."""
+    found = []
+    for f in range(FOLDS):
+        vectors = np.load(title / f"title{f}.npy")
+        found.append(described(catalog, fold, vectors, touching=f, lacking=lacking, share=share))
     return found
 
 
@@ -107,29 +122,38 @@ def main() -> None:
     arguments = parser.parse_args()
     catalog = Catalog.read(data() / "shopee" / "posts.csv")
     fold = fold_numbers(catalog.labels, FOLDS)
-    densities = [pools_of(catalog, fold, arguments.title, size) for size in SIZES]
-    vectors = [np.load(arguments.title / f"title{f}.npy") for f in range(FOLDS)]
-    densities.append([described(catalog, fold, vectors[f], touching=f) for f in range(FOLDS)])
-    pools = [pool for density in densities for pool in density]
-    density = np.repeat(np.arange(len(densities)), [sum(len(pool.truth) for pool in each) for each in densities])
-    fuser = fitted(pools, Growth(threads=arguments.threads, others=0.12), density)
-    held = np.split(fuser.held_out, np.cumsum([len(pool.truth) for pool in pools])[:-1])
-    at, found = 0, []
-    for density in densities:
-        judged = list(zip(density, held[at : at + len(density)], strict=True))
-        at += len(density)
-        whole = density is densities[-1]
-        found.append(scores([merged(judged)] if whole else judged, fold if whole else None))
-    best = int(np.mean([each[:, :, 0].mean(axis=1) for each in found], axis=0).argmax())
-    lines = ["| pool | F1 | sd over folds | precision | recall |", "| ---: | ---: | ---: | ---: | ---: |"]
-    for size, each in zip((*SIZES, len(catalog)), found, strict=True):
-        f1, precision, recall = each[best].mean(axis=0)
-        lines.append(f"| {size:,} | {f1:.4f} | {each[best, :, 0].std(ddof=1):.4f} | {precision:.4f} | {recall:.4f} |")
+    kinds = {(size, ""): pools_of(catalog, fold, arguments.title, size) for size in SIZES}
+    kinds[WHOLE, ""] = whole_of(catalog, fold, arguments.title)
+    for lacking in LACKING:
+        kinds |= {(size, lacking): pools_of(catalog, fold, arguments.title, size, lacking) for size in SIZES[1:]}
+    kinds |= {(WHOLE, lacking): whole_of(catalog, fold, arguments.title, lacking, SHARE) for lacking in OFTEN}
+    pools = [pool for kind in kinds.values() for pool in kind]
+    density = np.repeat(np.arange(len(kinds)), [sum(len(pool.truth) for pool in kind) for kind in kinds.values()])
+    fuser = fitted(pools, Growth(threads=arguments.threads, others=0.12), density, keep=False)
+    held = iter(np.split(fuser.held_out, np.cumsum([len(pool.truth) for pool in pools])[:-1]))
+    found = {}
+    for (size, lacking), kind in kinds.items():
+        judged = [(pool, next(held)) for pool in kind]
+        if size != WHOLE:
+            found[size, lacking] = scores(judged, None)
+        elif not lacking:
+            found[size, lacking] = scores([merged(judged)], fold)
+    full = [each[:, :, 0].mean(axis=1) for (_, lacking), each in found.items() if not lacking]
+    best = int(np.mean(full, axis=0).argmax())
+    lines = ["| pool | lacks | F1 | sd over folds | precision | recall |", "| ---: | --- | ---: | ---: | ---: | ---: |"]
+    for (size, lacking), each in found.items():
+        f1, precision, recall = (f"{value:.4f}" for value in each[best].mean(axis=0))
+        spread = f"{each[best, :, 0].std(ddof=1):.4f}"
+        lines.append(f"| {size or len(catalog):,} | {lacking} | {f1} | {spread} | {precision} | {recall} |")
     facts = {"trees": Growth().trees, "columns": len(fuser.names), "posts": len(catalog), "cut": CUTS[best]}
     counts = {"pairs": fuser.card["pairs"], "true": fuser.card["true_pairs"], "drawn": DRAWN}
     card = CARD.format(**facts, **counts, error=fuser.card["calibration_error"], table="\n".join(lines))
     with tempfile.TemporaryDirectory() as scratch:
-        fuser = replace(fuser, weights={"kembar-photo": photo_weights(Path(scratch))})
+        fuser = replace(
+            fuser,
+            weights={"kembar-photo": photo_weights(Path(scratch))},
+            without=tuple(filter(None, LACKING.values())),
+        )
     with new_folder(arguments.output, overwrite=True, mark="fuser.json") as folder:
         fuser.write(folder)
         (folder / "card.md").write_text(card, encoding="utf-8")

@@ -16,7 +16,7 @@ FLOORS = [
     "neighbors photos sources titles toml weighing",
     "blending catalog config encoders hashing labels pairs synthesis units",
     "copies fuser report standing vectors views wording",
-    "evidence features options",
+    "evidence features options thinning",
     "judging training",
     "explanation",
     "result",

@@ -86,19 +86,34 @@ def test_posts_without_labels_are_strangers(labelled: pl.DataFrame) -> None:
     assert found.tuned.folds["posts"].sum() == 900
 
 
-@pytest.mark.parametrize(("column", "view"), [("title", "'char', 'word'"), ("image_phash", "'hash'")])
-def test_without_a_view_it_learned_from_the_rules_judge_and_say_so(
-    model: Path, labelled: pl.DataFrame, column: str, view: str, caplog: pytest.LogCaptureFixture
+def test_without_any_title_the_rules_judge_and_say_so(
+    model: Path, labelled: pl.DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
-    catalog = Catalog.read(labelled.drop(column))
+    catalog = Catalog.read(labelled.drop("title"))
     with caplog.at_level(logging.WARNING):
         result = Matcher(with_model(model)).match(catalog)
-    assert f"nothing is compared by {view}" in caplog.text
+    assert "nothing is compared by 'char', 'word'" in caplog.text
     assert result.report["judge"] == "rules"
     expected = Matcher(with_model(model).judged_by("rules")).match(catalog)
     assert np.array_equal(result.pairs.evidence["similarity"], expected.pairs.evidence["similarity"])
     assert np.array_equal(result.groups.labels, expected.groups.labels)
     assert with_model(model).group.cut < Config().group.cut - 0.1, "the rules' cut is that of the pool it learned in"
+
+
+def test_a_fuser_does_without_what_was_hidden_in_its_training(model: Path, labelled: pl.DataFrame) -> None:
+    fuser = Fuser.load(model)
+    assert fuser.without == (("hash",),)
+    other = Catalog.read(synthesize(1200, seed=15, hashes=True).posts.drop("image_phash"))
+    judged = Matcher(with_model(model)).match(other)
+    assert judged.report["judge"] != "rules"
+    assert judged.scores()["f1"] > Matcher(RULES).match(other).scores()["f1"] - 0.01
+
+
+def test_the_same_posts_teach_the_same(labelled: pl.DataFrame) -> None:
+    twice = [learn(Catalog.read(labelled.head(500)), BARE, folds=2, growth=GROWTH).fuser for _ in range(2)]
+    assert twice[0].trees.text() == twice[1].trees.text()
+    assert np.array_equal(twice[0].held_out, twice[1].held_out)
+    assert len(twice[0].held_out) == twice[0].card["pairs"], "pairs with hidden evidence choose no cut"
 
 
 def test_posts_that_lack_some_evidence_are_judged_by_what_is_left(model: Path, labelled: pl.DataFrame) -> None:

@@ -36,7 +36,7 @@ class Growth:
     """
 
     kind: str = "lightgbm"
-    trees: int = 100
+    trees: int = 200
     leaves: int = 31
     rate: float = 0.1
     least: int = 100

@@ -52,6 +52,8 @@ class Fuser:
         card: how it was trained, for people: counts, options, held-out scores, and what else the maker noted.
         weights: first guesses at what the cosine of an encoder adds to the log-odds that these trees know nothing of:
             for each encoder, one number for each hundredth from 0 to 1 (see kembar.weighing).
+        without: sets of views that some pools of its training lacked altogether: it can do without all views of any one
+            of them.
         held_out: (m,) float32 probabilities of the training pairs by trees that had not seen their posts; not saved.
     """
 
@@ -61,6 +63,7 @@ class Fuser:
     profiles: tuple[Profile, ...]
     card: Mapping[str, Any]
     weights: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict, compare=False)
+    without: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
     held_out: Floats | None = field(default=None, compare=False, repr=False)
 
     @classmethod
@@ -114,7 +117,7 @@ class Fuser:
         card = _card(growth, truth, len(parts), _crossed(held_out, truth, folds))
         density = np.zeros(len(truth), dtype=np.int64) if density is None else density
         profiles = tuple(Profile.of(table[density == size], tuple(names)) for size in np.unique(density))
-        return cls(tuple(names), trees, calibration, profiles, card, {}, probability)
+        return cls(tuple(names), trees, calibration, profiles, card, held_out=probability)
 
     @property
     def similarities(self) -> frozenset[str]:
@@ -212,6 +215,7 @@ class Fuser:
                 "probability": self.calibration.probability.tolist(),
             },
             "profiles": [profile.tree() for profile in self.profiles],
+            "without": self.without,
             "weights": {name: guess.round(3).tolist() for name, guess in self.weights.items()},
         }
         (folder / _MODEL).write_text(self.trees.text(), encoding="utf-8")
@@ -240,7 +244,8 @@ class Fuser:
             text = (source / _MODEL).read_text(encoding="utf-8")
             trees = replant(tree["kind"], text, len(names))
             weights = {name: np.array(guess) for name, guess in tree.get("weights", {}).items()}
-            return cls(names, trees, Calibration(*knots), profiles, tree["card"], weights)
+            without = tuple(tuple(views) for views in tree.get("without", ()))
+            return cls(names, trees, Calibration(*knots), profiles, tree["card"], weights, without)
         except (OSError, KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
             raise _incomplete(source, f"no {error}") from error
 
@@ -280,6 +285,17 @@ def pair_weights(left: Rows, right: Rows, labels: Rows, *, power: float = 0.5) -
     return ((own[left] + own[right]) / 2).astype(np.float32)
 
 
+def check_truth(truth: Bools) -> None:
+    """Refuse pairs that are too few to learn from: at least 50 true ones and others; raises TrainingError."""
+    right = int(truth.sum())
+    if right < FEWEST_PAIRS or right == len(truth):
+        raise TrainingError(
+            f"{right} true pairs and {len(truth) - right} others",
+            f"at least {FEWEST_PAIRS} true pairs, and others to tell them from",
+            "Label more posts, or use a fuser that has been trained.",
+        )
+
+
 def _check(table: Floats, truth: Bools, folds: Rows, names: tuple[str, ...], weight: Floats | None) -> None:
     m = len(truth)
     fits = table.shape == (m, len(names)) and folds.shape == (m, 2) and (weight is None or len(weight) == m)
@@ -289,13 +305,7 @@ def _check(table: Floats, truth: Bools, folds: Rows, names: tuple[str, ...], wei
             "one row a pair, one column a name, two folds and one weight a pair",
             "Make the table with Features.table.",
         )
-    right = int(truth.sum())
-    if right < FEWEST_PAIRS or right == m:
-        raise TrainingError(
-            f"{right} true pairs and {m - right} others",
-            f"at least {FEWEST_PAIRS} true pairs, and others to tell them from",
-            "Label more posts, or use a fuser that has been trained.",
-        )
+    check_truth(truth)
     for part in np.unique(folds):
         seen = truth[~(folds == part).any(axis=1)]
         if not seen.any() or seen.all():

@@ -1,6 +1,6 @@
 """A fuser from posts whose groups are known, and the cut of its groups: all that `match` needs, in one folder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,20 +14,26 @@ from kembar.config import BY_RULES, HERE, SHIPPED, Config
 from kembar.embeddings import Embeddings
 from kembar.encoders.store import VectorStore
 from kembar.errors import ConfigError, TrainingError, nearest
-from kembar.evidence import SIMILARITY, blended
+from kembar.evidence import SIMILARITY, blended, gather
 from kembar.features import Features
-from kembar.fuser import Fuser, pair_weights
+from kembar.fuser import Fuser, check_truth, pair_weights
 from kembar.labels import LabelledPairs, read_pairs, super_components
 from kembar.matcher import Clock, Matcher, with_photo_hashes
 from kembar.pairs import Pairs
+from kembar.thinning import Thinned, draws_of, thinned
+from kembar.titles import normalize
 from kembar.tuning import Tuned, by_fold, choose, cuts_tried, fold_numbers, new_model, tune
+from kembar.views import build_views
 
 Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
 Progress = Callable[[str, int, int], None]
 
 
 _JUDGES: Final = ("lightgbm", "xgboost", BY_RULES)
 _MANY: Final = 20_000  # pairs from which on the usual growth is right
+_THINNED: Final = 250_000  # pairs of a pool with hidden evidence that are enough: bounds the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,10 @@ def learn(
 ) -> Learned:
     """Learn to judge pairs from posts whose groups are known, or from some hundred judged pairs.
 
-    All posts are one pool, as they will be when matched, so the fuser learns at the density it will meet. Folds hold
-    whole super-components (groups joined by equal photo hashes). Vectors must come from encoders that did not learn
-    from these labels; otherwise the fuser trusts them too much.
+    All posts are one pool, as they will be when matched, so the fuser learns at the density it will meet; and once more
+    with each kind of evidence hidden, so that it can do without (see kembar.thinning). Folds hold whole
+    super-components (groups joined by equal photo hashes). Vectors must come from encoders that did not learn from
+    these labels; otherwise the fuser trusts them too much.
 
     Args:
         catalog: the posts; those without a label are strangers in the pool, and no pair of theirs is learned from.
@@ -112,24 +119,76 @@ def learn(
     if labels is None or len(np.unique(labels[labels >= 0])) < folds:
         raise TrainingError("posts without known groups", "at least one group a fold", "Name the column with --label.")
     fold = fold_numbers(super_components(labels, catalog.hashes, catalog.hashed), folds)
-    evidence = Matcher.evidence(catalog, config, vectors, Clock(progress))
-    pairs = blended(evidence, config)
-    features = Features.of(pairs, evidence.titles, quantities=evidence.quantities)
-    known = _known(pairs, labels, judged)
-    taught = pairs.take(known)
-    fuser = Fuser.fit(
-        features.table(rows=known),
-        labels[taught.left] == labels[taught.right],
-        np.stack([fold[taught.left], fold[taught.right]], axis=1),
-        features.names,
-        weight=pair_weights(taught.left, taught.right, labels),
-        growth=growth or _growth(len(known), kind),
-        progress=progress,
-    )
+    lessons = list(_lessons(catalog, config, vectors, labels, judged, Clock(progress)))
+    taught = lessons[0].pairs
+    check_truth(lessons[0].truth)
+    fuser = _fitted(lessons, fold, labels, growth or _growth(len(taught), len(lessons), kind), progress)
     if judged is not None:
         return Learned(fuser, config, None)
     tuned = _cut(taught, fuser, labels, fold, config)
     return Learned(fuser, tuned.config, tuned)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """Pairs of one pool whose truth is known: (m,) bool, their (m, c) evidence, and the views that the pool lacks.
+
+    The columns are those of the pool with all evidence.
+    """
+
+    pairs: Pairs
+    truth: Bools
+    names: tuple[str, ...]
+    table: Floats
+    without: tuple[str, ...]
+
+
+def _lessons(
+    catalog: Catalog,
+    config: Config,
+    vectors: Mapping[str, Embeddings],
+    labels: Rows,
+    judged: LabelledPairs | None,
+    clock: Clock,
+) -> Iterator[_Lesson]:
+    """Describe the pool with all evidence, then with some hidden; of those about as many pairs in all at most."""
+    titles = normalize(catalog.titles)
+    views = build_views(catalog, titles, config, vectors)
+    pools = [Thinned((), views, titles), *thinned(views, titles, draws_of(catalog.ids))]
+    names: tuple[str, ...] = ()
+    for at, pool in enumerate(pools):
+        with clock.stage("evidence" if at == 0 else f"evidence without {', '.join(pool.without) or 'some'}"):
+            evidence = gather(pool.views, pool.titles, config)
+            pairs = blended(evidence, config)
+            features = Features.of(pairs, pool.titles, quantities=evidence.quantities)
+            names = names or features.names
+            known = _known(pairs, labels, judged)
+            if at > 0:
+                known = known[np.random.default_rng(at).random(len(known)) < _THINNED / max(1, len(known))]
+            taught = pairs.take(known)
+            truth = labels[taught.left] == labels[taught.right]
+            table = features.table(names, known)
+        yield _Lesson(taught, truth, names, table, pool.without)
+
+
+def _fitted(lessons: Sequence[_Lesson], fold: Rows, labels: Rows, growth: Growth, progress: Progress | None) -> Fuser:
+    """Learn from all lessons, by the columns of the first, whose pairs alone the card counts."""
+    first = lessons[0]
+    left, right = (np.concatenate([getattr(lesson.pairs, end) for lesson in lessons]) for end in ("left", "right"))
+    fuser = Fuser.fit(
+        np.concatenate([lesson.table for lesson in lessons]),
+        np.concatenate([lesson.truth for lesson in lessons]),
+        np.stack([fold[left], fold[right]], axis=1),
+        first.names,
+        weight=pair_weights(left, right, labels),
+        density=np.repeat(np.arange(len(lessons)), [len(lesson.truth) for lesson in lessons]),
+        growth=growth,
+        progress=progress,
+    )
+    card = {**fuser.card, "pairs": len(first.truth), "true_pairs": int(first.truth.sum())}
+    without = tuple(lesson.without for lesson in lessons if lesson.without)
+    held_out = None if fuser.held_out is None else fuser.held_out[: len(first.truth)]
+    return replace(fuser, card=card, without=without, held_out=held_out)
 
 
 def learn_or_tune(
@@ -192,12 +251,12 @@ def _known(pairs: Pairs, labels: Rows, judged: LabelledPairs | None) -> Rows:
     return np.flatnonzero(known)
 
 
-def _growth(pairs: int, kind: str) -> Growth:
-    """Grow fewer and smaller trees from few pairs, and leave none of them out."""
+def _growth(pairs: int, lessons: int, kind: str) -> Growth:
+    """Grow smaller trees from few pairs, each of which is in most lessons, and leave none of them out."""
     usual = Growth(kind=kind)
     if pairs >= _MANY:
         return usual
-    return replace(usual, leaves=15, least=max(5, pairs // 100), others=1.0, threads=1)
+    return replace(usual, trees=100, leaves=15, least=lessons * max(5, pairs // 100), others=1.0, threads=1)
 
 
 def _cut(pairs: Pairs, fuser: Fuser, labels: Rows, fold: Rows, config: Config) -> Tuned:

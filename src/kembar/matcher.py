@@ -133,14 +133,14 @@ class Matcher:
         return Result(catalog, config, pairs, matches, groups, copy_of, clock.seconds, peak_memory())
 
     def _judge(self, catalog: Catalog, vectors: Mapping[str, Embeddings]) -> Fuser | None:
-        """Give the fuser, but not where a view is lacking altogether: it has not learned to do without, rules can."""
+        """Give the fuser, but not where a view is lacking that it has not learned to do without: rules can."""
         if self.fuser is None:
             return None
         learned = {name.removesuffix(BLENDED) for name in self.fuser.similarities} - {SIMILARITY}
-        lacking = sorted(learned - _compared(catalog, self.config, vectors))
-        if not lacking:
+        lacking = learned - _compared(catalog, self.config, vectors)
+        if any(lacking <= set(views) for views in ((), *self.fuser.without)):
             return self.fuser
-        names = ", ".join(map(repr, lacking))
+        names = ", ".join(map(repr, sorted(lacking)))
         log.warning("nothing is compared by %s, which the fuser learned from; hand-set rules judge in its place", names)
         return None
 

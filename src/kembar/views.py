@@ -20,6 +20,7 @@ from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_
 from kembar.pairs import dense_similarity, hash_similarity, sparse_similarity
 
 Rows = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Similarity = npt.NDArray[np.float32]
 Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
 Modality = Literal["title", "photo"]
@@ -52,6 +53,10 @@ class View(Protocol):
         """Compare pairs: (m,) float32 in [-1, 1], NaN where either post lacks this evidence."""
         ...
 
+    def hidden(self, posts: Bools) -> "View":
+        """Take this evidence from some posts: (n,) bool."""
+        ...
+
     def blended(self, weights: Sparse) -> "View":
         """Blend the vectors by (n, n) weights; a view that has none to blend stays as it is."""
         ...
@@ -80,6 +85,13 @@ class SparseView:
     def similarity(self, left: Rows, right: Rows) -> Similarity:
         """Compare pairs by cosine."""
         return sparse_similarity(self.vectors, left, right)
+
+    def hidden(self, posts: Bools) -> "SparseView":
+        """Empty their rows."""
+        kept = self.vectors.copy()
+        kept.data = kept.data * np.repeat(~posts, np.diff(kept.indptr))
+        kept.eliminate_zeros()
+        return replace(self, vectors=kept)
 
     def blended(self, weights: Sparse) -> "SparseView":
         """Blend the sparse rows as sparse rows."""
@@ -110,6 +122,10 @@ class DenseView:
         """Compare pairs by cosine."""
         return dense_similarity(self.vectors, left, right)
 
+    def hidden(self, posts: Bools) -> "DenseView":
+        """Make their rows zero."""
+        return replace(self, vectors=np.where(posts[:, None], np.float32(0), self.vectors))
+
     def blended(self, weights: Sparse) -> "DenseView":
         """Blend the rows."""
         return replace(self, vectors=blend(self.vectors, weights))
@@ -139,6 +155,10 @@ class HashView:
     def similarity(self, left: Rows, right: Rows) -> Similarity:
         """Compare pairs by their share of equal bits."""
         return hash_similarity(self.hashes, self.hashed, left, right)
+
+    def hidden(self, posts: Bools) -> "HashView":
+        """Forget that their hashes are known."""
+        return replace(self, hashed=self.hashed & ~posts)
 
     def blended(self, weights: Sparse) -> "HashView":
         """Stay: a mean of hashes is not a hash."""
