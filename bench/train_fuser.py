@@ -129,7 +129,7 @@ def main() -> None:
     kinds |= {(WHOLE, lacking): whole_of(catalog, fold, arguments.title, lacking, SHARE) for lacking in OFTEN}
     pools = [pool for kind in kinds.values() for pool in kind]
     density = np.repeat(np.arange(len(kinds)), [sum(len(pool.truth) for pool in kind) for kind in kinds.values()])
-    fuser = fitted(pools, Growth(threads=arguments.threads, others=0.12), density, keep=False)
+    fuser = fitted(pools, Growth(threads=arguments.threads), density, keep=False)
     held = iter(np.split(fuser.held_out, np.cumsum([len(pool.truth) for pool in pools])[:-1]))
     found = {}
     for (size, lacking), kind in kinds.items():

@@ -2,7 +2,7 @@
 
     python bench/weighing.py [--sizes 1500 5000] [-o docs/figures/weighing.md]
 
-The rows "no photos" still have the photos' hashes.
+The rows "no photos" still have the photos' hashes; "titles alone" have not.
 """
 
 import argparse
@@ -17,6 +17,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "hand-set rules, no photos": ("learned.model=rules", "photo.use=false"),
     "fuser, photos weighed (the default)": (),
     "fuser, no photos": ("photo.use=false",),
+    "hand-set rules, titles alone": ("learned.model=rules", "photo.use=false", "hash.use=false"),
+    "fuser, titles alone": ("photo.use=false", "hash.use=false"),
     "photos and hashes alone (so the rules judge)": ("word.use=false", "char.use=false", "title.use=false"),
 }
 

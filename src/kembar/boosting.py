@@ -41,7 +41,7 @@ class Growth:
     rate: float = 0.1
     least: int = 100
     columns: float = 0.3
-    others: float = 0.3
+    others: float = 0.12
     seed: int = 0
     threads: int = 2
 
