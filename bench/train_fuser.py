@@ -7,7 +7,7 @@ Learns from the labelled Shopee posts of bench/shopee.py, at four densities: eac
 can do without. The title encoder learned from the same labels, so the pairs that touch a fold are described by an
 encoder that has not seen it: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`. These posts have
 no photos at hand: a first guess at what the photo encoder's cosines add comes from a drawn shop (see kembar.weighing).
-Writes trees.txt, fuser.json and card.md. Takes MEMORY GB of memory.
+Writes trees.txt, fuser.json and card.md. Takes 13 GB of memory.
 """
 
 import argparse
@@ -122,6 +122,8 @@ def main() -> None:
     arguments = parser.parse_args()
     catalog = Catalog.read(data() / "shopee" / "posts.csv")
     fold = fold_numbers(catalog.labels, FOLDS)
+    with tempfile.TemporaryDirectory() as scratch:
+        guess = photo_weights(Path(scratch))
     kinds = {(size, ""): pools_of(catalog, fold, arguments.title, size) for size in SIZES}
     kinds[WHOLE, ""] = whole_of(catalog, fold, arguments.title)
     for lacking in LACKING:
@@ -148,12 +150,7 @@ def main() -> None:
     facts = {"trees": Growth().trees, "columns": len(fuser.names), "posts": len(catalog), "cut": CUTS[best]}
     counts = {"pairs": fuser.card["pairs"], "true": fuser.card["true_pairs"], "drawn": DRAWN}
     card = CARD.format(**facts, **counts, error=fuser.card["calibration_error"], table="\n".join(lines))
-    with tempfile.TemporaryDirectory() as scratch:
-        fuser = replace(
-            fuser,
-            weights={"kembar-photo": photo_weights(Path(scratch))},
-            without=tuple(filter(None, LACKING.values())),
-        )
+    fuser = replace(fuser, weights={"kembar-photo": guess}, without=tuple(filter(None, LACKING.values())))
     with new_folder(arguments.output, overwrite=True, mark="fuser.json") as folder:
         fuser.write(folder)
         (folder / "card.md").write_text(card, encoding="utf-8")

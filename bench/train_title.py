@@ -55,9 +55,9 @@ class TitleNet(nn.Module):
 
     def forward(self, batch: Batch, drop: float = 0.0) -> Tensor:
         """Encode a batch; `drop` is the share of features left out at random."""
-        short, long = (self.bags(torch.from_numpy(part), drop) for part in (batch.short, batch.long))
+        parts = [self.bags(torch.from_numpy(part), drop) for part in (batch.short, batch.middle, batch.long)]
         words, pairs = torch.from_numpy(batch.words), torch.from_numpy(batch.pairs)
-        surface, sense, key = (functional.pad(torch.cat(both), (0, 0, 1, 0)) for both in zip(short, long, strict=True))
+        surface, sense, key = (functional.pad(torch.cat(rows), (0, 0, 1, 0)) for rows in zip(*parts, strict=True))
         shapes = functional.pad(torch.from_numpy(batch.shapes), (0, 0, 1, 0))
         there = (words > 0).float()
         weight = self.weights(torch.cat([key, shapes], 1)[words], there)
@@ -116,10 +116,9 @@ def arcface(vectors: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
 def rarities(titles: list[str]) -> Tensor:
     """Start from inverse document frequencies, as TF-IDF weighs; a feature never seen has the highest."""
     batch = Words().batch(titles)
-    features = np.concatenate(
-        [np.pad(batch.short, ((0, 0), (0, batch.long.shape[1] - batch.short.shape[1]))), batch.long]
-    )
-    features = np.concatenate([np.zeros((1, features.shape[1]), np.int64), features])
+    columns = batch.long.shape[1]
+    parts = [np.pad(part, ((0, 0), (0, columns - part.shape[1]))) for part in (batch.short, batch.middle, batch.long)]
+    features = np.concatenate([np.zeros((1, columns), np.int64), *parts])
     owner = np.repeat(np.arange(len(titles)), batch.words.shape[1])
     rows = [(owner, batch.pairs.ravel())]
     rows += [(owner, features[batch.words.ravel(), at]) for at in range(features.shape[1])]
@@ -186,14 +185,13 @@ class Graph:
             self._table(name, getattr(net, name).detach().numpy())
         gates = net.gates.exp().detach().numpy()
         self.constant("gates", gates.astype(np.float16) if int8 else gates)
-        inputs = {"short": 2, "long": 2, "shapes": 1, "words": 2, "pairs": 2}
         self._tables_of_words(net)
         self._title(net)
         info = [
             helper.make_tensor_value_info(
                 name, TensorProto.FLOAT if name == "shapes" else TensorProto.INT64, SHAPES[name]
             )
-            for name in inputs
+            for name in SHAPES
         ]
         output = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["n", SURFACE + SENSE])
         graph = helper.make_graph(self.nodes, "kembar-title", info, [output], self.constants)
@@ -252,7 +250,7 @@ class Graph:
     def _tables_of_words(self, net: TitleNet) -> None:
         """Make tables of the batch's words, row 0 for none: word_surface, word_sense, word_key."""
         parts = []
-        for name in ("short", "long"):
+        for name in ("short", "middle", "long"):
             there, weight, signed, row, learned = self.split(name)
             count = self.node("Max", self.node("ReduceSum", there, [1], keepdims=1), 1.0)
             share = self.node("Div", there, count)
@@ -260,8 +258,8 @@ class Graph:
                 (self.sum(signed, "pool", row), self.sum(weight, "senses", learned), self.sum(share, "keys", learned))
             )
         widths = (SURFACE, SENSE, KEY)
-        for name, short, long, width in zip(("surface", "sense", "key"), *parts, widths, strict=True):
-            self.node("Concat", np.zeros((1, width), np.float32), short, long, axis=0, out=f"word_{name}")
+        for name, width, *rows in zip(("surface", "sense", "key"), widths, *parts, strict=True):
+            self.node("Concat", np.zeros((1, width), np.float32), *rows, axis=0, out=f"word_{name}")
         self.node("Concat", np.zeros((1, 2), np.float32), "shapes", axis=0, out="word_shapes")
 
     def _title(self, net: TitleNet) -> None:
@@ -305,7 +303,14 @@ class Graph:
         return self.node("Mul", self.node("Exp", score), there)
 
 
-SHAPES = {"short": ["s", 16], "long": ["l", 40], "shapes": ["v", 2], "words": ["n", "k"], "pairs": ["n", "k"]}
+SHAPES = {
+    "short": ["s", 16],
+    "middle": ["m", 25],
+    "long": ["l", 40],
+    "shapes": ["v", 2],
+    "words": ["n", "k"],
+    "pairs": ["n", "k"],
+}
 
 
 def save(net: TitleNet, folder: Path, card: str, *, int8: bool = True) -> None:

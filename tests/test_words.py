@@ -69,7 +69,7 @@ def test_bags_of_n_grams_equal_their_slow_twin(
 @given(TITLES)
 def test_words_in_their_order_equal_their_slow_twin(titles: list[str]) -> None:
     batch = Words().batch(titles)
-    rows = [row[row > 0].tolist() for row in batch.short] + [row[row > 0].tolist() for row in batch.long]
+    rows = [row[row > 0].tolist() for part in (batch.short, batch.middle, batch.long) for row in part]
     assert len(rows) == len(batch.shapes)
     for at, title in enumerate(titles):
         words = words_of(title)
@@ -82,10 +82,11 @@ def test_words_in_their_order_equal_their_slow_twin(titles: list[str]) -> None:
 
 
 def test_every_distinct_word_is_held_once() -> None:
-    batch = Words().batch(["kopi kopi susu", "susu kopi pandan wangi"])
+    batch = Words().batch(["kopi kopi susu", "susu kopi pandan wangi sempurna istimewanya"])
     assert len(batch.short) == 3
-    assert len(batch.long) == 1  # pandan: more than 5 letters
-    assert batch.words.shape == (2, 4)
+    assert len(batch.middle) == 2  # of 6 to 8 letters
+    assert len(batch.long) == 1
+    assert batch.words.shape == (2, 6)
 
 
 def test_long_words_and_long_titles_are_cut() -> None:

@@ -78,7 +78,7 @@ _TYPES = {
     "token_type_ids": "int64",
     **{name: "float" if name == "shapes" else "int64" for name in INPUTS},
 }
-_SHAPES = {"short": (None, INPUTS["short"]), "long": (None, INPUTS["long"]), "shapes": (None, INPUTS["shapes"])}
+_SHAPES = {name: (None, columns) for name, columns in INPUTS.items() if columns}
 _NEEDED = {"words": tuple(INPUTS), "ngrams": ("ids",), "tokenizers": ("input_ids", "attention_mask")}
 _ALLOWED = {
     "words": tuple(INPUTS),

@@ -114,8 +114,8 @@ def check_batch(batch_size: int | None, otherwise: int) -> int:
 def batches_by_length(lengths: npt.ArrayLike, batch_size: int, *, window: int = 16_384) -> Iterator[Rows]:
     """Batch items of like length together, so that little is padded; the longest come first.
 
-    Items of length 0 have no vector and are left out. Items are sorted within windows of consecutive ones only, so that
-    results come more or less in order.
+    Items of length 0 have no vector and are left out. None is padded by more than half its length, or 8 where that
+    is more. Items are sorted within windows of consecutive ones only, so that results come more or less in order.
 
     Args:
         lengths: (n,) lengths, in characters or tokens.
@@ -129,8 +129,14 @@ def batches_by_length(lengths: npt.ArrayLike, batch_size: int, *, window: int = 
     for start in range(0, len(sizes), window):
         part = sizes[start : start + window]
         order = np.argsort(-part, kind="stable")[: np.count_nonzero(part)]
-        for first in range(0, len(order), batch_size):
-            yield order[first : first + batch_size] + start
+        falling = -part[order]
+        first = 0
+        while first < len(order):
+            longest = -falling[first]
+            like = int(np.searchsorted(falling, -min(longest - 8, longest / 1.5), side="right"))
+            last = min(first + batch_size, like)
+            yield order[first:last] + start
+            first = last
 
 
 def collect(

@@ -19,9 +19,10 @@ Numbers = npt.NDArray[np.int64]
 Shapes = npt.NDArray[np.float32]
 
 _SHORT: Final = 16  # features of a word of 5 letters, with n-grams of 2 to 4
+_MIDDLE: Final = 25  # of 8 letters
 _LONG: Final = 40  # of a longer word the rest is left out
 _LONGEST: Final = 12  # letters, above which a word is just long
-INPUTS: Final = {"short": _SHORT, "long": _LONG, "shapes": 2, "words": None, "pairs": None}
+INPUTS: Final = {"short": _SHORT, "middle": _MIDDLE, "long": _LONG, "shapes": 2, "words": None, "pairs": None}
 """The inputs of a model and their numbers of columns; those of None are free."""
 
 
@@ -86,9 +87,10 @@ class Words:
         read = place < self.most
         _, first, word = np.unique(whole, return_index=True, return_inverse=True)
         length = text.end[first] - text.begin[first]
-        # Short words come first; within both parts in the order of their hashes, which no other title changes.
-        order = np.argsort(length > self._letters(_SHORT), kind="stable")
-        short = int((length <= self._letters(_SHORT)).sum())
+        # The shortest words come first; within a part in the order of their hashes, which no other title changes.
+        part = np.searchsorted([self._letters(_SHORT), self._letters(_MIDDLE)], length)
+        order = np.argsort(part, kind="stable")
+        short, middle = np.searchsorted(part[order], [1, 2])
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
         columns = int(min(np.diff(begin).max(initial=0), self.most))
@@ -98,7 +100,8 @@ class Words:
         pairs[title[near], place[near]] = _numbers(whole[near] * PAIR + whole[near + 1])
         shapes = np.stack([text.digits[first], np.minimum(length, _LONGEST) / (_LONGEST / 2) - 1], axis=1)
         features = self._features(text, first[order])
-        return Batch(features[:short, :_SHORT], features[short:], shapes[order].astype(np.float32), words, pairs)
+        parts = features[:short, :_SHORT], features[short:middle, :_MIDDLE], features[middle:]
+        return Batch(*parts, shapes[order].astype(np.float32), words, pairs)
 
     def _letters(self, features: int) -> int:
         """Give the longest word that has at most so many features."""
@@ -129,13 +132,15 @@ class Batch:
 
     Attributes:
         short: (s, 16) int64 features of the distinct short words; each in [1, 2^31), 0 for none.
-        long: (v - s, 40) int64, of the other distinct words.
+        middle: (m, 25) int64, of those of middle length.
+        long: (v - s - m, 40) int64, of the other distinct words.
         shapes: (v, 2) float32 of all distinct words, short ones first: 1 for digits, and the length in [-5/6, 1].
         words: (n, k) int64, row + 1 of each title's words in `shapes`; 0 for none.
         pairs: (n, k) int64, the feature of a word and the next one; 0 for none.
     """
 
     short: Numbers
+    middle: Numbers
     long: Numbers
     shapes: Shapes
     words: Numbers

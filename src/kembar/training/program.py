@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -114,30 +114,12 @@ def train(
     model = build_model(recipe, lessons.items)
     _open_work(work, recipe, catalog)
 
-    first = fit(
-        model,
-        lessons,
-        work / "fit",
-        held_out=held_out,
-        device=device,
-        resume=resume,
-        save_every=save_every,
-        progress=progress,
-    )
-    last = first
+    how: dict[str, Any] = {"device": device, "resume": resume, "save_every": save_every, "progress": progress}
+    first = last = fit(model, lessons, work / "fit", held_out=held_out, **how)
     if recipe.refit:
         lessons = examples.trainable()
         model = build_model(recipe, lessons.items)
-        last = fit(
-            model,
-            lessons,
-            work / "refit",
-            epochs=first.epochs,
-            device=device,
-            resume=resume,
-            save_every=save_every,
-            progress=progress,
-        )
+        last = fit(model, lessons, work / "refit", epochs=first.epochs, **how)
     if not last.leader:
         raise SystemExit(0)  # this process only helped to train
 
