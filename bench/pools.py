@@ -76,17 +76,18 @@ def described(
     fold: np.ndarray,
     vectors: np.ndarray | None,
     touching: int | None = None,
-    lacking: str = "",
+    lacking: str = EVERYTHING,
     share: float = 1.0,
 ) -> Pool:
     """Candidates and evidence of one pool; the rules' similarity stays among the evidence.
 
-    `touching` keeps the pairs that touch a fold, `share` some of the pairs, by chance; `lacking` is one of LACKING.
+    `touching` keeps the pairs that touch a fold, `share` some of the pairs, by chance; `lacking` is EVERYTHING or one
+    of LACKING.
     """
     config = Config.read(None, BARE if vectors is None else ()).at_pool(len(catalog))
     titles = normalize(catalog.titles)
     views = build_views(catalog, titles, config, {} if vectors is None else {"title": Embeddings.of(vectors)})
-    if lacking:
+    if lacking != EVERYTHING:
         pools = thinned(views, titles, draws_of(catalog.ids))
         pool = next(pool for pool in pools if pool.without == LACKING[lacking])
         views, titles = pool.views, pool.titles
@@ -118,7 +119,7 @@ def fitted(pools: list[Pool], growth: Growth, density: np.ndarray | None = None,
     return Fuser.fit(table, truth, ends, names, weight=weight, density=density, growth=growth)
 
 
-def fold_pools(catalog: Catalog, fold: np.ndarray, title: Path | None, lacking: str = "") -> list[Pool]:
+def fold_pools(catalog: Catalog, fold: np.ndarray, title: Path | None, lacking: str = EVERYTHING) -> list[Pool]:
     """One pool a fold, with all evidence or as LACKING says."""
     pools: list[Pool] = []
     for f in range(FOLDS):

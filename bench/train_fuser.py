@@ -28,7 +28,7 @@ from kembar.judging import ALIKE
 from kembar.matcher import Matcher
 from kembar.tuning import fold_numbers, group_scores
 from kembar.weighing import hundredths, weights
-from pools import HALF, LACKING, Pool, described, fitted, merged
+from pools import EVERYTHING, HALF, LACKING, Pool, described, fitted, merged
 from shopee import FOLDS, data
 
 SIZES = (120, 850, 6850)
@@ -68,8 +68,8 @@ def cut_into(rows: np.ndarray, labels: np.ndarray, size: int) -> list[np.ndarray
     return [rows[dealt[of] == pool] for pool in range(pools)]
 
 
-def pools_of(catalog: Catalog, fold: np.ndarray, title: Path, size: int, lacking: str = "") -> list[Pool]:
-    """All folds, cut into pools of about a size; `lacking` is one of LACKING."""
+def pools_of(catalog: Catalog, fold: np.ndarray, title: Path, size: int, lacking: str = EVERYTHING) -> list[Pool]:
+    """All folds, cut into pools of about a size; `lacking` is EVERYTHING or one of LACKING."""
     found = []
     for f in range(FOLDS):
         vectors = np.load(title / f"title{f}.npy", mmap_mode="r")
@@ -79,7 +79,9 @@ def pools_of(catalog: Catalog, fold: np.ndarray, title: Path, size: int, lacking
     return found
 
 
-def whole_of(catalog: Catalog, fold: np.ndarray, title: Path, lacking: str = "", share: float = 1.0) -> list[Pool]:
+def whole_of(
+    catalog: Catalog, fold: np.ndarray, title: Path, lacking: str = EVERYTHING, share: float = 1.0
+) -> list[Pool]:
     """All posts in one pool, once by each encoder; of its pairs those that touch the fold it has not seen."""
     found = []
     for f in range(FOLDS):
@@ -124,8 +126,8 @@ def main() -> None:
     fold = fold_numbers(catalog.labels, FOLDS)
     with tempfile.TemporaryDirectory() as scratch:
         guess = photo_weights(Path(scratch))
-    kinds = {(size, ""): pools_of(catalog, fold, arguments.title, size) for size in SIZES}
-    kinds[WHOLE, ""] = whole_of(catalog, fold, arguments.title)
+    kinds = {(size, EVERYTHING): pools_of(catalog, fold, arguments.title, size) for size in SIZES}
+    kinds[WHOLE, EVERYTHING] = whole_of(catalog, fold, arguments.title)
     for lacking in LACKING:
         kinds |= {(size, lacking): pools_of(catalog, fold, arguments.title, size, lacking) for size in SIZES[1:]}
     kinds |= {(WHOLE, lacking): whole_of(catalog, fold, arguments.title, lacking, SHARE) for lacking in OFTEN}
@@ -138,11 +140,14 @@ def main() -> None:
         judged = [(pool, next(held)) for pool in kind]
         if size != WHOLE:
             found[size, lacking] = scores(judged, None)
-        elif not lacking:
+        elif lacking == EVERYTHING:
             found[size, lacking] = scores([merged(judged)], fold)
-    full = [each[:, :, 0].mean(axis=1) for (_, lacking), each in found.items() if not lacking]
+    full = [each[:, :, 0].mean(axis=1) for (_, lacking), each in found.items() if lacking == EVERYTHING]
     best = int(np.mean(full, axis=0).argmax())
-    lines = ["| pool | lacks | F1 | sd over folds | precision | recall |", "| ---: | --- | ---: | ---: | ---: | ---: |"]
+    lines = [
+        "| pool | evidence | F1 | sd over folds | precision | recall |",
+        "| ---: | --- | ---: | ---: | ---: | ---: |",
+    ]
     for (size, lacking), each in found.items():
         f1, precision, recall = (f"{value:.4f}" for value in each[best].mean(axis=0))
         spread = f"{each[best, :, 0].std(ddof=1):.4f}"
