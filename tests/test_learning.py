@@ -10,9 +10,11 @@ from kembar.boosting import Growth
 from kembar.errors import FolderError, TrainingError
 from kembar.features import Features
 from kembar.fuser import Fuser, model_folder
+from kembar.judging import contributions
 from kembar.learning import Learned, learn
 from kembar.pairs import Pairs
 from kembar.result import Result
+from kembar.titles import normalize
 
 GROWTH = Growth(trees=40, leaves=15, rate=0.15, least=20, threads=1)
 BARE = Config.read(None, ["title.use=false"])
@@ -218,6 +220,22 @@ def test_the_fuser_that_ships_is_small_and_judges_every_default_view(catalog: Ca
     made = Features.of(Pairs(result.pairs.left, result.pairs.right, plain), catalog.titles).names
     assert set(Fuser.load("kembar-fuser").names) == set(made)
     assert result.scores()["f1"] > 0.5
+
+
+def test_the_evidence_of_one_pair_is_that_of_the_whole_table(model: Path, labelled: pl.DataFrame) -> None:
+    """Only the pairs of its two posts are described again to explain a pair."""
+    result = Matcher(with_model(model)).match(Catalog.read(labelled.head(400)))
+    fuser, pairs, titles = Fuser.load(model), result.pairs, normalize(result.catalog.titles)
+    plain = {name: column for name, column in pairs.evidence.items() if name in fuser.names}
+    whole = Features.of(Pairs(pairs.left, pairs.right, {**plain, "similarity": pairs.evidence["rules"]}), titles)
+    table = whole.table(fuser.names)
+    for at in range(0, len(pairs), max(1, len(pairs) // 12)):
+        found = contributions(pairs, titles, fuser, at)
+        value = dict(zip(found["column"], found["value"], strict=True))
+        expected = dict(zip(fuser.names, table[at].tolist(), strict=True))
+        assert {name: value[name] for name in fuser.names} == pytest.approx(
+            {name: None if number != number else number for name, number in expected.items()}, rel=1e-5
+        )
 
 
 def test_a_veto_parts_what_the_fuser_would_join(labelled: pl.DataFrame) -> None:

@@ -382,8 +382,10 @@ def test_differences_between_lists_and_groups_are_told(catalog: Catalog, rule: s
     if rule == "group":
         assert {why for *_, why in found.values()} <= {"the list is full"}
         assert bool(found) == (cap == 3)
-    for (a, b), (similarity, matched, grouped, why) in found.items():
+    for similarity, matched, grouped, why in found.values():
         assert matched != grouped
-        assert result.explain(a, b).evidence.get("similarity") == (similarity and pytest.approx(similarity, abs=1e-3))
         assert ("never compared" in why) <= (similarity is None)
+    for a, b in list(found)[:: max(1, len(found) // 10)]:
+        similarity = found[a, b][0]
+        assert result.explain(a, b).evidence.get("similarity") == (similarity and pytest.approx(similarity, abs=1e-3))
     assert sum(result.report["differences"].values()) == len(found)

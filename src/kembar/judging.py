@@ -88,7 +88,9 @@ def contributions(pairs: Pairs, titles: pl.Series, fuser: Fuser, at: int) -> pl.
         is what the fuser thinks of a pair without evidence. The shares sum to the log-odds before calibration, but for
         those of views that it has not learned from, which come after it.
     """
-    row = Features.of(_seen(pairs, fuser), titles).table(fuser.names, np.array([at]))
+    ends = pairs.left[at], pairs.right[at]
+    near = np.flatnonzero(np.isin(pairs.left, ends) | np.isin(pairs.right, ends))  # nothing else says anything of them
+    row = Features.of(_seen(pairs, fuser).take(near), titles).table(fuser.names, np.searchsorted(near, [at]))
     shares = fuser.contributions(row)[0]
     frame = pl.DataFrame({"column": fuser.names, "value": row[0], "log_odds": shares[:-1]})
     weighed = [name.removesuffix(WEIGHT) for name in pairs.evidence if name.endswith(WEIGHT)]

@@ -120,12 +120,11 @@ def learn(
         raise TrainingError("posts without known groups", "at least one group a fold", "Name the column with --label.")
     fold = fold_numbers(super_components(labels, catalog.hashes, catalog.hashed), folds)
     lessons = list(_lessons(catalog, config, vectors, labels, judged, Clock(progress)))
-    taught = lessons[0].pairs
-    check_truth(lessons[0].truth)
-    fuser = _fitted(lessons, fold, labels, growth or _growth(len(taught), len(lessons), kind), progress)
+    first = lessons[0]
+    fuser = _fitted(lessons, fold, labels, growth or _growth(len(first.truth), len(lessons), kind), progress)
     if judged is not None:
         return Learned(fuser, config, None)
-    tuned = _cut(taught, fuser, labels, fold, config)
+    tuned = _cut(first.pairs, fuser, labels, fold, config)
     return Learned(fuser, tuned.config, tuned)
 
 
@@ -151,7 +150,7 @@ def _lessons(
     judged: LabelledPairs | None,
     clock: Clock,
 ) -> Iterator[_Lesson]:
-    """Describe the pool with all evidence, then with some hidden; of those about as many pairs in all at most."""
+    """Describe the pool with all evidence, then with some hidden: 250,000 pairs of each such pool are enough."""
     titles = normalize(catalog.titles)
     views = build_views(catalog, titles, config, vectors)
     pools = [Thinned((), views, titles), *thinned(views, titles, draws_of(catalog.ids))]
@@ -167,6 +166,8 @@ def _lessons(
                 known = known[np.random.default_rng(at).random(len(known)) < _THINNED / max(1, len(known))]
             taught = pairs.take(known)
             truth = labels[taught.left] == labels[taught.right]
+            if at == 0:
+                check_truth(truth)  # before minutes of work; the pairs of other pools are the same ones
             table = features.table(names, known)
         yield _Lesson(taught, truth, names, table, pool.without)
 

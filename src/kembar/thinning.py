@@ -2,7 +2,7 @@
 
 Trees that always had every view do badly where one is lacking: they lean on columns that are then empty. So a fuser
 learns from each pool several times, whole and with views hidden, as a network learns with dropout (Srivastava et al.
-2014, "Dropout: a simple way to prevent neural networks from overfitting"); it then also judges whole pools better.
+2014, "Dropout: a simple way to prevent neural networks from overfitting"). Pools that lack nothing are judged no worse.
 """
 
 from collections.abc import Iterator, Sequence
