@@ -10,7 +10,8 @@ best on the other three. F1 / recall / precision of one configuration each, mean
 
 --losses trains a linear layer on frozen vectors; --train trains whole models, from hub names or local folders, with
 `kembar train`'s own recipe; --small trains whole models on one fold and scores two others, for a machine without a
-GPU; --vectors scores FOLDER/title0.npy to title3.npy of `bench/train_title.py --folds`.
+GPU; --vectors scores FOLDER/title0.npy to title3.npy of `bench/train_title.py --folds`, and --beside linear layers
+concatenated with such vectors.
 Photos need --images, and posts with photos. Frozen vectors are kept in --cache.
 """
 
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=[])
     parser.add_argument("--losses", nargs="*", default=[], choices=list(HEADS))
     parser.add_argument("--vectors", nargs="*", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--beside", metavar="NAME=FOLDER", help="score linear layers beside these vectors too")
     parser.add_argument("--train", action="store_true")
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--set", nargs="*", default=[], dest="settings")
@@ -99,11 +101,22 @@ def rows(catalog: Catalog, arguments: argparse.Namespace) -> Iterator[str]:
                 parts[fold == f] = head(vectors, catalog.labels, fold != f, HEADS[loss])[fold == f]
             seconds = (time.perf_counter() - started) / FOLDS
             yield row(label(spec), f"linear layer, {loss}", catalog, encoder.modality, parts, seconds, speed)
+            if arguments.beside:
+                name, own = out_of_fold(arguments.beside, fold)
+                both = np.concatenate([parts, own], axis=1) / np.float32(2**0.5)
+                yield row(
+                    f"{label(spec)} beside {name}", f"linear layer, {loss}", catalog, "title", both, seconds, speed
+                )
     for given in arguments.vectors:
-        name, _, folder = given.partition("=")
-        parts = np.stack([np.load(Path(folder) / f"title{f}.npy") for f in range(FOLDS)])
-        own = parts[fold, np.arange(len(catalog))]
+        name, own = out_of_fold(given, fold)
         yield row(name, "whole, arcface", catalog, "title", own, float("nan"), float("nan"))
+
+
+def out_of_fold(given: str, fold: np.ndarray) -> tuple[str, np.ndarray]:
+    """Read NAME=FOLDER: each post's vector by the encoder that has not seen its fold."""
+    name, _, folder = given.partition("=")
+    parts = np.stack([np.load(Path(folder) / f"title{f}.npy") for f in range(FOLDS)])
+    return name, parts[fold, np.arange(len(fold))]
 
 
 def trained(catalog: Catalog, fold: np.ndarray, spec: str, arguments: argparse.Namespace) -> str:
