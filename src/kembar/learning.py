@@ -12,6 +12,7 @@ from kembar.boosting import Growth
 from kembar.catalog import Catalog
 from kembar.config import BY_RULES, HERE, SHIPPED, Config
 from kembar.embeddings import Embeddings
+from kembar.encoders.protocol import default_threads
 from kembar.encoders.store import VectorStore
 from kembar.errors import ConfigError, TrainingError, nearest
 from kembar.evidence import SIMILARITY, blended, gather
@@ -33,6 +34,7 @@ Progress = Callable[[str, int, int], None]
 
 _JUDGES: Final = ("lightgbm", "xgboost", BY_RULES)
 _MANY: Final = 20_000  # pairs from which on the usual growth is right
+_HEAVY: Final = 200_000  # pairs from which on several threads pay
 _THINNED: Final = 250_000  # pairs of a pool with hidden evidence that are enough: bounds the memory
 
 
@@ -254,10 +256,10 @@ def _known(pairs: Pairs, labels: Rows, judged: LabelledPairs | None) -> Rows:
 
 def _growth(pairs: int, lessons: int, kind: str) -> Growth:
     """Grow smaller trees from few pairs, each of which is in most lessons, and leave none of them out."""
-    usual = Growth(kind=kind)
     if pairs >= _MANY:
-        return usual
-    return replace(usual, trees=100, leaves=15, least=lessons * max(5, pairs // 100), others=1.0, threads=1)
+        return Growth(kind=kind, threads=default_threads() if pairs >= _HEAVY else 1)
+    least = lessons * max(5, pairs // 100)
+    return Growth(kind=kind, trees=100, leaves=15, least=least, others=1.0)
 
 
 def _cut(pairs: Pairs, fuser: Fuser, labels: Rows, fold: Rows, config: Config) -> Tuned:
