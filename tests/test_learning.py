@@ -222,6 +222,15 @@ def test_the_fuser_that_ships_is_small_and_judges_every_default_view(catalog: Ca
     assert result.scores()["f1"] > 0.5
 
 
+@pytest.mark.parametrize("lacking", [["hash"], ["title"], ["word"], ["char", "word"], ["hash", "title"]])
+def test_the_fuser_that_ships_does_without_some_views(catalog: Catalog, lacking: list[str]) -> None:
+    settings = [f"{view}.use=false" for view in lacking]
+    result = Matcher(Config.read(None, settings)).match(catalog)
+    assert result.report["judge"] == "kembar-fuser"
+    assert "rules" in result.pairs.evidence
+    assert not set(lacking) & set(result.pairs.evidence)
+
+
 def test_the_evidence_of_one_pair_is_that_of_the_whole_table(model: Path, labelled: pl.DataFrame) -> None:
     """Only the pairs of its two posts are described again to explain a pair."""
     result = Matcher(with_model(model)).match(Catalog.read(labelled.head(400)))
