@@ -65,13 +65,14 @@ def main() -> None:
     lines = [
         f"In halves {alone:.0%} of the posts have no twin. Mean F1 (sd over {FOLDS} folds).",
         "",
-        f"| folds | judge | {' | '.join(f'cut {cut}' for cut in CUTS)} | default |",
+        f"| folds | judge | {' | '.join(f'cut {cut}' for cut in CUTS)} | rules, default cut |",
         f"| --- | --- | {' | '.join('---:' for _ in CUTS)} | ---: |",
     ]
     for name in sorted(found, reverse=True):
         values = np.array(found[name])
         cells = [f"{m:.4f} ({s:.4f})" for m, s in zip(values.mean(axis=0), values.std(axis=0, ddof=1), strict=True)]
-        lines.append(f"| {name} | {' | '.join(cells if len(cells) > 1 else ['' for _ in CUTS])} | {cells[0]} |")
+        row = [*cells, ""] if len(cells) > 1 else ["" for _ in CUTS] + cells
+        lines.append(f"| {name} | {' | '.join(row)} |")
     print("\n".join(lines))
     if arguments.output:
         arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")

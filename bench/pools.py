@@ -87,7 +87,7 @@ def described(
     config = Config.read(None, BARE if vectors is None else ()).at_pool(len(catalog))
     titles = normalize(catalog.titles)
     views = build_views(catalog, titles, config, {} if vectors is None else {"title": Embeddings.of(vectors)})
-    if lacking != EVERYTHING:
+    if lacking in LACKING:
         pools = thinned(views, titles, draws_of(catalog.ids))
         pool = next(pool for pool in pools if pool.without == LACKING[lacking])
         views, titles = pool.views, pool.titles

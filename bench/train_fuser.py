@@ -3,11 +3,12 @@
     python bench/train_fuser.py --title FOLDER [-o src/kembar/models/fuser]
 
 Learns from the labelled Shopee posts of bench/shopee.py, at four densities: each fold cut into pools of about 120 and
-850 posts, in a pool of its own, and among all posts; and again from pools that lack some of the evidence, so that it
-can do without. The title encoder learned from the same labels, so the pairs that touch a fold are described by an
-encoder that has not seen it: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`. These posts have
-no photos at hand: a first guess at what the photo encoder's cosines add comes from a drawn shop (see kembar.weighing).
-Writes trees.txt, fuser.json and card.md. Takes 13 GB of memory.
+850 posts, in a pool of its own, and among all posts; again from pools that lack some of the evidence, so that it can do
+without; and from pools that half of the posts were taken from, so that it knows posts without a twin, of which these
+have none. The title encoder learned from the same labels, so the pairs that touch a fold are described by an encoder
+that has not seen it: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`. These posts have no photos
+at hand: a first guess at what the photo encoder's cosines add comes from a drawn shop (see kembar.weighing). Writes
+trees.txt, fuser.json and card.md. Takes 14 GB of memory.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from kembar.folders import new_folder
 from kembar.groups import average_link_tree
 from kembar.judging import ALIKE
 from kembar.matcher import Matcher
+from kembar.thinning import draws_of
 from kembar.tuning import fold_numbers, group_scores
 from kembar.weighing import hundredths, weights
 from pools import EVERYTHING, HALF, LACKING, Pool, described, fitted, merged
@@ -35,6 +37,7 @@ SIZES = (120, 850, 6850)
 WHOLE = 0  # the size that stands for all posts
 OFTEN = ("no hashes", HALF)  # lacking in the pool of all posts too
 SHARE = 0.25  # of the pairs of these pools: enough
+HALVED = "everything, half of the posts gone"
 DRAWN = 6000
 
 CARD = """# kembar-fuser
@@ -44,8 +47,8 @@ boosted trees over {columns} columns, calibrated by isotonic regression on held-
 {cut}, which is the default of `learned.cut`.
 
 - **Learned from**: {posts:,} posts of Kaggle "Shopee - Price Match Guarantee" (Indonesian and English titles), in pools
-  of about 120, 850, 6,850 and of all posts, with all evidence and with some left out: {pairs:,} candidate pairs, of
-  which {true:,} are true. Title vectors out of fold.
+  of about 120, 850, 6,850 and of all posts, with all evidence and with some left out, and with half of the posts left
+  out: {pairs:,} candidate pairs, of which {true:,} are true. Title vectors out of fold.
 - **Held out**: expected calibration error {error:.4f}. Average link at this one cut, by trees that had not
   seen the fold:
 
@@ -69,11 +72,12 @@ def cut_into(rows: np.ndarray, labels: np.ndarray, size: int) -> list[np.ndarray
 
 
 def pools_of(catalog: Catalog, fold: np.ndarray, title: Path, size: int, lacking: str = EVERYTHING) -> list[Pool]:
-    """All folds, cut into pools of about a size; `lacking` is EVERYTHING or one of LACKING."""
+    """All folds, cut into pools of about a size; `lacking` is EVERYTHING, HALVED or one of LACKING."""
+    some = halved(catalog, lacking)
     found = []
     for f in range(FOLDS):
         vectors = np.load(title / f"title{f}.npy", mmap_mode="r")
-        parts = cut_into(np.flatnonzero(fold == f), catalog.labels, size)
+        parts = (rows[some[rows]] for rows in cut_into(np.flatnonzero(fold == f), catalog.labels, size))
         made = (described(catalog.take(rows), np.full(len(rows), f), vectors[rows], lacking=lacking) for rows in parts)
         found.extend(made)
     return found
@@ -83,11 +87,17 @@ def whole_of(
     catalog: Catalog, fold: np.ndarray, title: Path, lacking: str = EVERYTHING, share: float = 1.0
 ) -> list[Pool]:
     """All posts in one pool, once by each encoder; of its pairs those that touch the fold it has not seen."""
-    found = []
+    found, rows = [], np.flatnonzero(halved(catalog, lacking))
+    posts = catalog.take(rows)
     for f in range(FOLDS):
-        vectors = np.load(title / f"title{f}.npy")
-        found.append(described(catalog, fold, vectors, touching=f, lacking=lacking, share=share))
+        vectors = np.load(title / f"title{f}.npy")[rows]
+        found.append(described(posts, fold[rows], vectors, touching=f, lacking=lacking, share=share))
     return found
+
+
+def halved(catalog: Catalog, lacking: str) -> np.ndarray:
+    """Take half of the posts away where so wanted: a quarter of the others then have no twin."""
+    return draws_of(catalog.ids) < (0.5 if lacking == HALVED else 1.0)
 
 
 Judged = tuple[Pool, np.ndarray]
@@ -130,7 +140,10 @@ def main() -> None:
     kinds[WHOLE, EVERYTHING] = whole_of(catalog, fold, arguments.title)
     for lacking in LACKING:
         kinds |= {(size, lacking): pools_of(catalog, fold, arguments.title, size, lacking) for size in SIZES[1:]}
-    kinds |= {(WHOLE, lacking): whole_of(catalog, fold, arguments.title, lacking, SHARE) for lacking in OFTEN}
+    kinds |= {(size, HALVED): pools_of(catalog, fold, arguments.title, size, HALVED) for size in SIZES[1:]}
+    kinds |= {
+        (WHOLE, lacking): whole_of(catalog, fold, arguments.title, lacking, SHARE) for lacking in (*OFTEN, HALVED)
+    }
     pools = [pool for kind in kinds.values() for pool in kind]
     density = np.repeat(np.arange(len(kinds)), [sum(len(pool.truth) for pool in kind) for kind in kinds.values()])
     fuser = fitted(pools, Growth(threads=arguments.threads), density, keep=False)
@@ -142,7 +155,7 @@ def main() -> None:
             found[size, lacking] = scores(judged, None)
         elif lacking == EVERYTHING:
             found[size, lacking] = scores([merged(judged)], fold)
-    full = [each[:, :, 0].mean(axis=1) for (_, lacking), each in found.items() if lacking == EVERYTHING]
+    full = [each[:, :, 0].mean(axis=1) for (_, lacking), each in found.items() if lacking in (EVERYTHING, HALVED)]
     best = int(np.mean(full, axis=0).argmax())
     lines = [
         "| pool | evidence | F1 | sd over folds | precision | recall |",
