@@ -7,8 +7,8 @@ Learns from the labelled Shopee posts of bench/shopee.py, at four densities: eac
 without; and from pools that half of the posts were taken from, so that it knows posts without a twin, of which these
 have none. The title encoder learned from the same labels, so the pairs that touch a fold are described by an encoder
 that has not seen it: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`. These posts have no
-photos at hand: a first guess at what the photo encoder's cosines add comes from a drawn shop (see kembar.weighing). Writes
-trees.txt, fuser.json and card.md. Takes 14 GB of memory.
+photos at hand: a first guess at what the photo encoder's cosines add comes from a drawn shop (see kembar.weighing).
+Writes trees.txt, fuser.json and card.md. Takes 14 GB of memory.
 """
 
 import argparse
