@@ -128,7 +128,7 @@ class Learned(Section):
     """The learned judge of pairs, whose probability replaces the fused similarity in decisions."""
 
     model: str = Field(SHIPPED, description='a fuser: the one that ships, a folder of `kembar tune`; or "rules": none')
-    cut: Cut = Field(0.34, description="mean probability (or any one, for link any) that still joins groups")
+    cut: Cut = Field(0.44, description="mean probability (or any one, for link any) that still joins groups")
     veto: bool = Field(False, description="whether a conflict of quantities forbids a match whatever the fuser says")
 
 
