@@ -244,6 +244,7 @@ class _Graph:
         return out
 
     def save(self, path: Path, inputs: Mapping[str, tuple[int, list[str]]], dimension: int) -> None:
+        """Check the graph and write it: the type and shape of each input, and the vectors' dimension."""
         given = [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in inputs.items()]
         output = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["b", dimension])
         graph = helper.make_graph(self._nodes, "kembar", given, [output], self._constants)
