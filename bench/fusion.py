@@ -29,7 +29,7 @@ from kembar.config import Config
 from kembar.decisions import chisel, directed, expected_f1, shopee_shares
 from kembar.evidence import SIMILARITY
 from kembar.fuser import Fuser
-from kembar.groups import average_link, average_link_tree, components, fill_singles, pruned
+from kembar.groups import average_link, average_link_tree, components, fill_singles
 from kembar.result import peak_memory
 from kembar.tuning import edge_scores, fold_numbers, group_scores
 from pools import EVERYTHING, LACKING, Pool, described, fitted, fold_pools, merged
@@ -98,12 +98,6 @@ def connected(pool: Pool, p: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         yield f"cut {cut}", group_scores(labels, pool.labels)
 
 
-def bridged(pool: Pool, p: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    for cut in CUTS[::2]:
-        labels = pruned(pool.pairs.left, pool.pairs.right, p, len(pool.labels), cut=cut, sure=cut + 0.16)
-        yield f"cut {cut}", group_scores(labels, pool.labels)
-
-
 def filled(pool: Pool, p: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     ends = pool.pairs.left, pool.pairs.right, p
     tree = average_link_tree(*ends, len(pool.labels), cut=CUTS[0])
@@ -118,7 +112,6 @@ RULES: dict[str, Rule] = {
     "chisel": chiselled,
     "expected F1": expected,
     "components": connected,
-    "components, bridges cut": bridged,
     "average link, cut": linked,
     "average link, singles filled": filled,
     "average link, mean size": sized,

@@ -149,26 +149,6 @@ def average_link(left: Array, right: Array, similarity: Array, n: int, cut: floa
     return parts(fcluster(tree, 1 - cut, "distance").tolist())
 
 
-def pruned(left: Array, right: Array, similarity: Array, n: int, cut: float, sure: float, bridge: float) -> Lists:
-    """Remove one bridge after the other from the first large component that has one."""
-    graph = nx.Graph()
-    graph.add_nodes_from(range(n))
-    for a, b, s in zip(left, right, similarity, strict=True):
-        if s >= cut:
-            graph.add_edge(int(min(a, b)), int(max(a, b)), weak=s < sure)
-    while True:
-        for members in list(nx.connected_components(graph)):
-            if len(members) <= 6:
-                continue
-            share = nx.edge_betweenness_centrality(graph.subgraph(members))
-            weak = {edge: value for edge, value in share.items() if graph.edges[edge]["weak"]}
-            if weak and max(weak.values()) > bridge:
-                graph.remove_edge(*max(weak, key=weak.__getitem__))
-                break
-        else:
-            return sorted(sorted(members) for members in nx.connected_components(graph))
-
-
 def fill_singles(table: Array, labels: Sequence[int], cut: float) -> Lists:
     """Let each lone post choose, then join all that were chosen."""
     groups: dict[int, list[int]] = {}

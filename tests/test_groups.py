@@ -1,4 +1,3 @@
-import networkx as nx
 import numpy as np
 import polars as pl
 import pytest
@@ -14,7 +13,6 @@ from kembar.groups import (
     components,
     fill_singles,
     number_by_first,
-    pruned,
 )
 
 NONE = np.zeros(0, dtype=np.int64)
@@ -211,46 +209,7 @@ def test_cut_out_of_range(cut):
         average_link(NONE, NONE, np.zeros(0), 2, cut=cut)
 
 
-# bridges and singles
-
-
-@settings(deadline=None)
-@given(
-    st.integers(0, 100_000), st.integers(2, 24), st.sampled_from([0.08, 0.15, 0.3]), st.sampled_from([0.2, 0.6, 1.1])
-)
-def test_bridges_are_cut_as_networkx_would(seed, n, density, sure):
-    left, right, similarity, n = pairs(seed, n, density)
-    found = pruned(left, right, similarity, n, cut=0.1, sure=sure, bridge=0.1177)
-    ties = nx.edge_betweenness_centrality(graph_of(left, right)) if len(left) else {}
-    if len({round(value, 9) for value in ties.values()}) == len(ties):  # of two equal bridges either may go first
-        expected = oracles.pruned(left, right, similarity, n, 0.1, sure, 0.1177)
-        assert oracles.parts(found.tolist()) == expected
-    joined = components(left[similarity >= 0.1], right[similarity >= 0.1], n)
-    assert all(len(set(joined[found == label])) == 1 for label in np.unique(found))
-
-
-def graph_of(left, right):
-    graph = nx.Graph()
-    graph.add_edges_from(zip(left.tolist(), right.tolist(), strict=True))
-    return graph
-
-
-def test_two_clubs_and_a_bridge():
-    clubs = [(a, b) for first in (0, 4) for a in range(first, first + 4) for b in range(a + 1, first + 4)]
-    left, right = np.array([*clubs, (3, 4)]).T
-    similarity = np.array([0.9] * 12 + [0.5])
-    assert pruned(left, right, similarity, 8, cut=0.4, sure=0.6).tolist() == [0] * 4 + [1] * 4
-    assert pruned(left, right, similarity, 8, cut=0.4, sure=0.45).tolist() == [0] * 8  # a sure pair is no bridge
-    assert pruned(left, right, similarity, 8, cut=0.4, sure=0.6, largest=8).tolist() == [0] * 8
-
-
-def test_a_component_too_large_for_bridges_is_split_by_average_link():
-    n = 600
-    left, right = np.arange(n - 1), np.arange(1, n)  # one chain
-    similarity = np.where(left % 2 == 0, 0.9, 0.5)
-    found = pruned(left, right, similarity, n, cut=0.4, sure=0.6)
-    assert np.bincount(found).max() < 7
-    assert (found[::2] == found[1::2]).all()
+# posts left alone
 
 
 @settings(deadline=None)
@@ -266,4 +225,3 @@ def test_lone_posts_join_their_nearest_group(seed, n, density, cut):
 
 def test_nobody_to_fill():
     assert len(fill_singles(NONE, NONE, NONE, np.zeros(0), cut=0.5)) == 0
-    assert len(pruned(NONE, NONE, np.zeros(0), 0, cut=0.5, sure=0.6)) == 0

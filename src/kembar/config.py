@@ -193,12 +193,8 @@ class Decide(Section):
 class Group(Section):
     """How scored pairs become a partition; where a fuser judges, `learned.cut` stands for the cut."""
 
-    link: Literal["average", "any", "pruned"] = Field(
-        "average", description="average link, connected components, or components whose bridges are cut"
-    )
-    cut: Cut = Field(0.62, description="mean similarity (any one, for link any and pruned) that still joins")
-    bridge: Fraction = Field(0.1177, description="for link pruned: share of shortest paths that makes a bridge")
-    sure: Fraction = Field(0.16, description="for link pruned: so far above the cut no pair is a bridge")
+    link: Literal["average", "any"] = Field("average", description="average link, or connected components")
+    cut: Cut = Field(0.62, description="mean similarity (any one, for link any) that still joins")
     target_size: Annotated[float | None, _Absent] = Field(
         None, ge=1, description="for average link: join up to this mean group size, whatever the cut"
     )

@@ -35,11 +35,7 @@ _MEANING = {
 }
 
 
-_LINKS = {
-    "average": "average link",
-    "any": "connected components",
-    "pruned": "connected components whose bridges are cut",
-}
+_LINKS = {"average": "average link", "any": "connected components"}
 _SHOWN = 10  # contributions that are put into words
 
 

@@ -13,8 +13,6 @@ from kembar.errors import ConfigError, EvidenceError
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_TRACTABLE = 500  # posts of a component whose bridges are looked for
-
 
 @dataclass(frozen=True, slots=True)
 class Groups:
@@ -244,76 +242,6 @@ def _reciprocal(low: Rows, high: Rows, mean: Floats, n: int, cut: float) -> tupl
         np.minimum.at(choice, own[best], other[best])
     mutual = (choice[low] == high) & (choice[high] == low) & (mean >= cut)
     return low[mutual], high[mutual], mean[mutual]
-
-
-def pruned(
-    left: Rows,
-    right: Rows,
-    similarity: npt.NDArray[np.floating],
-    n: int,
-    *,
-    cut: float,
-    sure: float,
-    bridge: float = 0.1177,
-    largest: int = 6,
-) -> Rows:
-    """Connect pairs, then cut the bridges of large components: weak pairs that many shortest paths run through.
-
-    Kaggle Shopee, 2nd place: in every component of more than six posts, the pair of the highest betweenness among the
-    weak ones (there: up to .1578 above the cut) is removed while that is above .1177; then again.
-
-    Args:
-        left: (m,) rows.
-        right: (m,) rows, each unordered pair once.
-        similarity: (m,) scores.
-        n: number of posts.
-        cut: pairs below it connect nothing.
-        sure: pairs at or above it are never removed.
-        bridge: share of the shortest paths from which on a weak pair is a bridge.
-        largest: components of so many posts stay as they are; those of more than 500 are split by average link first.
-
-    Returns:
-        (n,) int64 labels, dense from 0, by first row.
-    """
-    near = similarity >= cut
-    left, right, weak = left[near], right[near], similarity[near] < sure
-    label = components(left, right, n)
-    if (np.bincount(label) > _TRACTABLE).any():
-        parts = average_link(left, right, similarity[near], n, cut=cut)
-        inside = parts[left] == parts[right]
-        left, right, weak, label = left[inside], right[inside], weak[inside], parts
-    large = np.flatnonzero(np.bincount(label, minlength=n)[label[left]] > largest)
-    order = large[np.argsort(label[left[large]], kind="stable")]
-    keep = np.ones(len(left), dtype=bool)
-    for edges in np.split(order, np.flatnonzero(np.diff(label[left[order]])) + 1) if len(order) else ():
-        keep[edges[_bridges(left[edges], right[edges], weak[edges], bridge, largest)]] = False
-    return components(left[keep], right[keep], n)
-
-
-def _bridges(left: Rows, right: Rows, weak: npt.NDArray[np.bool_], bridge: float, largest: int) -> Rows:
-    """Find the edges to cut in one connected component: places among its edges."""
-    import rustworkx as rx
-
-    rows, ends = np.unique(np.stack([left, right]), return_inverse=True)
-    if len(rows) <= largest:
-        return np.zeros(0, dtype=np.int64)
-    graph = rx.PyGraph(multigraph=False)
-    graph.add_nodes_from(range(len(rows)))
-    graph.add_edges_from_no_data(list(zip(*ends.reshape(2, -1).tolist(), strict=True)))
-    share = np.array(list(rx.edge_betweenness_centrality(graph, parallel_threshold=10_000).values()))
-    share[~weak] = 0
-    worst = int(share.argmax())
-    if share[worst] <= bridge:
-        return np.zeros(0, dtype=np.int64)
-    rest = np.delete(np.arange(len(left)), worst)
-    part = connected_components(
-        sp.coo_matrix((np.ones(len(rest)), ends.reshape(2, -1)[:, rest]), shape=(len(rows),) * 2), directed=False
-    )[1][ends.reshape(2, -1)[0]]
-    found = [np.array([worst])]
-    for side in np.unique(part[rest]):
-        own = rest[part[rest] == side]
-        found.append(own[_bridges(left[own], right[own], weak[own], bridge, largest)])
-    return np.concatenate(found)
 
 
 def fill_singles(labels: Rows, left: Rows, right: Rows, similarity: npt.NDArray[np.floating], *, cut: float) -> Rows:

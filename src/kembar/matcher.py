@@ -30,7 +30,7 @@ from kembar.encoders.store import VectorStore
 from kembar.errors import EvidenceError
 from kembar.evidence import BLENDED, SIMILARITY, Evidence, blended, gather
 from kembar.fuser import Fuser
-from kembar.groups import Groups, average_link, components, fill_singles, pruned
+from kembar.groups import Groups, average_link, components, fill_singles
 from kembar.hashing import hash_photos
 from kembar.judging import judged
 from kembar.pairs import Pairs
@@ -227,8 +227,6 @@ def partition(pairs: Pairs, n: int, config: Config) -> Rows:
     if group.link == "average":
         size = group.target_size
         labels = average_link(*ends, n, cut=cut if size is None else 0.0, target_size=size)
-    elif group.link == "pruned":
-        labels = pruned(*ends, n, cut=cut, sure=cut + group.sure, bridge=group.bridge)
     else:
         near = similarity >= cut
         labels = components(pairs.left[near], pairs.right[near], n)
