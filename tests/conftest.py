@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import settings
 from typer.testing import CliRunner
 from typer.testing import Result as Outcome
 
+import properties  # noqa: F401
 from kembar import Catalog, Config, synthesize, write_shop
 from kembar.cli import app
 from kembar.matcher import with_photo_hashes
@@ -18,6 +20,8 @@ from kembar.matcher import with_photo_hashes
 DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 Cli = Callable[..., Outcome]
+
+settings.load_profile("kembar")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from kembar.errors import ConfigError
 from kembar.training import augmentation
 from kembar.training.augmentation import augment, cutmix, random_crop, recolour
+from properties import examples
 
 KINDS = ("none", "flip", "light", "seller")
 
@@ -21,7 +22,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     kind=st.sampled_from(KINDS),
     seed=st.integers(0, 2**32 - 1),
@@ -116,7 +117,7 @@ def test_recolouring_moves_colours_not_shapes() -> None:
         assert np.corrcoef(grey.ravel(), changed.ravel())[0, 1] > 0.8
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(count=st.integers(1, 9), seed=st.integers(0, 2**32 - 1), most=st.floats(0, 1))
 def test_cutmix_takes_one_rectangle_from_the_partner(count: int, seed: int, most: float) -> None:
     photos = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 12, 12, 3))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -9,6 +9,7 @@ import oracles
 from kembar.blending import blend, neighborhood, query_expansion, unit_rows
 from kembar.errors import ConfigError
 from kembar.neighbors import dense_neighbors, sparse_neighbors
+from properties import examples
 
 NUMBERS = st.sampled_from([0.0, 0.0, 0.25, 0.5, 1.0])
 
@@ -28,7 +29,7 @@ def lengths(vectors: np.ndarray) -> np.ndarray:
     return np.linalg.norm(vectors.astype(np.float64), axis=1)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(scored(), st.sampled_from([0.25, 0.5, 0.8]), st.sampled_from([None, 0.0, 0.2, 0.25]))
 def test_blending_step(posts, threshold, min2):
     vectors, left, right, similarity = posts
@@ -49,7 +50,7 @@ def test_blending_step(posts, threshold, min2):
     np.testing.assert_allclose(sparse.toarray(), expected, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(scored(), st.integers(0, 1000))
 def test_order_of_posts_does_not_matter_to_blending(posts, seed):
     vectors, left, right, similarity = posts
@@ -88,7 +89,7 @@ def test_thresholds_out_of_range(threshold, min2):
 # query expansion
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(scored(), st.integers(1, 6), st.sampled_from([0.0, 0.5, 1.0, 3.0]))
 def test_query_expansion(posts, k, alpha):
     vectors = posts[0]
@@ -126,7 +127,7 @@ def test_query_expansion_out_of_range(k, alpha):
 # unit rows
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(hnp.arrays(np.float32, (4, 3), elements=st.one_of(st.just(0.0), st.floats(-(2.0**100), 2.0**100, width=32))))
 def test_unit_rows(vectors):
     before = vectors.copy()

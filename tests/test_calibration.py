@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.calibration import Calibration, calibration_error, reliability, sure_cut
 from kembar.errors import EvidenceError
+from properties import examples
 
 
 def drawn(seed: int, m: int = 20_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -31,7 +32,7 @@ def test_order_is_kept_also_on_level_ground_and_beyond_what_was_seen() -> None:
     assert ((found >= 0) & (found <= 1)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=40), st.integers(1, 12))
 def test_the_error_is_that_of_the_slow_twin(drawn: list[tuple[float, bool]], bins: int) -> None:
     probability = np.array([p for p, _ in drawn], np.float32)
@@ -45,7 +46,7 @@ def test_the_error_is_that_of_the_slow_twin(drawn: list[tuple[float, bool]], bin
     assert table["pairs"].to_list() == [len(members[b]) for b in sorted(members)]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.tuples(st.sampled_from([0.1, 0.4, 0.6, 0.9]), st.booleans()), min_size=1, max_size=30))
 def test_the_sure_cut_is_the_lowest_that_is_precise_enough(drawn: list[tuple[float, bool]]) -> None:
     probability, truth = np.array([p for p, _ in drawn], np.float32), np.array([t for _, t in drawn])

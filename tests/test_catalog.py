@@ -13,12 +13,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.catalog import PROBLEMS, Catalog, Columns
 from kembar.columns import problems
 from kembar.errors import CatalogError, FolderError
+from properties import examples
 
 DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SHOPEE = DATA / "shopee" / "posts.csv"
@@ -643,7 +644,7 @@ ROWS = st.lists(
 
 
 @given(rows=ROWS, data=st.data(), separator=st.sampled_from(",\t;"), end=st.sampled_from(["\n", "\r\n"]))
-@settings(deadline=None, max_examples=25)
+@examples(25)
 def test_reading_is_independent_of_row_order(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[str, ...]],
@@ -676,7 +677,7 @@ def test_reading_is_independent_of_row_order(
     ),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=80)
+@examples(80)
 def test_ragged_rows_are_found_wherever_they_are(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], ended: bool
 ) -> None:

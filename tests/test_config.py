@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from kembar.config import Blend, Config, Decide, Group, Vectors
 from kembar.errors import ConfigError
 from kembar.fusion import RULES
+from properties import examples
 
 share = st.floats(0, 1)
 cut = st.floats(0.001, 1)
@@ -59,7 +60,7 @@ def refused(*parts: str, settings: tuple[str, ...] = (), path: Path | None = Non
 # --- in and out
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(configs())
 def test_text_reads_back_as_the_same_configuration(config: Config) -> None:
     assert Config.of(tomllib.loads(config.text())) == config
@@ -192,7 +193,6 @@ def test_each_doubling_of_the_pool_lifts_every_cut_by_the_slope() -> None:
     assert config.model_dump(include=same) == moved.model_dump(include=same)
 
 
-@settings(deadline=None)
 @given(configs(), st.integers(0, 10**8), st.integers(1, 10**8))
 def test_a_pool_keeps_the_order_of_cuts_and_their_range(config: Config, n: int, more: int) -> None:
     moved = config.at_pool(n)

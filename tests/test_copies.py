@@ -1,13 +1,14 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.catalog import Catalog
 from kembar.copies import MOST, Copies
 from kembar.embeddings import Embeddings
 from kembar.matcher import Matcher
+from properties import examples
 
 
 def catalog(titles: list[str], hashes: list[str | None]) -> Catalog:
@@ -27,7 +28,7 @@ def expanded(copies: Copies, edges: list[tuple[int, int, float]], cap: int) -> d
     return found
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.integers(2, 8), st.integers(0, 1000))
 def test_edges_reach_every_copy(classes, cap, seed):
     first = {value: classes.index(value) for value in classes}

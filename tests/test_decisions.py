@@ -1,7 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -18,6 +18,7 @@ from kembar.decisions import (
     within_groups,
 )
 from kembar.errors import ConfigError, EvidenceError
+from properties import examples
 
 EIGHTHS = st.integers(0, 8).map(lambda x: x / 8)
 NONE = np.zeros(0, dtype=np.int64)
@@ -48,14 +49,13 @@ def listed(edges, n: int) -> list[list[tuple[float, int]]]:
 # select
 
 
-@settings(deadline=None)
 @given(pairs())
 def test_directed(given_pairs):
     *scored, n = given_pairs
     assert listed(directed(*scored), n) == oracles.sorted_lists(*scored, n)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(pairs(), EIGHTHS, st.none() | EIGHTHS)
 def test_select(given_pairs, threshold, min2):
     *scored, n = given_pairs
@@ -85,7 +85,7 @@ def test_min2_out_of_range(min2):
 # chisel
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(pairs(), st.lists(st.integers(0, 6), min_size=1, max_size=6))
 def test_chisel_follows_the_published_steps(given_pairs, weights):
     *scored, n = given_pairs
@@ -129,7 +129,6 @@ def test_shares_of_shopee():
 # mutual, capped, within groups
 
 
-@settings(deadline=None)
 @given(pairs(), st.integers(1, 5))
 def test_capped(given_pairs, cap):
     *scored, n = given_pairs
@@ -143,7 +142,6 @@ def test_cap_out_of_range(cap):
         capped((NONE, NONE, NO_SCORES), cap)
 
 
-@settings(deadline=None)
 @given(pairs(), st.integers(1, 4))
 def test_mutual(given_pairs, cap):
     *scored, n = given_pairs
@@ -154,7 +152,7 @@ def test_mutual(given_pairs, cap):
     assert listed(mutual(some, n), n) == expected
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(pairs(), st.data())
 def test_within_groups(given_pairs, data):
     *scored, n = given_pairs
@@ -182,7 +180,6 @@ def test_no_pairs():
 # matches
 
 
-@settings(deadline=None)
 @given(pairs(), EIGHTHS)
 def test_matches_keep_self_first(given_pairs, threshold):
     *scored, n = given_pairs

@@ -5,7 +5,7 @@ from pathlib import Path
 import imagehash
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -14,6 +14,7 @@ from kembar.synthesis.drawing import Job, Look, _draw_original, _palette, draw_p
 from kembar.synthesis.edits import _EDITS, edit_photo, write_text
 from kembar.synthesis.silhouettes import SILHOUETTES
 from kembar.synthesis.vocabulary import FAMILIES
+from properties import examples
 
 LOOK = Look("bottle", "Sakura", "Glow Max", "Lemon", "250ml", (239, 216, 74), 11, 12)
 SHAPES = {"rect": (4, 5), "oval": (4,), "panel": (4,), "ring": (5,)}
@@ -44,7 +45,7 @@ def test_a_silhouette_is_well_formed_and_shows(silhouette: str) -> None:
     assert pixels(photo).std() > 5
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(
     silhouette=st.sampled_from(sorted(SILHOUETTES)),
     scene=st.integers(0, 2**62),

@@ -3,12 +3,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kembar.embeddings import Embeddings, unit_length
 from kembar.errors import EvidenceError
+from properties import examples
 
 IDS = pl.Series(["a", "b", "c", "d"])
 VECTORS = np.array([[3, 4], [1, 0], [0, 0], [0, -2]], dtype=np.float32)
@@ -24,7 +25,6 @@ def refused(path: Path, ids: pl.Series = IDS) -> str:
 # from arrays
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.float32, (5, 3), elements=st.one_of(st.just(0.0), st.floats(-(2.0**126), 2.0**126, width=32))))
 def test_rows_of_length_1_or_0(vectors):
     before = vectors.copy()
@@ -137,7 +137,7 @@ def test_parquet_in_another_order_with_posts_missing_and_strangers(tmp_path, kin
     np.testing.assert_allclose(Embeddings.read(tmp_path / "v.parquet", IDS).vectors, UNITS)
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(st.permutations(range(4)), st.integers(1, 4))
 def test_order_of_the_file_does_not_matter(tmp_path_factory, order, most):
     path = tmp_path_factory.mktemp("v") / "v.parquet"

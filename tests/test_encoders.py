@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.encoders.devices import Worker, out_of_memory, parse, resolve, spread
 from kembar.encoders.protocol import batches_by_length, collect, default_threads, digest
 from kembar.encoders.registry import open_encoder
 from kembar.errors import ConfigError, EncoderError
+from properties import examples
 
 # --- batches
 
@@ -167,7 +168,7 @@ def test_what_says_that_memory_ran_out() -> None:
         Worker(lambda batch: (torch.ones(1, 2) @ torch.ones(1, 2)).numpy(), "cpu")(np.zeros(3))
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.integers(0, 30), st.integers(1, 4), st.integers(1, 5))
 def test_several_workers_give_what_one_gives(n: int, workers: int, size: int) -> None:
     def forward(batch: np.ndarray) -> np.ndarray:

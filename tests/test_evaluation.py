@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import oracles
 from kembar.decisions import select
 from kembar.errors import EvidenceError
 from kembar.evaluation import b_cubed, curve, group_sizes, oracle, pair_score, score_edges
+from properties import examples
 
 NONE = np.zeros(0, dtype=np.int64)
 CODES = st.integers(-1, 4)
@@ -43,7 +44,7 @@ def lists(source, target, n: int) -> list[set[int]]:
 # scores
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(labelled_edges(), st.integers(0, 100))
 def test_mean_scores(edges, seed):
     source, target, labels = edges
@@ -75,7 +76,7 @@ def test_group_sizes(labels):
     assert found.tolist() == [len(group) for group in oracles.truth(labels)]
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(labelled_edges())
 def test_pair_scores(edges):
     source, target, labels = edges
@@ -83,7 +84,7 @@ def test_pair_scores(edges):
     assert tuple(pair_score(source, target, labels).values()) == pytest.approx(oracles.pair_f1(pairs, labels.tolist()))
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(st.lists(st.tuples(st.integers(-2, 3), CODES), max_size=12))
 def test_b_cubed(posts):
     groups = np.array([group for group, _ in posts], dtype=np.int64)
@@ -115,7 +116,6 @@ def test_no_labels(labels):
             score()
 
 
-@settings(deadline=None)
 @given(labelled_pairs())
 def test_no_judge_of_the_candidates_beats_the_oracle(posts):
     left, right, similarity, labels = posts
@@ -134,7 +134,7 @@ def test_no_judge_of_the_candidates_beats_the_oracle(posts):
 # curves
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(labelled_pairs(), st.integers(0, 100))
 def test_the_curve_is_the_score_at_every_threshold(posts, seed):
     left, right, similarity, labels = posts
@@ -155,7 +155,7 @@ def test_the_curve_is_the_score_at_every_threshold(posts, seed):
     assert found.at(1.1) == pytest.approx(score_edges(NONE, NONE, labels, rows).f1)
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(labelled_pairs())
 def test_min2_is_read_off_the_curve(posts):
     left, right, similarity, labels = posts
@@ -170,7 +170,7 @@ def test_min2_is_read_off_the_curve(posts):
     assert found.at(0.5, 0.9) == found.at(0.5)
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(labelled_pairs())
 def test_no_threshold_beats_the_best(posts):
     left, right, similarity, labels = posts
@@ -185,7 +185,7 @@ def test_no_threshold_beats_the_best(posts):
         assert (threshold, f1) == (float("inf"), found.alone)
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(labelled_pairs())
 def test_no_threshold_and_min2_beat_the_best(posts):
     left, right, similarity, labels = posts
@@ -240,7 +240,7 @@ def test_a_curve_without_pairs():
     assert found.frame().shape == (0, 4)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(labelled_pairs(), st.integers(1, 30))
 def test_a_curve_as_a_table(posts, points):
     found = curve(*posts)

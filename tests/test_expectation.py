@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
 from kembar.decisions import expected_f1, select
 from kembar.errors import ConfigError, EvidenceError
+from properties import examples
 
 ALONE = (0.0, 0.3, 1.0)
 
@@ -21,7 +22,7 @@ def chosen(probabilities: list[float], alone: float) -> int:
     return int((source == 0).sum())
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(st.floats(2**-6, 1, width=32), max_size=8), st.sampled_from(ALONE))
 def test_the_chosen_list_is_the_best_of_all_lists(probabilities: list[float], alone: float) -> None:
     ordered = sorted(probabilities, reverse=True)

@@ -3,12 +3,13 @@ from time import perf_counter
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.errors import EvidenceError
 from kembar.features import Features
 from kembar.pairs import Pairs
+from properties import examples
 
 WORDS = ["sabun", "lux", "dove", "250ml", "100ml", "2kg", "promo", "ori", "kotak", "merah", "biru", "anak"]
 
@@ -34,7 +35,7 @@ def moved(pairs: Pairs, titles: pl.Series, seed: int) -> tuple[Pairs, pl.Series,
     return Pairs(low[rank], high[rank], columns), titles.gather(order), rank
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 10**6))
 def test_the_order_of_posts_changes_nothing(seed: int) -> None:
     pairs, titles = drawn(seed)

@@ -2,12 +2,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
 from kembar.errors import ConfigError, EvidenceError
 from kembar.fusion import RULES, fuse, rescale
+from properties import examples
 
 NAN = float("nan")
 SIMILARITIES = st.one_of(st.just(NAN), st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 1, width=32))
@@ -28,7 +29,7 @@ def views(draw):
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(views())
 def test_rules_follow_their_formulas(rule, given_views):
     columns, weights, thresholds = given_views
@@ -41,7 +42,7 @@ def test_rules_follow_their_formulas(rule, given_views):
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(views())
 def test_a_missing_view_is_as_if_it_were_not_there(rule, given_views):
     columns, weights, thresholds = given_views
@@ -75,7 +76,7 @@ def test_rules_without_weights(rule):
     np.testing.assert_array_equal(fuse(columns, rule, weights=[3, 0.2]), fuse(columns, rule))
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(views())
 def test_union_is_the_union_of_each_views_own_matches(given_views):
     columns, _, thresholds = given_views
@@ -99,7 +100,6 @@ def test_no_pairs():
 # rescale
 
 
-@settings(deadline=None)
 @given(st.lists(SIMILARITIES, max_size=8), st.floats(-1, 0.875), st.floats(0.0625, 1))
 def test_rescale_is_linear_between_floor_and_ceiling(values, floor, width):
     found = rescale(column(*values), floor, floor + width)

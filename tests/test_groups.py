@@ -1,7 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
@@ -14,6 +14,7 @@ from kembar.groups import (
     fill_singles,
     number_by_first,
 )
+from properties import examples
 
 NONE = np.zeros(0, dtype=np.int64)
 
@@ -48,7 +49,6 @@ def test_number_by_first(labels):
     assert found == [first.index(label) for label in labels]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(0, 100))
 def test_groups_are_a_partition_named_alike_in_any_order(labels, seed):
     labels = np.array(labels)
@@ -85,7 +85,6 @@ def test_malformed_groups(labels, ids):
 # components
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 12), st.sampled_from([0.0, 0.1, 0.2, 0.5]))
 def test_components(seed, n, density):
     left, right, _, _ = pairs(seed, n, density)
@@ -103,7 +102,7 @@ def test_components_of_nobody():
 # average link
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(st.integers(0, 100_000), st.integers(2, 14), st.sampled_from([0.2, 0.5, 0.9, 1.0]), st.floats(0.05, 0.9))
 def test_average_link_is_scipys(seed, n, density, cut):
     scored = pairs(seed, n, density)
@@ -115,7 +114,7 @@ def test_average_link_is_scipys(seed, n, density, cut):
     np.testing.assert_array_equal(labels, number_by_first(labels))
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(st.integers(0, 100_000), st.integers(2, 14), st.sampled_from([0.2, 0.5, 1.0]))
 def test_the_tree_has_scipys_heights(seed, n, density):
     scored = pairs(seed, n, density)
@@ -124,7 +123,7 @@ def test_the_tree_has_scipys_heights(seed, n, density):
     np.testing.assert_allclose(tree.height, expected[expected > 1e-9], atol=1e-9)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.integers(0, 100_000), st.integers(2, 14), st.sampled_from([0.3, 1.0]), st.sampled_from([0.1, 0.3, 0.5, 0.8]))
 def test_no_link_above_the_cut_is_left_even_among_ties(seed, n, density, cut):
     scored = pairs(seed, n, density, digits=1)
@@ -135,7 +134,7 @@ def test_no_link_above_the_cut_is_left_even_among_ties(seed, n, density, cut):
     np.testing.assert_array_equal(tree.labels(cut=cut), labels)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.integers(0, 100_000), st.integers(2, 14), st.floats(0.05, 0.9))
 def test_order_of_posts_does_not_matter_without_ties(seed, n, cut):
     left, right, similarity, _ = pairs(seed, n, 0.6)
@@ -145,7 +144,7 @@ def test_order_of_posts_does_not_matter_without_ties(seed, n, cut):
     np.testing.assert_array_equal(number_by_first(after[place]), before)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.integers(0, 100_000), st.integers(1, 20), st.floats(1, 8))
 def test_the_target_size_is_met_and_not_passed(seed, n, target):
     scored = pairs(seed, n, 1.0)
@@ -212,7 +211,6 @@ def test_cut_out_of_range(cut):
 # posts left alone
 
 
-@settings(deadline=None)
 @given(st.integers(0, 100_000), st.integers(1, 14), st.sampled_from([0.1, 0.4, 1.0]), st.floats(0.05, 0.9))
 def test_lone_posts_join_their_nearest_group(seed, n, density, cut):
     left, right, similarity, n = pairs(seed, n, density)

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.errors import ConfigError
 from kembar.training.heads import Embedder, Pooling, unit
 from kembar.training.recipe import PoolingKind, Recipe
+from properties import examples
 
 torch.set_num_threads(1)
 KINDS = PoolingKind.__args__
@@ -31,7 +32,7 @@ def twin(kind: str, x: np.ndarray, keep: np.ndarray, p: float) -> np.ndarray:
     return np.array([sum(column) / len(rows) for column in zip(*rows, strict=True)])
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.integers(0, 100), st.sampled_from(KINDS), st.lists(st.booleans(), min_size=15, max_size=15), st.floats(1, 9))
 def test_pooling_of_tokens(seed: int, kind: str, kept: list[bool], p: float) -> None:
     x, mask = tokens(seed), torch.tensor(kept).reshape(3, 5)
@@ -43,7 +44,7 @@ def test_pooling_of_tokens(seed: int, kind: str, kept: list[bool], p: float) -> 
     torch.testing.assert_close(full, Pooling(kind, p=p)(x, torch.ones(3, 5, dtype=torch.int64)))
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.integers(0, 100), st.sampled_from(KINDS), st.integers(1, 6))
 def test_padding_does_not_matter(seed: int, kind: str, extra: int) -> None:
     x, mask = tokens(seed), torch.ones(3, 5)

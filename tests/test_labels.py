@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar import CatalogError, Columns, EvidenceError
 from kembar.labels import contradictions, read_pairs, read_truth, super_components
+from properties import examples
 
 IDS = pl.Series(["a", "b", "c", "d", "007"])
 
@@ -65,7 +66,7 @@ def test_groups_that_share_a_hash_are_one_component() -> None:
     assert found[7] not in found[:7], "a missing hash joins nothing"
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(st.lists(st.tuples(st.integers(-1, 5), st.integers(0, 6), st.booleans()), min_size=1, max_size=15))
 def test_components_are_those_of_repeated_joining(posts: list[tuple[int, int, bool]]) -> None:
     labels = np.array([label for label, _, _ in posts])

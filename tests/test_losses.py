@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pytorch_metric_learning import losses as pml
 from pytorch_metric_learning import miners
@@ -13,6 +13,7 @@ from pytorch_metric_learning.reducers import MeanReducer
 from kembar.errors import TrainingError
 from kembar.training.losses import Loss, Margin, add_angle, build_loss, class_factors
 from kembar.training.recipe import MARGINS, LossKind, Recipe
+from properties import examples
 
 torch.set_num_threads(1)
 LOSSES = LossKind.__args__
@@ -152,7 +153,7 @@ def test_curricular_raises_hard_strangers_as_t_grows() -> None:
     assert values == sorted(values)
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.integers(0, 1000), st.sampled_from([0.05, 0.3, 1.0]))
 def test_triplets_follow_their_formulas(seed: int, margin: float) -> None:
     x, y = batch(seed, 12, 4)
@@ -162,7 +163,7 @@ def test_triplets_follow_their_formulas(seed: int, margin: float) -> None:
     assert semihard(x, y).item() == pytest.approx(semihard_twin(x.numpy(), y.tolist(), margin), abs=1e-6)
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.integers(0, 1000), st.sampled_from([0.05, 0.5, 2.0]))
 def test_contrast_follows_its_formula(seed: int, temperature: float) -> None:
     x, y = batch(seed, 12, 4)
@@ -241,7 +242,7 @@ def test_where_the_margin_stands_is_in_the_checkpoint() -> None:
     torch.testing.assert_close(fresh(x, y), loss(x, y))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=30), st.sampled_from([0.0, 0.1, 0.2, 1.0]))
 def test_class_factors_keep_the_mean_over_posts(sizes: list[int], power: float) -> None:
     n = np.array(sizes)
@@ -278,7 +279,7 @@ def test_gradients_are_finite_on_the_centres_against_them_and_at_zero(kind: str,
         assert gradient.abs().max() < 1e5
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.floats(-1, 1), st.floats(0, 1.5))
 def test_adding_an_angle_never_rises_and_has_a_finite_slope(cos: float, margin: float) -> None:
     c = torch.tensor([cos, min(cos + 1e-3, 1.0)], dtype=torch.float64, requires_grad=True)

@@ -1,13 +1,14 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar import Catalog, Config, Embeddings, EvidenceError, Matcher, Pairs, Result
 from kembar.evaluation import b_cubed, score_edges
 from kembar.fusion import RULES
 from kembar.matcher import Clock, decide, partition, with_photo_hashes
+from properties import examples
 
 RULE_OF_DECISION = ("group", "threshold", "chisel")
 
@@ -80,7 +81,7 @@ words = st.lists(st.sampled_from(["kopi", "teh", "susu", "1kg", "2kg", "merah", 
 hashes = st.sampled_from([None, "94974f937d4c2433", "94974f937d4c2432", "6b68b06c82b3dbcc"])
 
 
-@settings(deadline=None, max_examples=12)
+@examples(12)
 @given(st.lists(st.tuples(words, hashes), min_size=1, max_size=14), st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_nothing_among_many_ties(posts: list[tuple[list[str], str | None]], chance) -> None:
     rows = [(f"p{i}", " ".join(title), photo) for i, (title, photo) in enumerate(posts)]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -10,6 +10,7 @@ from kembar import neighbors
 from kembar.errors import ConfigError, EvidenceError
 from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
 from oracles import units
+from properties import examples
 
 # Quarters up to a half: sums of their products are exact in float32, whatever the order, and at most 1.
 QUARTERS = st.sampled_from([0.0, 0.0, 0.25, 0.5])
@@ -44,13 +45,13 @@ def same(found: Neighbors, expected: tuple[np.ndarray, np.ndarray]) -> None:
 # against the slow twin, with many ties
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(tables(QUARTERS), st.integers(1, 40), FLOORS)
 def test_sparse_neighbors_are_exact(vectors, k, floor):
     same(sparse_neighbors(sp.csr_matrix(vectors), k, floor=floor), oracles.neighbors(vectors @ vectors.T, k, floor))
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(tables(SIGNED), st.integers(1, 40), st.sampled_from([0.0, 0.125, -0.125, -1.0]))
 def test_dense_neighbors_are_exact(vectors, k, floor):
     table = (vectors @ vectors.T).astype(np.float64)
@@ -59,7 +60,7 @@ def test_dense_neighbors_are_exact(vectors, k, floor):
     same(dense_neighbors(vectors, k, floor=floor), oracles.neighbors(table, k, floor))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(hash_tables(), st.integers(1, 25), st.sampled_from([0, 1, 3, 4, 7, 11, 14, 64]))
 def test_hash_neighbors_are_exact(given_hashes, k, radius):
     hashes, hashed = given_hashes
@@ -67,7 +68,7 @@ def test_hash_neighbors_are_exact(given_hashes, k, radius):
     same(hash_neighbors(hashes, hashed, k, radius=radius), expected)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(hash_tables(), st.integers(1, 25), st.integers(0, 12))
 def test_multi_hash_finds_what_a_scan_finds(given_hashes, k, radius):
     hashes, hashed = given_hashes
@@ -97,7 +98,7 @@ def test_multi_hash_finds_what_a_scan_finds_among_thousands(monkeypatch, radius)
 # shape and order
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.integers(0, 10_000), st.integers(1, 60), st.integers(1, 80))
 def test_row_order_does_not_matter_without_ties(seed, n, k):
     vectors = units(n, 6, seed)
@@ -115,7 +116,7 @@ def test_row_order_does_not_matter_without_ties(seed, n, k):
     np.testing.assert_array_equal(before.score[order], after.score)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(tables(QUARTERS), st.integers(1, 40))
 def test_every_row_is_its_own_first_neighbour_and_appears_once(vectors, k):
     for found in (sparse_neighbors(sp.csr_matrix(vectors), k), dense_neighbors(vectors, k)):

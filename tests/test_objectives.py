@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.errors import ConfigError, EvidenceError, TrainingError
@@ -19,6 +19,7 @@ from kembar.training.objectives import (
     mine_triplets,
 )
 from kembar.training.recipe import Concatenation, Recipe
+from properties import examples
 
 torch.set_num_threads(1)
 D = 5
@@ -144,7 +145,7 @@ def true_pairs(labels: np.ndarray) -> set[tuple[int, int]]:
     return {(i, j) for i in range(n) for j in range(i + 1, n) if labels[i] == labels[j]}
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(labelled, st.integers(0, 4), st.integers(0, 50))
 def test_every_true_pair_once_and_strangers_of_its_ends(labels: list[int], negatives: int, seed: int) -> None:
     y = np.array(labels)
@@ -160,7 +161,7 @@ def test_every_true_pair_once_and_strangers_of_its_ends(labels: list[int], negat
     assert all((getattr(mined, k) == getattr(again, k)).all() for k in ("left", "right", "same"))
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(labelled, st.integers(1, 4), st.integers(0, 50), st.integers(0, 6))
 def test_triplets_take_hard_strangers_first(labels: list[int], negatives: int, seed: int, k: int) -> None:
     y = np.array(labels)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto
 
@@ -19,6 +19,7 @@ from kembar.encoders.pixels import Frame
 from kembar.encoders.registry import open_encoder
 from kembar.errors import ConfigError, EncoderError, EvidenceError
 from pictures import bad_photos, scene
+from properties import examples
 from tiny import photo_weights, save_photo_onnx, save_title_onnx, table
 
 GRAMS = {"buckets": 97, "shortest": 2, "longest": 3, "words": True, "pairs": True}
@@ -80,7 +81,7 @@ def test_titles_are_what_the_model_makes_of_their_features(grams: Path) -> None:
     assert (encoder.encode(TITLES)[[1, 3]] == 0).all(), "no title and no feature: no vector"
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(st.lists(st.text(alphabet="ab1 é中", max_size=12), max_size=12), st.integers(1, 7), st.randoms())
 def test_neither_batches_nor_order_matter(grams: Path, titles: list[str], batch_size: int, random: Any) -> None:
     encoder = open_encoder(grams)

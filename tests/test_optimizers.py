@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -25,6 +25,7 @@ from kembar.training.optimizers import (
     unit_norms,
 )
 from kembar.training.recipe import Recipe
+from properties import examples
 
 torch.set_num_threads(1)
 
@@ -48,7 +49,7 @@ def learn(model: nn.Module, loss: nn.Module, seed: int = 0) -> torch.Tensor:
 # --- clipping
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     st.sampled_from([(), (1,), (5,), (1, 5), (5, 1), (3, 4), (3, 4, 2), (3, 2, 2, 3), (4, 1, 3, 3)]),
     st.integers(0, 100),
@@ -259,7 +260,7 @@ def test_frozen_parameters_are_left_out():
     assert {group["name"] for group in parameter_groups(model, loss, recipe)} == {"head-decay", "head-plain"}
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(st.integers(1, 300), st.floats(0, 1))
 def test_the_rate_rises_then_falls(steps, warmup):
     rates = [rate(step, steps, warmup) for step in range(steps + 1)]

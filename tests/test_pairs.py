@@ -2,7 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -11,6 +11,7 @@ from kembar import pairs
 from kembar.errors import EvidenceError
 from kembar.neighbors import Neighbors, dense_neighbors
 from kembar.pairs import Pairs, candidates, dense_similarity, hash_similarity, sparse_similarity
+from properties import examples
 
 TENTHS = st.integers(-5, 5).map(lambda x: x / 10)
 
@@ -97,7 +98,7 @@ def test_no_pairs():
 # candidates
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(st.integers(0, 1000), st.integers(1, 12), st.lists(st.integers(1, 6), min_size=1, max_size=3))
 def test_candidates_are_the_union_of_all_neighbours(seed, n, ks):
     rng = np.random.default_rng(seed)
@@ -122,7 +123,7 @@ def test_candidates_of_nobody():
 # similarities
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(vectors_and_pairs(), st.sampled_from([1, 2, 3, 1 << 16]), st.integers(1, 3))
 def test_similarities_of_vectors(given_pairs, chunk, threads):
     vectors, left, right = given_pairs
@@ -148,7 +149,7 @@ def test_similarities_do_not_leave_their_range():
     assert sparse_similarity(sp.csr_matrix(vectors), every, every).max() == 1
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.booleans()), min_size=2, max_size=8))
 def test_similarities_of_hashes(posts):
     hashes = np.array([value for value, _ in posts], dtype=np.uint64)

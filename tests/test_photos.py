@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile, features
@@ -23,6 +23,7 @@ from kembar.photos import (
     truncation,
 )
 from pictures import DATA, bad_photos, halves, oracle, oracle_of, real_photos, scene
+from properties import examples
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16"]
 
@@ -51,7 +52,7 @@ def test_hash_equals_imagehash_in_every_mode(mode: str) -> None:
         assert perceptual_hash(image) == oracle(image)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 70), st.integers(1, 70), st.just(3))))
 def test_hash_equals_imagehash_on_any_pixels(array: np.ndarray) -> None:
     image = Image.fromarray(array)
@@ -213,7 +214,7 @@ def test_garbled_exif_is_ignored(tmp_path: Path) -> None:
     assert open_photo(tmp_path / "a.jpg").size == (120, 90)
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(width=st.integers(1, 300), height=st.integers(1, 300), size=st.integers(1, 120))
 def test_shorter_side_is_the_size_asked_for(
     tmp_path_factory: pytest.TempPathFactory, width: int, height: int, size: int
@@ -286,7 +287,7 @@ def test_truncated_photo_is_used_and_listed(
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(kind=st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM"]), data=st.data())
 def test_damage_never_raises_anything_else(
     tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject
@@ -315,7 +316,7 @@ def test_options_are_checked(tmp_path: Path) -> None:
         open_photo(tmp_path / "a.png", max_pixels=0)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)), max_size=20))
 def test_hamming_counts_bits(pairs: list[tuple[int, int]]) -> None:
     left, right = np.array(pairs, np.uint64).reshape(-1, 2).T

@@ -4,13 +4,14 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from kembar.encoders.pixels import Frame, pixel_batches
 from kembar.errors import ConfigError
 from pictures import bad_photos, real_photos, scene
+from properties import examples
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def apart(left: np.ndarray, right: np.ndarray) -> float:
     return float(np.abs(left.astype(float) - right.astype(float)).mean())
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     st.integers(1, 90),
     st.integers(1, 90),

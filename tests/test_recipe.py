@@ -2,12 +2,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kembar.errors import ConfigError
 from kembar.training.recipe import PRESETS, Recipe
+from properties import examples
 
 
 @st.composite
@@ -35,7 +36,7 @@ def refused(*parts: str, **changes: object) -> None:
     assert "value error" not in str(caught.value).lower()
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(recipes())
 def test_text_reads_back_as_the_same_recipe(recipe: Recipe) -> None:
     assert Recipe.of(tomllib.loads(recipe.text())) == recipe

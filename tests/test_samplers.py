@@ -3,18 +3,19 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.errors import ConfigError, TrainingError
 from kembar.training.samplers import GroupSampler
+from properties import examples
 
 torch.set_num_threads(1)
 labelled = st.lists(st.integers(0, 8), min_size=2, max_size=60).filter(lambda labels: len(set(labels)) > 1)
 covers = st.sampled_from(["posts", "groups"])
 
 
-@settings(deadline=None, max_examples=120)
+@examples(120)
 @given(labelled, st.integers(2, 6), st.integers(1, 5), st.integers(0, 9), covers)
 def test_batches_are_distinct_groups_of_as_many_posts(labels, groups, per_group, seed, cover):
     y = np.array(labels)
@@ -29,7 +30,7 @@ def test_batches_are_distinct_groups_of_as_many_posts(labels, groups, per_group,
         assert (blocks == blocks[:, :1]).all()
 
 
-@settings(deadline=None, max_examples=120)
+@examples(120)
 @given(labelled, st.integers(2, 6), st.integers(1, 5), st.integers(0, 9))
 def test_every_epoch_covers_every_group_and_post(labels, groups, per_group, seed):
     y = np.array(labels)
@@ -39,7 +40,7 @@ def test_every_epoch_covers_every_group_and_post(labels, groups, per_group, seed
     assert set(y[once]) == set(labels)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(labelled, st.integers(2, 4), st.integers(1, 6), st.integers(0, 9), covers)
 def test_posts_of_a_short_group_repeat_equally_often(labels, groups, per_group, seed, cover):
     y = np.array(labels)
@@ -53,7 +54,7 @@ def test_posts_of_a_short_group_repeat_equally_often(labels, groups, per_group, 
                 assert max(counts.values()) - min(counts.values()) <= 1
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(labelled, st.integers(2, 4), st.integers(1, 4), st.integers(1, 4), st.integers(0, 9))
 def test_processes_share_the_batches(labels, groups, per_group, world, epoch):
     y = np.array(labels)

@@ -2,11 +2,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.pairs import Pairs
 from kembar.standing import CUTS, TOPS, Company, Standing, standings
+from properties import examples
 
 RANKS = ("rank low", "rank high", "ratio low", "ratio high")
 
@@ -83,7 +84,7 @@ def test_shared_candidates_are_those_of_sets(seed: int) -> None:
     np.testing.assert_allclose(found[1], company, rtol=1e-5)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(seed=st.integers(0, 10**6))
 def test_the_order_of_posts_changes_nothing(seed: int) -> None:
     left, right, similarity = drawn(seed)

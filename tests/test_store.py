@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.encoders.registry import open_encoder
 from kembar.encoders.store import VectorStore, content_keys, encode
 from kembar.errors import EvidenceError, FolderError
 from pictures import bad_photos, scene
+from properties import examples
 from tiny import save_photo_onnx, save_title_onnx
 
 TITLES = [f"sepatu {i % 37} {'merah' * (i % 3)}" for i in range(300)] + ["", "tas", ""]
@@ -69,7 +70,7 @@ def test_equal_photos_are_encoded_once_whatever_their_names(photo: Path, photos:
     assert encoder.items == photos[:5]
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.lists(st.sampled_from(["a", "b", "tas kulit", "", "c1", "\0", "\0\0"]), max_size=20), st.integers(0, 6))
 def test_a_store_changes_no_vector(
     grams: Path, tmp_path_factory: pytest.TempPathFactory, titles: list[str], half: int

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -15,6 +15,7 @@ from kembar.synthesis import Shop, group_sizes, synthesize, write_shop
 from kembar.synthesis.shop import _balanced, _flips
 from kembar.synthesis.vocabulary import FAMILIES, VARIANTS, coin_words, misspell, spell_size
 from kembar.synthesis.wording import banks
+from properties import examples
 
 # Groups by size on the Shopee posts.
 SHOPEE = {2: 6979, 3: 1779, 4: 862, 5: 468, 6: 282, 7: 154, 8: 118, 9: 91, 10: 48}
@@ -45,7 +46,7 @@ def shop() -> Shop:
     return synthesize(20_000, seed=5, hashes=True)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(n=st.integers(1, 400), seed=st.integers(0, 2**40), singles=st.sampled_from([0.0, 0.1, 0.5, 1.0]))
 def test_any_n_gives_exactly_n_posts_and_labels_that_partition_them(n: int, seed: int, singles: float) -> None:
     shop = synthesize(n, seed=seed, singles=singles)
@@ -60,7 +61,7 @@ def test_any_n_gives_exactly_n_posts_and_labels_that_partition_them(n: int, seed
     assert max(counts.values()) <= 51
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(n=st.integers(1, 3000), seed=st.integers(0, 2**32))
 def test_group_sizes_add_up(n: int, seed: int) -> None:
     sizes = group_sizes(np.random.default_rng(seed), n)
@@ -190,7 +191,7 @@ def test_sizes_are_spelled_as_one_quantity() -> None:
     assert spell_size("7500 mah")[4] == "7.500 mAh"
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 400), known=st.booleans())
 def test_coined_words_differ(seed: int, count: int, known: bool) -> None:
     words = coin_words(random.Random(seed), count, known=known)
@@ -198,7 +199,7 @@ def test_coined_words_differ(seed: int, count: int, known: bool) -> None:
     assert all(word.isascii() and word.isalpha() and word.islower() for word in words)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(seed=st.integers(0, 2**32), word=st.text("abcdefgh ", min_size=1, max_size=20).filter(str.strip))
 def test_a_misspelt_word_stays_close(seed: int, word: str) -> None:
     typed = misspell(random.Random(seed), word)

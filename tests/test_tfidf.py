@@ -5,12 +5,13 @@ import numpy as np
 import polars as pl
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.encoders.tfidf import Tfidf, prune
 from kembar.errors import ConfigError
 from oracles import units
+from properties import examples
 
 TITLES = st.lists(
     st.lists(st.sampled_from(["baju", "anak", "12", "500ml", "a", "é"]), max_size=5).map(" ".join), max_size=8
@@ -47,7 +48,7 @@ def cosines(titles: list[str], terms, max_df: float) -> np.ndarray:
     return table
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(TITLES, st.sampled_from([(1, 1), (1, 2), (2, 3)]), st.sampled_from([0.3, 0.5, 1.0]))
 def test_words(titles, n_gram, max_df):
     vectors = Tfidf("word", n_gram, max_df).encode(pl.Series(titles, dtype=pl.String))
@@ -57,7 +58,7 @@ def test_words(titles, n_gram, max_df):
     np.testing.assert_allclose((vectors @ vectors.T).toarray(), expected, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(TITLES, st.sampled_from([(2, 2), (2, 4), (3, 5)]), st.sampled_from([0.3, 1.0]))
 def test_characters(titles, n_gram, max_df):
     vectors = Tfidf("char", n_gram, max_df).encode(pl.Series(titles, dtype=pl.String))
@@ -65,7 +66,7 @@ def test_characters(titles, n_gram, max_df):
     np.testing.assert_allclose((vectors @ vectors.T).toarray(), expected, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(TITLES, st.integers(0, 100))
 def test_order_of_titles_does_not_matter(titles, seed):
     order = np.random.default_rng(seed).permutation(len(titles))
@@ -132,7 +133,7 @@ def pruned(table: np.ndarray, most: int, mass: float) -> np.ndarray:
     return kept
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.integers(0, 10_000), st.integers(1, 12), st.integers(0, 6), st.sampled_from([0.0, 0.3, 0.5, 0.9]))
 def test_pruning_drops_the_most_frequent_terms(seed, n, most, mass):
     table = units(n, 6, seed, density=0.6)

@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.catalog import Catalog
@@ -13,6 +13,7 @@ from kembar.synthesis import synthesize
 from kembar.thinning import draws_of, thinned
 from kembar.titles import normalize
 from kembar.views import View, build_views
+from properties import examples
 
 N = 120
 
@@ -62,7 +63,7 @@ def test_half_of_the_photos_go_and_a_tenth_of_the_titles_never_both(views: tuple
 
 
 @given(st.lists(st.booleans(), min_size=N, max_size=N))
-@settings(max_examples=20)
+@examples(20)
 def test_hiding_takes_pairs_away_and_changes_no_other(views: tuple[View, ...], hidden: list[bool]) -> None:
     posts = np.array(hidden)
     left, right = np.triu_indices(N, 1)

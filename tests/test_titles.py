@@ -8,11 +8,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.errors import CatalogError
 from kembar.titles import LONGEST, REACH, ROUNDS, normalize, unescape
+from properties import examples
 
 DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 POSTS = DATA / "shopee" / "posts.csv"
@@ -112,20 +113,20 @@ TITLES = st.lists(st.sampled_from(PIECES) | LETTERS, max_size=12).map("".join)
 
 # polars costs the same for one title as for many: few examples of many titles each
 @given(st.lists(TITLES, max_size=20))
-@settings(deadline=None, max_examples=40)
+@examples(40)
 def test_normalize_agrees_with_its_slow_twin(titles: list[str]) -> None:
     assert normalize(pl.Series(titles, dtype=pl.String)).to_list() == [twin(title) for title in titles]
 
 
 @given(st.lists(TITLES, max_size=20))
-@settings(deadline=None, max_examples=30)
+@examples(30)
 def test_normalize_is_idempotent(titles: list[str]) -> None:
     once = normalize(pl.Series(titles, dtype=pl.String))
     assert normalize(once).to_list() == once.to_list()
 
 
 @given(st.lists(TITLES, min_size=2, max_size=5))
-@settings(deadline=None, max_examples=20)
+@examples(20)
 def test_a_title_does_not_depend_on_the_others(titles: list[str]) -> None:
     together = normalize(pl.Series(titles))
     assert together.to_list() == [form(title) for title in titles]
@@ -133,7 +134,7 @@ def test_a_title_does_not_depend_on_the_others(titles: list[str]) -> None:
 
 
 @given(st.lists(TITLES, max_size=20))
-@settings(deadline=None, max_examples=40)
+@examples(40)
 def test_unescape_agrees_with_its_slow_twin(titles: list[str]) -> None:
     expected = [twin_entities(twin_escapes(title)) for title in titles]
     assert unescape(pl.Series(titles, dtype=pl.String)).to_list() == expected

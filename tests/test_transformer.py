@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.embeddings import unit_length
@@ -12,6 +12,7 @@ from kembar.encoders.registry import open_encoder
 from kembar.encoders.transformer import load_model, open_titles, pool_tokens
 from kembar.errors import ConfigError, EncoderError
 from pictures import scene
+from properties import examples
 from tiny import save_bert, save_sentence_transformer, save_vit
 
 torch = pytest.importorskip("torch")
@@ -71,7 +72,7 @@ def test_a_plain_transformer_pools_its_tokens(bert: Path, pooling: str) -> None:
     assert (encoder.encode(TITLES)[1] == 0).all()
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.sampled_from(["mean", "max", "cls"]))
 def test_padding_has_no_part_in_pooling(lengths: list[int], pooling: str) -> None:
     states = torch.randn(len(lengths), max(lengths), 3, generator=torch.Generator().manual_seed(0))

@@ -7,13 +7,14 @@ from random import Random
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar import measures
 from kembar.errors import CatalogError, EvidenceError
 from kembar.measures import CATEGORIES, LARGEST, UNITS, VETO
 from kembar.units import Quantities
+from properties import examples
 
 DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 POSTS = DATA / "shopee" / "posts.csv"
@@ -213,7 +214,7 @@ def test_shared_tells_agreement_from_conflict_and_from_nothing() -> None:
     assert left.shared(right).dtype == np.int8
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.lists(st.one_of(TITLES, SOUP), max_size=20))
 def test_parsing_equals_the_twin(titles: list[str]) -> None:
     quantities = Quantities.parse(titles)
@@ -222,7 +223,7 @@ def test_parsing_equals_the_twin(titles: list[str]) -> None:
         assert read(quantities, row) == twin_parse(title), title
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.lists(st.tuples(TITLES, TITLES), min_size=1, max_size=12), st.sampled_from([VETO, CATEGORIES, ("weight",)]))
 def test_comparing_equals_the_twin(pairs: list[tuple[str, str]], categories: tuple[str, ...]) -> None:
     left, right = (Quantities.parse(list(side)) for side in zip(*pairs, strict=True))
@@ -231,7 +232,7 @@ def test_comparing_equals_the_twin(pairs: list[tuple[str, str]], categories: tup
     assert left.conflicts(right, categories).tolist() == [sign == -1 for sign in expected]
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.lists(st.one_of(TITLES, SOUP), min_size=1, max_size=10), st.randoms(use_true_random=False))
 def test_conflicts_are_symmetric_and_irreflexive_and_row_by_row(titles: list[str], random: Random) -> None:
     quantities = Quantities.parse(titles)
@@ -246,7 +247,7 @@ def test_conflicts_are_symmetric_and_irreflexive_and_row_by_row(titles: list[str
     assert (shuffled[left].conflicts(shuffled[right]).reshape(n, n) == table[np.ix_(order, order)]).all()
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.lists(st.tuples(TITLES, PROMOS, PROMOS), max_size=6))
 def test_promotion_changes_nothing(rows: list[tuple[str, list[str], list[str]]]) -> None:
     plain = Quantities.parse([title for title, _, _ in rows])
@@ -254,7 +255,7 @@ def test_promotion_changes_nothing(rows: list[tuple[str, list[str], list[str]]])
     assert [read(plain, row) for row in range(len(rows))] == [read(promoted, row) for row in range(len(rows))]
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.integers(1, 10**9), st.sampled_from(UNITS), st.sampled_from(["", " "]))
 def test_every_spelling_of_a_unit_is_the_same_quantity(count: int, unit: measures.Unit, gap: str) -> None:
     quantities = Quantities.parse([f"sabun {count}{gap}{name} wangi" for name in unit.names.split() if name != "g"])
@@ -262,7 +263,7 @@ def test_every_spelling_of_a_unit_is_the_same_quantity(count: int, unit: measure
     assert all(read(quantities, row) == expected for row in range(len(quantities)))
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.lists(st.text(max_size=60), max_size=8))
 def test_any_text_is_read_into_sorted_positive_values(titles: list[str]) -> None:
     quantities = Quantities.parse(titles)

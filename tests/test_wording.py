@@ -4,7 +4,7 @@ import re
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
@@ -12,6 +12,7 @@ from rapidfuzz.distance import Indel
 from kembar.measures import CATEGORIES
 from kembar.units import Quantities
 from kembar.wording import Wording
+from properties import examples
 
 TITLES = [
     "sabun mandi lux 250 ml",
@@ -102,7 +103,7 @@ def test_copies_of_a_title_are_counted() -> None:
     assert compared(TITLES, [0], [6])["same title"][0] == 1
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.text(alphabet="ab1 2g", max_size=12), min_size=2, max_size=7), st.randoms(use_true_random=False))
 def test_neither_end_is_first_and_no_order_counts(titles: list[str], random: object) -> None:
     left, right = everyone(len(titles))

@@ -5,12 +5,13 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.encoders.ngrams import NGrams
 from kembar.encoders.words import Words
 from kembar.errors import ConfigError
+from properties import examples
 
 M = 1 << 64
 BASE = 0x9E3779B97F4A7C15
@@ -53,7 +54,7 @@ def slow_word(word: str) -> list[int]:
     return [max(1, mixed(value) >> 33) for value in found[:40]]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(TITLES, st.booleans(), st.booleans(), st.sampled_from([(3, 5), (2, 4), (3, 0)]))
 def test_bags_of_n_grams_equal_their_slow_twin(
     titles: list[str], words: bool, pairs: bool, lengths: tuple[int, int]
@@ -65,7 +66,7 @@ def test_bags_of_n_grams_equal_their_slow_twin(
         assert sorted(buckets[offsets[at] : offsets[at + 1]].tolist()) == slow_bag(title, options)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(TITLES)
 def test_words_in_their_order_equal_their_slow_twin(titles: list[str]) -> None:
     batch = Words().batch(titles)
