@@ -14,9 +14,9 @@ import numpy as np
 
 from fusion import by_rules
 from kembar.boosting import Growth
-from kembar.catalog import Catalog
 from kembar.evidence import SIMILARITY
 from kembar.groups import average_link_tree
+from kembar.posts.catalog import Catalog
 from kembar.thinning import draws_of
 from kembar.tuning import fold_numbers, group_scores
 from pools import Pool, described, fitted

@@ -18,9 +18,9 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from kembar.catalog import Catalog
+from kembar.posts.catalog import Catalog
+from kembar.posts.titles import normalize
 from kembar.synthesis import write_shop
-from kembar.titles import normalize
 from kembar.training.program import train
 from kembar.training.recipe import Recipe
 

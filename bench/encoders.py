@@ -25,13 +25,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.embeddings import Embeddings
 from kembar.encoders.protocol import Encoder
 from kembar.encoders.registry import open_encoder
 from kembar.encoders.store import VectorStore, encode
-from kembar.titles import normalize
+from kembar.posts.catalog import Catalog
+from kembar.posts.titles import normalize
 from kembar.training.losses import build_loss
 from kembar.training.program import train
 from kembar.training.recipe import Recipe

@@ -24,12 +24,12 @@ import polars as pl
 from kembar import charts
 from kembar.boosting import Growth, grow
 from kembar.calibration import calibration_error, reliability, sure_cut
-from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.decisions import chisel, directed, expected_f1, shopee_shares
 from kembar.evidence import SIMILARITY
 from kembar.fuser import Fuser
 from kembar.groups import average_link, average_link_tree, components, fill_singles
+from kembar.posts.catalog import Catalog
 from kembar.result import peak_memory
 from kembar.tuning import edge_scores, fold_numbers, group_scores
 from pools import EVERYTHING, LACKING, Pool, described, fitted, fold_pools, merged

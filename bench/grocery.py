@@ -21,7 +21,7 @@ import polars as pl
 from PIL import Image
 
 from edits import DATA, SHIPPED, Floats, Labels, encode
-from kembar.catalog import Catalog
+from kembar.posts.catalog import Catalog
 from kembar.training.program import train
 from kembar.training.recipe import Recipe
 

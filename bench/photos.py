@@ -12,8 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from kembar.catalog import Catalog
-from kembar.photos import draft_hash, perceptual_hash
+from kembar.posts.catalog import Catalog
+from kembar.posts.photos import draft_hash, perceptual_hash
 
 DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 

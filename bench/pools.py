@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from kembar.boosting import Growth
-from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.embeddings import Embeddings
 from kembar.evaluation import oracle
@@ -17,8 +16,9 @@ from kembar.evidence import blended, gather
 from kembar.features import Features
 from kembar.fuser import Fuser, pair_weights
 from kembar.pairs import Pairs
+from kembar.posts.catalog import Catalog
+from kembar.posts.titles import normalize
 from kembar.thinning import draws_of, thinned
-from kembar.titles import normalize
 from kembar.views import build_views
 from shopee import FOLDS
 

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from encoders import ALONE
-from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.embeddings import Embeddings
 from kembar.encoders.registry import open_encoder
-from kembar.titles import normalize
+from kembar.posts.catalog import Catalog
+from kembar.posts.titles import normalize
 from kembar.tuning import fold_numbers, tune
 from shopee import FOLDS, MIN2, data
 from train_title import encode, save, train

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.decisions import select
 from kembar.embeddings import Embeddings
 from kembar.evaluation import score_edges
 from kembar.evidence import SIMILARITY
 from kembar.matcher import Matcher
+from kembar.posts.catalog import Catalog
 from kembar.tuning import Setting, Tuned, fold_numbers, trials, tune
 
 FOLDS = 4

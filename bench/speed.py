@@ -25,8 +25,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from kembar.encoders.tfidf import Tfidf, prune
 from kembar.neighbors import sparse_neighbors
+from kembar.posts.titles import normalize
 from kembar.synthesis import synthesize, write_shop
-from kembar.titles import normalize
 
 JOIN_POSTS = 27_000
 T = TypeVar("T")

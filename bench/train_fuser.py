@@ -21,12 +21,12 @@ import numpy as np
 from fusion import CUTS
 from kembar import write_shop
 from kembar.boosting import Growth
-from kembar.catalog import Catalog
 from kembar.config import BY_RULES, Config
 from kembar.folders import new_folder
 from kembar.groups import average_link_tree
 from kembar.judging import ALIKE
 from kembar.matcher import Matcher
+from kembar.posts.catalog import Catalog
 from kembar.thinning import draws_of
 from kembar.tuning import fold_numbers, group_scores
 from kembar.weighing import hundredths, weights

@@ -23,10 +23,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kembar.catalog import Catalog
 from kembar.encoders.words import Batch, Words
 from kembar.folders import new_folder
-from kembar.titles import normalize
+from kembar.posts.catalog import Catalog
+from kembar.posts.titles import normalize
 from kembar.tuning import fold_numbers
 
 POOL, SURFACE = 8192, 512  # rows and width of the random vectors

@@ -18,9 +18,9 @@ import polars as pl
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sparse_dot_topn import sp_matmul_topn
 
-from kembar.measures import CATEGORIES, VETO
-from kembar.titles import normalize
-from kembar.units import Quantities
+from kembar.posts.quantities import Quantities
+from kembar.posts.titles import normalize
+from kembar.posts.units import CATEGORIES, VETO
 
 DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 THRESHOLDS, MIN2, HARD = (0.45, 0.55, 0.65), 0.3, 0.5

@@ -16,8 +16,7 @@ import properties  # noqa: F401
 from kembar import Catalog, Config, synthesize, write_shop
 from kembar.cli import app
 from kembar.matcher import with_photo_hashes
-
-DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).parents[2] / "shared" / "data"))
+from places import DATA
 
 Cli = Callable[..., Outcome]
 

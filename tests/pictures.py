@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).parents[2] / "shared" / "data"))
+from places import DATA
 
 
 def scene(seed: int = 0, width: int = 120, height: int = 90) -> Image.Image:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar.catalog import Catalog
 from kembar.copies import MOST, Copies
 from kembar.embeddings import Embeddings
 from kembar.matcher import Matcher
+from kembar.posts.catalog import Catalog
 from properties import examples
 
 

@@ -9,7 +9,7 @@ from kembar.evidence import BLENDED, CONFLICT, SIMILARITY, Evidence, blended, fu
 from kembar.fusion import RULES
 from kembar.matcher import Matcher
 from kembar.pairs import Pairs
-from kembar.titles import normalize
+from kembar.posts.titles import normalize
 from kembar.views import DenseView, HashView, SparseView, build_views
 
 ALIKE = "94974f937d4c2433"

@@ -13,8 +13,8 @@ from kembar.fuser import Fuser, model_folder
 from kembar.judging import contributions
 from kembar.learning import Learned, learn
 from kembar.pairs import Pairs
+from kembar.posts.titles import normalize
 from kembar.result import Result
-from kembar.titles import normalize
 
 GROWTH = Growth(trees=40, leaves=15, rate=0.15, least=20, threads=1)
 BARE = Config.read(None, ["title.use=false"])

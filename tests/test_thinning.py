@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.embeddings import Embeddings
+from kembar.posts.catalog import Catalog
+from kembar.posts.titles import normalize
 from kembar.synthesis import synthesize
 from kembar.thinning import draws_of, thinned
-from kembar.titles import normalize
 from kembar.views import View, build_views
 from properties import examples
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
 
-from kembar.measures import CATEGORIES
-from kembar.units import Quantities
+from kembar.posts.quantities import Quantities
+from kembar.posts.units import CATEGORIES
 from kembar.wording import Wording
 from properties import examples
 

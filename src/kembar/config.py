@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from kembar.errors import ConfigError, mend
 from kembar.fusion import RULES
-from kembar.measures import CATEGORIES, VETO
+from kembar.posts.units import CATEGORIES, VETO
 from kembar.toml import explained, read_toml, set_option, write_section
 
 SHIPPED: Final = "kembar-fuser"

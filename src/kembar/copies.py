@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.catalog import Catalog
 from kembar.decisions import Edges, capped
 from kembar.embeddings import Embeddings
+from kembar.posts.catalog import Catalog
 
 Rows = npt.NDArray[np.int64]
 

@@ -15,7 +15,7 @@ from kembar.errors import EvidenceError
 from kembar.fusion import fuse, rescale
 from kembar.neighbors import Neighbors
 from kembar.pairs import Pairs, candidates
-from kembar.units import Quantities
+from kembar.posts.quantities import Quantities
 from kembar.views import View
 
 Similarity = npt.NDArray[np.float32]

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar import charts
-from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.decisions import Matches, within_groups
 from kembar.errors import CatalogError, FolderError, nearest, quoted
@@ -18,8 +17,9 @@ from kembar.fuser import Fuser
 from kembar.groups import Groups
 from kembar.judging import RULES, WEIGHT, contributions
 from kembar.pairs import Pairs
-from kembar.titles import normalize
-from kembar.units import Quantities
+from kembar.posts.catalog import Catalog
+from kembar.posts.quantities import Quantities
+from kembar.posts.titles import normalize
 
 Rows = npt.NDArray[np.int64]
 

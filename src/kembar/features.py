@@ -15,8 +15,8 @@ import polars as pl
 
 from kembar.errors import EvidenceError
 from kembar.pairs import Pairs
+from kembar.posts.quantities import Quantities
 from kembar.standing import Company, standings
-from kembar.units import Quantities
 from kembar.wording import Wording
 
 Rows = npt.NDArray[np.int64]

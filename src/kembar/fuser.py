@@ -85,7 +85,7 @@ class Fuser:
             table: (m, c) float32, NaN where missing.
             truth: (m,) bool, whether a pair is one product.
             folds: (m, 2) int64, the folds of the two ends. Posts that can tell on each other (equal label, photo or
-                hash) belong to one fold; see `kembar.labels.super_components`.
+                hash) belong to one fold; see `kembar.posts.labels.super_components`.
             names: (c,) the columns.
             weight: (m,) float32 above 0, how much a pair counts in training; not in calibration.
             density: (m,) numbers from 0, equal for pairs from pools of one size; one for all where None.

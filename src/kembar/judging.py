@@ -10,7 +10,7 @@ from kembar.evidence import CONFLICT, SIMILARITY
 from kembar.features import Features
 from kembar.fuser import Fuser
 from kembar.pairs import Pairs
-from kembar.units import Quantities
+from kembar.posts.quantities import Quantities
 from kembar.weighing import updated, weigh
 
 RULES: Final = "rules"  # the evidence column that keeps what the hand-set rules made of a pair

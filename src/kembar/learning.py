@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from kembar.boosting import Growth
-from kembar.catalog import Catalog
 from kembar.config import BY_RULES, HERE, SHIPPED, Config
 from kembar.embeddings import Embeddings
 from kembar.encoders.protocol import default_threads
@@ -18,11 +17,12 @@ from kembar.errors import ConfigError, TrainingError, nearest
 from kembar.evidence import SIMILARITY, blended, gather
 from kembar.features import Features
 from kembar.fuser import Fuser, check_truth, pair_weights
-from kembar.labels import LabelledPairs, read_pairs, super_components
 from kembar.matcher import Clock, Matcher, with_photo_hashes
 from kembar.pairs import Pairs
+from kembar.posts.catalog import Catalog
+from kembar.posts.labels import LabelledPairs, read_pairs, super_components
+from kembar.posts.titles import normalize
 from kembar.thinning import Thinned, draws_of, thinned
-from kembar.titles import normalize
 from kembar.tuning import Tuned, by_fold, choose, cuts_tried, fold_numbers, new_model, tune
 from kembar.views import build_views
 
@@ -213,7 +213,7 @@ def learn_or_tune(
         catalog: posts with labels, or any posts where judged pairs are given.
         config: see `learn` and `kembar.tuning.tune`.
         judge: "lightgbm", "xgboost" or "rules".
-        labels: a file of judged pairs, see `kembar.labels.read_pairs`; not for rules.
+        labels: a file of judged pairs, see `kembar.posts.labels.read_pairs`; not for rules.
         embeddings: vectors by name, in the order of the catalogue's rows.
         folds: at least 2.
         pool: "whole", or for rules also "fold".

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.catalog import Catalog
 from kembar.config import BY_RULES, Config
 from kembar.copies import Copies
 from kembar.decisions import (
@@ -31,11 +30,12 @@ from kembar.errors import EvidenceError
 from kembar.evidence import BLENDED, SIMILARITY, Evidence, blended, gather
 from kembar.fuser import Fuser
 from kembar.groups import Groups, average_link, components, fill_singles
-from kembar.hashing import hash_photos
 from kembar.judging import judged
 from kembar.pairs import Pairs
+from kembar.posts.catalog import Catalog
+from kembar.posts.hashing import hash_photos
+from kembar.posts.titles import normalize
 from kembar.result import Result, peak_memory
-from kembar.titles import normalize
 from kembar.vectors import encode_posts
 from kembar.views import build_views, vectors_section
 

@@ -9,10 +9,10 @@ import typer
 from kembar.errors import ConfigError, FolderError
 
 if TYPE_CHECKING:
-    from kembar.catalog import Catalog
     from kembar.config import Config
     from kembar.embeddings import Embeddings
     from kembar.encoders.store import VectorStore
+    from kembar.posts.catalog import Catalog
 
 Posts = Annotated[Path, typer.Argument(help="Posts: CSV, TSV, Parquet or Arrow.", show_default=False)]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder that the image column points into.")]
@@ -75,7 +75,7 @@ def model_config(model: Path | None, path: Path | None, settings: list[str] | No
 
 def read_catalog(posts: Path, images: Path | None, *names: str) -> "Catalog":
     """Read the posts; the names are those of the columns."""
-    from kembar.catalog import Catalog, Columns
+    from kembar.posts.catalog import Catalog, Columns
 
     return Catalog.read(posts, images=images, columns=Columns(*names))
 

@@ -17,7 +17,6 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar import charts
-from kembar.catalog import Catalog
 from kembar.config import CONFIG_FILE, Config
 from kembar.decisions import Matches, shopee_shares
 from kembar.errors import FolderError
@@ -27,6 +26,7 @@ from kembar.explanation import Explanation, differences, explain
 from kembar.folders import new_folder
 from kembar.groups import Groups
 from kembar.pairs import Pairs
+from kembar.posts.catalog import Catalog
 from kembar.report import summary
 
 Rows = npt.NDArray[np.int64]

@@ -9,8 +9,8 @@ import typer
 from kembar.options import IdColumn, LabelColumn, Overwrite, Quiet, check_new_file
 
 if TYPE_CHECKING:
-    from kembar.catalog import Catalog
     from kembar.evaluation import Labels
+    from kembar.posts.catalog import Catalog
 
 app = typer.Typer(rich_markup_mode="markdown")
 
@@ -104,7 +104,7 @@ def label_queue(
 
 
 def _truth(path: Path | None, catalog: "Catalog", id_: str, label: str) -> "Labels | None":
-    from kembar.columns import Columns
-    from kembar.labels import read_truth
+    from kembar.posts.columns import Columns
+    from kembar.posts.labels import read_truth
 
     return None if path is None else read_truth(path, catalog.ids, Columns(id_, label=label))

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import polars as pl
 from sklearn.model_selection import GroupKFold
 
-from kembar.catalog import Catalog
 from kembar.config import BY_RULES, CONFIG_FILE, MODEL_FILE, Config
 from kembar.decisions import directed, row_shares
 from kembar.embeddings import Embeddings
@@ -25,6 +24,7 @@ from kembar.folders import new_folder
 from kembar.groups import average_link_tree
 from kembar.matcher import Clock, Matcher, decide, filled, partition, with_photo_hashes
 from kembar.pairs import Pairs
+from kembar.posts.catalog import Catalog
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

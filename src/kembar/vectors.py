@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kembar.catalog import Catalog
 from kembar.config import Config
 from kembar.embeddings import Embeddings
 from kembar.encoders.protocol import Encoder, Floats, Modality
@@ -16,7 +15,8 @@ from kembar.encoders.registry import SHIPPED, open_encoder
 from kembar.encoders.store import VectorStore, encode
 from kembar.errors import CatalogError, ConfigError
 from kembar.folders import new_file
-from kembar.titles import normalize
+from kembar.posts.catalog import Catalog
+from kembar.posts.titles import normalize
 
 Progress = Callable[[str, int, int], None]
 

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar.blending import blend, query_expansion
-from kembar.catalog import Catalog
 from kembar.config import Characters, Config, Photos, Titles, Vectors, Words
 from kembar.embeddings import Embeddings
 from kembar.encoders.tfidf import Tfidf, prune
 from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
 from kembar.pairs import dense_similarity, hash_similarity, sparse_similarity
+from kembar.posts.catalog import Catalog
 
 Rows = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

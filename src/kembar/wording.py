@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Indel
 
-from kembar.measures import CATEGORIES
-from kembar.units import Quantities
+from kembar.posts.quantities import Quantities
+from kembar.posts.units import CATEGORIES
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

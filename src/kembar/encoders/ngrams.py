@@ -60,7 +60,7 @@ class NGrams:
             raise ConfigError(given, "2 <= shortest <= longest, or longest 0 for none", "Mend the lengths.")
 
     def features(self, titles: Sequence[str]) -> tuple[Offsets, Buckets]:
-        """Hash the features of titles in normal form (see kembar.titles).
+        """Hash the features of titles in normal form (see kembar.posts.titles).
 
         Args:
             titles: n texts.

@@ -14,7 +14,7 @@ from PIL import Image
 
 from kembar.encoders.protocol import Problem, Rows, default_threads
 from kembar.errors import ConfigError, PhotoError, nearest
-from kembar.photos import open_photo
+from kembar.posts.photos import open_photo
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Resize: TypeAlias = Literal["squash", "crop", "pad"]

@@ -30,8 +30,8 @@ MANIFEST = "encoder.json"
 class Encoder(Protocol):
     """What turns titles or photos into vectors.
 
-    Titles are given in normal form (`kembar.titles.normalize`); an empty one has no vector. A photo that cannot be
-    decoded has none either, and is told to `problem`. Having no vector means a row of zeros.
+    Titles are given in normal form (`kembar.posts.titles.normalize`); an empty one has no vector. A photo that cannot
+    be decoded has none either, and is told to `problem`. Having no vector means a row of zeros.
     """
 
     @property

@@ -44,7 +44,7 @@ class Tfidf:
             raise ConfigError(f"max_df {self.max_df}", "a share above 0, at most 1", "Choose a share in that range.")
 
     def encode(self, titles: pl.Series) -> Sparse:
-        """Encode titles in normal form (see kembar.titles).
+        """Encode titles in normal form (see kembar.posts.titles).
 
         Args:
             titles: (n,) String; an empty title gives an empty row.

@@ -71,7 +71,7 @@ class Words:
         return text.title[text.begin]
 
     def batch(self, titles: Sequence[str]) -> "Batch":
-        """Read titles in normal form (see kembar.titles).
+        """Read titles in normal form (see kembar.posts.titles).
 
         Args:
             titles: n texts.

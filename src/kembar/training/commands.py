@@ -18,7 +18,7 @@ from kembar.options import (
 )
 
 if TYPE_CHECKING:
-    from kembar.catalog import Catalog
+    from kembar.posts.catalog import Catalog
     from kembar.training.recipe import Modality, Recipe
 
 app = typer.Typer(

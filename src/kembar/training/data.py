@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from kembar.catalog import Catalog
 from kembar.errors import TrainingError, quoted
-from kembar.hashing import hash_photos
-from kembar.titles import normalize
+from kembar.posts.catalog import Catalog
+from kembar.posts.hashing import hash_photos
+from kembar.posts.titles import normalize
 from kembar.training.recipe import Modality
 
 Rows = npt.NDArray[np.int64]

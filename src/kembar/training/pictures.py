@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kembar.encoders.pixels import Frame
 from kembar.errors import ConfigError
-from kembar.photos import open_photo
+from kembar.posts.photos import open_photo
 from kembar.training.augmentation import augment
 from kembar.training.heads import Features
 from kembar.training.recipe import Recipe

@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from kembar.catalog import Catalog
 from kembar.encoders.devices import resolve
 from kembar.encoders.protocol import MANIFEST
 from kembar.errors import FolderError, TrainingError
 from kembar.folders import check_free, new_file
+from kembar.posts.catalog import Catalog
 from kembar.training.data import Examples, read_examples, split
 from kembar.training.export import Form, export
 from kembar.training.fit import Fit, fit

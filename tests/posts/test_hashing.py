@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from kembar.errors import ConfigError, EvidenceError
-from kembar.hashing import PhotoHashes, hash_photos
-from kembar.photos import draft_hash
+from kembar.posts.hashing import PhotoHashes, hash_photos
+from kembar.posts.photos import draft_hash
 from pictures import bad_photos, halves, oracle_of, scene
 
 
@@ -70,7 +70,7 @@ def test_a_photo_that_kills_its_process_is_a_problem(catalogue: list[Path | None
 SCRIPT = """
 import sys
 from pathlib import Path
-from kembar.hashing import hash_photos
+from kembar.posts.hashing import hash_photos
 def main():
     print("started", flush=True)
     print(hash_photos([Path(sys.argv[1])] * int(sys.argv[2]), workers=2).hashed.sum())

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar.errors import EvidenceError, PhotoError, quoted
-from kembar.photos import Hashes, check_hashes, check_positive, hash_file, truncation
+from kembar.posts.photos import Hashes, check_hashes, check_positive, hash_file, truncation
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 _Chunk: TypeAlias = Sequence[tuple[int, Path]]  # row and path

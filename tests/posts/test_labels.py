@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar import CatalogError, Columns, EvidenceError
-from kembar.labels import contradictions, read_pairs, read_truth, super_components
+from kembar.posts.labels import contradictions, read_pairs, read_truth, super_components
 from properties import examples
 
 IDS = pl.Series(["a", "b", "c", "d", "007"])

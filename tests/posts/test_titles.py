@@ -1,10 +1,8 @@
 import html
-import os
 import re
 import sys
 import unicodedata
 from html.entities import html5
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.errors import CatalogError
-from kembar.titles import LONGEST, REACH, ROUNDS, normalize, unescape
+from kembar.posts.titles import LONGEST, REACH, ROUNDS, normalize, unescape
+from places import DATA
 from properties import examples
 
-DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 POSTS = DATA / "shopee" / "posts.csv"
 
 

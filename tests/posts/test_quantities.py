@@ -1,7 +1,5 @@
-import os
 import re
 from fractions import Fraction
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -10,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar import measures
 from kembar.errors import CatalogError, EvidenceError
-from kembar.measures import CATEGORIES, LARGEST, UNITS, VETO
-from kembar.units import Quantities
+from kembar.posts import units as measures
+from kembar.posts.quantities import Quantities
+from kembar.posts.units import CATEGORIES, LARGEST, UNITS, VETO
+from places import DATA
 from properties import examples
 
-DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 POSTS = DATA / "shopee" / "posts.csv"
 needs_posts = pytest.mark.skipif(not POSTS.exists(), reason="the Shopee posts are not here; set KEMBAR_DATA")
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile, features
 
 from kembar.errors import ConfigError, EvidenceError, PhotoError
-from kembar.photos import (
+from kembar.posts.photos import (
     MAX_PIXELS,
     draft_hash,
     hamming,
@@ -276,7 +276,7 @@ def test_truncated_photo_is_used_and_listed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, options: dict[str, object]
 ) -> None:
     path = halves(tmp_path, kind, **options)
-    with caplog.at_level(logging.WARNING, "kembar.photos"):
+    with caplog.at_level(logging.WARNING, "kembar.posts.photos"):
         photo = open_photo(path)
     assert photo.size == (120, 90)
     assert photo.info == {"truncated": True}

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.columns import (
+from kembar.errors import CatalogError, FolderError, quoted
+from kembar.folders import new_file
+from kembar.posts.columns import (
     PARTS,
     PROBLEMS,
     Columns,
@@ -25,9 +27,7 @@ from kembar.columns import (
     read_labels,
     read_titles,
 )
-from kembar.errors import CatalogError, FolderError, quoted
-from kembar.folders import new_file
-from kembar.sources import Source, Table, read_table
+from kembar.posts.sources import Source, Table, read_table
 
 __all__ = ["PROBLEMS", "Catalog", "Columns", "Source"]
 
@@ -90,7 +90,7 @@ class Catalog:
 
         Args:
             source: a path to CSV, TSV, Parquet or Arrow IPC, or a polars, pandas or pyarrow table. Encoding and
-                separator of a text file are found by looking (see :mod:`kembar.sources`).
+                separator of a text file are found by looking (see :mod:`kembar.posts.sources`).
             images: the photo folder; the names of photos are relative to it.
             columns: which column holds what; by default the names of Kaggle's Shopee data.
 
@@ -338,7 +338,7 @@ def _check_problems(problems: pl.DataFrame, ids: pl.Series) -> None:
         raise CatalogError(
             f"problems with the columns {problems.columns}",
             f"{list(PROBLEMS)}",
-            "Build them with kembar.columns.problems.",
+            "Build them with kembar.posts.columns.problems.",
         )
     parts = set(problems["part"].unique()) - set(PARTS)
     if parts:

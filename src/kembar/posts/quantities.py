@@ -1,7 +1,7 @@
 """The quantities in a title, and when two titles contradict each other.
 
 "250 ml" and "100 ml" of the same soap are two products whose photos and titles look alike. Titles are read into
-quantities (see :mod:`kembar.measures`). Two titles conflict when they share a category and no shared category has a
+quantities (see :mod:`kembar.posts.units`). Two titles conflict when they share a category and no shared category has a
 common value (Kaggle "Shopee - Price Match Guarantee", 18th place).
 """
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar.errors import CatalogError, EvidenceError
-from kembar.measures import CATEGORIES, LARGEST, VETO, read
+from kembar.posts.units import CATEGORIES, LARGEST, VETO, read
 
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]

@@ -10,9 +10,9 @@ import polars as pl
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from kembar.columns import Columns, check_ids, read_ids, read_labels
 from kembar.errors import CatalogError, EvidenceError, quoted
-from kembar.sources import read_table
+from kembar.posts.columns import Columns, check_ids, read_ids, read_labels
+from kembar.posts.sources import read_table
 
 
 def read_truth(path: Path | str, ids: pl.Series, columns: Columns | None = None) -> npt.NDArray[np.int64]:

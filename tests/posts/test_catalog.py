@@ -2,7 +2,6 @@ import csv
 import io
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar.catalog import PROBLEMS, Catalog, Columns
-from kembar.columns import problems
 from kembar.errors import CatalogError, FolderError
+from kembar.posts.catalog import PROBLEMS, Catalog, Columns
+from kembar.posts.columns import problems
+from places import DATA
 from properties import examples
 
-DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SHOPEE = DATA / "shopee" / "posts.csv"
 GOOD = "94974f937d4c2433"
 POSTS = {
@@ -167,9 +166,7 @@ def test_frames() -> None:
 
 
 def test_reading_a_file_does_not_import_pandas(write: Write) -> None:
-    program = (
-        "import sys; from kembar.catalog import Catalog; Catalog.read(sys.argv[1]); print('pandas' in sys.modules)"
-    )
+    program = "import sys, kembar; kembar.Catalog.read(sys.argv[1]); print('pandas' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program, str(write(as_text()))], capture_output=True, text=True, check=True
     )
