@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from kembar.config import Config
-from kembar.embeddings import Embeddings
+from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.protocol import Encoder
 from kembar.encoders.registry import open_encoder
 from kembar.encoders.store import VectorStore, encode

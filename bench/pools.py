@@ -10,7 +10,7 @@ import numpy as np
 
 from kembar.boosting import Growth
 from kembar.config import Config
-from kembar.embeddings import Embeddings
+from kembar.encoders.embeddings import Embeddings
 from kembar.evaluation import oracle
 from kembar.evidence import blended, gather
 from kembar.features import Features

@@ -19,7 +19,7 @@ import torch
 
 from encoders import ALONE
 from kembar.config import Config
-from kembar.embeddings import Embeddings
+from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.registry import open_encoder
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize

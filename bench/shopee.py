@@ -21,7 +21,7 @@ import numpy as np
 
 from kembar.config import Config
 from kembar.decisions import select
-from kembar.embeddings import Embeddings
+from kembar.encoders.embeddings import Embeddings
 from kembar.evaluation import score_edges
 from kembar.evidence import SIMILARITY
 from kembar.matcher import Matcher

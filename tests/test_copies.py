@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.copies import MOST, Copies
-from kembar.embeddings import Embeddings
+from kembar.encoders.embeddings import Embeddings
 from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog
 from properties import examples

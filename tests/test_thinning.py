@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.config import Config
-from kembar.embeddings import Embeddings
+from kembar.encoders.embeddings import Embeddings
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
 from kembar.synthesis import synthesize

@@ -5,7 +5,7 @@ from .blending import neighborhood as neighborhood
 from .blending import query_expansion as query_expansion
 from .config import Config as Config
 from .decisions import Matches as Matches
-from .embeddings import Embeddings as Embeddings
+from .encoders.embeddings import Embeddings as Embeddings
 from .encoders.tfidf import Tfidf as Tfidf
 from .errors import CatalogError as CatalogError
 from .errors import ConfigError as ConfigError

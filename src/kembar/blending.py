@@ -10,7 +10,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from kembar.decisions import select
-from kembar.embeddings import unit_length
+from kembar.encoders.embeddings import unit_length
 from kembar.errors import ConfigError
 from kembar.neighbors import Neighbors
 

@@ -219,7 +219,7 @@ def encode(
     Writes posting_id and vector; a post without a title, or with a photo that cannot be read, is left out. What was
     encoded is kept, so a run that was stopped goes on where it was.
     """
-    from kembar.vectors import write_vectors
+    from kembar.encoders.encoding import write_vectors
 
     check_new_file(output, overwrite)
     catalog = read_catalog(posts, images, id_, title, image)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar.decisions import Edges, capped
-from kembar.embeddings import Embeddings
+from kembar.encoders.embeddings import Embeddings
 from kembar.posts.catalog import Catalog
 
 Rows = npt.NDArray[np.int64]

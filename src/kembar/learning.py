@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from kembar.boosting import Growth
 from kembar.config import BY_RULES, HERE, SHIPPED, Config
-from kembar.embeddings import Embeddings
+from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.protocol import default_threads
 from kembar.encoders.store import VectorStore
 from kembar.errors import ConfigError, TrainingError, nearest

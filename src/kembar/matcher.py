@@ -24,7 +24,8 @@ from kembar.decisions import (
     shopee_shares,
     within_groups,
 )
-from kembar.embeddings import Embeddings
+from kembar.encoders.embeddings import Embeddings
+from kembar.encoders.encoding import encode_posts
 from kembar.encoders.store import VectorStore
 from kembar.errors import EvidenceError
 from kembar.evidence import BLENDED, SIMILARITY, Evidence, blended, gather
@@ -36,7 +37,6 @@ from kembar.posts.catalog import Catalog
 from kembar.posts.hashing import hash_photos
 from kembar.posts.titles import normalize
 from kembar.result import Result, peak_memory
-from kembar.vectors import encode_posts
 from kembar.views import build_views, vectors_section
 
 Rows = npt.NDArray[np.int64]

@@ -10,7 +10,7 @@ from kembar.errors import ConfigError, FolderError
 
 if TYPE_CHECKING:
     from kembar.config import Config
-    from kembar.embeddings import Embeddings
+    from kembar.encoders.embeddings import Embeddings
     from kembar.encoders.store import VectorStore
     from kembar.posts.catalog import Catalog
 
@@ -82,7 +82,7 @@ def read_catalog(posts: Path, images: Path | None, *names: str) -> "Catalog":
 
 def read_vectors(given: list[str] | None, catalog: "Catalog") -> "dict[str, Embeddings]":
     """Read vectors given as NAME=FILE."""
-    from kembar.embeddings import Embeddings
+    from kembar.encoders.embeddings import Embeddings
 
     found = {}
     for item in given or ():
@@ -97,8 +97,8 @@ def read_vectors(given: list[str] | None, catalog: "Catalog") -> "dict[str, Embe
 
 def open_store(folder: Path | None) -> "VectorStore":
     """Open the store of vectors of earlier runs."""
+    from kembar.encoders.encoding import default_store
     from kembar.encoders.store import VectorStore
-    from kembar.vectors import default_store
 
     return default_store() if folder is None else VectorStore(folder)
 

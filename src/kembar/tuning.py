@@ -15,7 +15,7 @@ from sklearn.model_selection import GroupKFold
 
 from kembar.config import BY_RULES, CONFIG_FILE, MODEL_FILE, Config
 from kembar.decisions import directed, row_shares
-from kembar.embeddings import Embeddings
+from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.store import VectorStore
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evaluation import group_sizes

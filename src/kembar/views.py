@@ -13,7 +13,7 @@ import polars as pl
 
 from kembar.blending import blend, query_expansion
 from kembar.config import Characters, Config, Photos, Titles, Vectors, Words
-from kembar.embeddings import Embeddings
+from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.tfidf import Tfidf, prune
 from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
 from kembar.pairs import dense_similarity, hash_similarity, sparse_similarity

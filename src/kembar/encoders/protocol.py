@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from kembar.embeddings import unit_length
+from kembar.encoders.embeddings import unit_length
 from kembar.errors import ConfigError, EncoderError, EvidenceError, quoted
 
 Modality: TypeAlias = Literal["title", "photo"]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from kembar.embeddings import unit_length
+from kembar.encoders.embeddings import unit_length
 from kembar.errors import TrainingError
 from kembar.evaluation import curve
 from kembar.neighbors import dense_neighbors

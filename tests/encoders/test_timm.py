@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from kembar.embeddings import unit_length
 from kembar.encoders.backbones import PhotoModel
+from kembar.encoders.embeddings import unit_length
 from kembar.encoders.registry import open_encoder
 from kembar.encoders.timm import build_timm, open_timm
 from kembar.errors import ConfigError, EncoderError, FolderError

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from kembar.config import Config
-from kembar.embeddings import Embeddings
+from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.protocol import Encoder, Floats, Modality
 from kembar.encoders.registry import SHIPPED, open_encoder
 from kembar.encoders.store import VectorStore, encode

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar.embeddings import unit_length
+from kembar.encoders.embeddings import unit_length
 from kembar.encoders.registry import open_encoder
 from kembar.encoders.transformer import load_model, open_titles, pool_tokens
 from kembar.errors import ConfigError, EncoderError

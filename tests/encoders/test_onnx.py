@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto
 
-from kembar.embeddings import unit_length
+from kembar.encoders.embeddings import unit_length
 from kembar.encoders.ngrams import NGrams
 from kembar.encoders.onnx import OnnxEncoder
 from kembar.encoders.pixels import Frame

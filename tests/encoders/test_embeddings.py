@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kembar.embeddings import Embeddings, unit_length
+from kembar.encoders.embeddings import Embeddings, unit_length
 from kembar.errors import EvidenceError
 from properties import examples
 
