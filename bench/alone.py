@@ -14,7 +14,7 @@ import numpy as np
 
 from fusion import by_rules
 from kembar.boosting import Growth
-from kembar.evidence import SIMILARITY
+from kembar.evidence.gathering import SIMILARITY
 from kembar.groups import average_link_tree
 from kembar.posts.catalog import Catalog
 from kembar.thinning import draws_of

@@ -25,8 +25,9 @@ from kembar import charts
 from kembar.boosting import Growth, grow
 from kembar.calibration import calibration_error, reliability, sure_cut
 from kembar.config import Config
-from kembar.decisions import chisel, directed, expected_f1, shopee_shares
-from kembar.evidence import SIMILARITY
+from kembar.decisions import chisel, expected_f1, shopee_shares
+from kembar.evidence.edges import directed
+from kembar.evidence.gathering import SIMILARITY
 from kembar.fuser import Fuser
 from kembar.groups import average_link, average_link_tree, components, fill_singles
 from kembar.posts.catalog import Catalog

@@ -12,14 +12,14 @@ from kembar.boosting import Growth
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.evaluation import oracle
-from kembar.evidence import blended, gather
+from kembar.evidence.gathering import blended, gather
+from kembar.evidence.pairs import Pairs
+from kembar.evidence.views import build_views
 from kembar.features import Features
 from kembar.fuser import Fuser, pair_weights
-from kembar.pairs import Pairs
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
 from kembar.thinning import draws_of, thinned
-from kembar.views import build_views
 from shopee import FOLDS
 
 BARE = ["title.use=false", "word.least=0.15", "char.least=0.12"]  # without the encoder, words have to find more

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from kembar.config import Config
-from kembar.decisions import select
 from kembar.encoders.embeddings import Embeddings
 from kembar.evaluation import score_edges
-from kembar.evidence import SIMILARITY
+from kembar.evidence.edges import select
+from kembar.evidence.gathering import SIMILARITY
 from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog
 from kembar.tuning import Setting, Tuned, fold_numbers, trials, tune

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from kembar.config import FUSION_RULES as RULES
 from kembar.config import Blend, Config, Decide, Group, Vectors
 from kembar.errors import ConfigError
-from kembar.fusion import RULES
 from properties import examples
 
 share = st.floats(0, 1)

@@ -6,18 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracles
-from kembar.decisions import (
-    Matches,
-    capped,
-    chisel,
-    directed,
-    mutual,
-    row_shares,
-    select,
-    shopee_shares,
-    within_groups,
-)
+from kembar.decisions import Matches, chisel, mutual, row_shares, shopee_shares, within_groups
 from kembar.errors import ConfigError, EvidenceError
+from kembar.evidence.edges import capped, directed, select
 from properties import examples
 
 EIGHTHS = st.integers(0, 8).map(lambda x: x / 8)

@@ -4,9 +4,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import oracles
-from kembar.decisions import select
 from kembar.errors import EvidenceError
 from kembar.evaluation import b_cubed, curve, group_sizes, oracle, pair_score, score_edges
+from kembar.evidence.edges import select
 from properties import examples
 
 NONE = np.zeros(0, dtype=np.int64)

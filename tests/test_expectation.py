@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
-from kembar.decisions import expected_f1, select
+from kembar.decisions import expected_f1
 from kembar.errors import ConfigError, EvidenceError
+from kembar.evidence.edges import select
 from properties import examples
 
 ALONE = (0.0, 0.3, 1.0)

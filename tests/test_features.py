@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.errors import EvidenceError
+from kembar.evidence.pairs import Pairs
 from kembar.features import Features
-from kembar.pairs import Pairs
 from properties import examples
 
 WORDS = ["sabun", "lux", "dove", "250ml", "100ml", "2kg", "promo", "ori", "kotak", "merah", "biru", "anak"]

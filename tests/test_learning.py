@@ -8,11 +8,11 @@ import pytest
 from kembar import Catalog, Config, ConfigError, Embeddings, Matcher, learning, synthesize
 from kembar.boosting import Growth
 from kembar.errors import FolderError, TrainingError
+from kembar.evidence.pairs import Pairs
 from kembar.features import Features
 from kembar.fuser import Fuser, model_folder
 from kembar.judging import contributions
 from kembar.learning import Learned, learn
-from kembar.pairs import Pairs
 from kembar.posts.titles import normalize
 from kembar.result import Result
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar import Catalog, Config, Embeddings, EvidenceError, Matcher, Pairs, Result
+from kembar.config import FUSION_RULES as RULES
 from kembar.evaluation import b_cubed, score_edges
-from kembar.fusion import RULES
 from kembar.matcher import Clock, decide, partition, with_photo_hashes
 from properties import examples
 

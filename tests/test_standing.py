@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar.pairs import Pairs
+from kembar.evidence.pairs import Pairs
 from kembar.standing import CUTS, TOPS, Company, Standing, standings
 from properties import examples
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
+from kembar.evidence.views import View, build_views
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
 from kembar.synthesis import synthesize
 from kembar.thinning import draws_of, thinned
-from kembar.views import View, build_views
 from properties import examples
 
 N = 120

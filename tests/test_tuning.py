@@ -7,9 +7,10 @@ import pytest
 from sklearn.model_selection import GroupKFold
 
 from kembar import Catalog, Config, ConfigError, Embeddings, EvidenceError, FolderError, Matcher, tune
-from kembar.decisions import row_shares, select
+from kembar.decisions import row_shares
 from kembar.evaluation import score_edges
-from kembar.evidence import blended
+from kembar.evidence.edges import select
+from kembar.evidence.gathering import blended
 from kembar.groups import average_link
 from kembar.matcher import decide
 

@@ -1,8 +1,5 @@
 """The public names of kembar, written once: `__init__.py` imports each when it is first asked for."""
 
-from .blending import blend as blend
-from .blending import neighborhood as neighborhood
-from .blending import query_expansion as query_expansion
 from .config import Config as Config
 from .decisions import Matches as Matches
 from .encoders.embeddings import Embeddings as Embeddings
@@ -17,20 +14,23 @@ from .errors import KembarError as KembarError
 from .errors import MissingExtraError as MissingExtraError
 from .errors import PhotoError as PhotoError
 from .errors import TrainingError as TrainingError
+from .evidence.blending import blend as blend
+from .evidence.blending import neighborhood as neighborhood
+from .evidence.blending import query_expansion as query_expansion
+from .evidence.fusion import fuse as fuse
+from .evidence.neighbors import Neighbors as Neighbors
+from .evidence.neighbors import dense_neighbors as dense_neighbors
+from .evidence.neighbors import hash_neighbors as hash_neighbors
+from .evidence.neighbors import sparse_neighbors as sparse_neighbors
+from .evidence.pairs import Pairs as Pairs
 from .explanation import Explanation as Explanation
 from .features import Features as Features
 from .fuser import Fuser as Fuser
-from .fusion import fuse as fuse
 from .groups import Groups as Groups
 from .groups import average_link as average_link
 from .learning import Learned as Learned
 from .learning import learn as learn
 from .matcher import Matcher as Matcher
-from .neighbors import Neighbors as Neighbors
-from .neighbors import dense_neighbors as dense_neighbors
-from .neighbors import hash_neighbors as hash_neighbors
-from .neighbors import sparse_neighbors as sparse_neighbors
-from .pairs import Pairs as Pairs
 from .posts.catalog import Catalog as Catalog
 from .posts.columns import Columns as Columns
 from .posts.hashing import hash_photos as hash_photos

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from kembar.errors import ConfigError, mend
-from kembar.fusion import RULES
 from kembar.posts.units import CATEGORIES, VETO
 from kembar.toml import explained, read_toml, set_option, write_section
 
@@ -23,6 +22,9 @@ MODEL_FILE: Final = "model.json"
 """What a model folder is known by; run folders have a configuration too."""
 HERE: Final = "."
 """In place of a fuser's folder: that of the configuration file."""
+
+FUSION_RULES: Final = ("mean", "max", "product", "soft_or", "squares", "convex", "union")
+"""How similarities of title and photo become one; see kembar.evidence.gathering.fusion."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -113,12 +115,12 @@ class Vectors(Cosines):
 class Fusion(Section):
     """How the views of a pair become one similarity: a mean within a modality, a rule across."""
 
-    rule: str = Field("soft_or", description=f"across title and photo, one of {', '.join(RULES)}")
+    rule: str = Field("soft_or", description=f"across title and photo, one of {', '.join(FUSION_RULES)}")
     thresholds: dict[str, Cut] = Field({}, description="for rule union: a cut for 'title' and for 'photo'")
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        _one_of("fusion.rule", self.rule, RULES)
+        _one_of("fusion.rule", self.rule, FUSION_RULES)
         for name in self.thresholds:
             _one_of("fusion.thresholds", name, ("title", "photo"))
         return self

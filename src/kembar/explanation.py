@@ -12,11 +12,11 @@ from kembar import charts
 from kembar.config import Config
 from kembar.decisions import Matches, within_groups
 from kembar.errors import CatalogError, FolderError, nearest, quoted
-from kembar.evidence import BLENDED, CONFLICT, SIMILARITY
+from kembar.evidence.gathering import BLENDED, CONFLICT, SIMILARITY
+from kembar.evidence.pairs import Pairs
 from kembar.fuser import Fuser
 from kembar.groups import Groups
 from kembar.judging import RULES, WEIGHT, contributions
-from kembar.pairs import Pairs
 from kembar.posts.catalog import Catalog
 from kembar.posts.quantities import Quantities
 from kembar.posts.titles import normalize

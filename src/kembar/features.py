@@ -1,8 +1,9 @@
 """What a learned judge sees of candidate pairs: a table of evidence, one row a pair, made in chunks.
 
 Each row holds every similarity (before and after blending), where the pair stands by it among the candidates of both
-ends (`kembar.standing`), the candidates both ends share, and how the two titles agree (`kembar.wording`). A pair has no
-first end and posts have no order: nothing in the table depends on either.
+ends (`kembar.classifier.ranks`), the candidates both ends share, and how the two titles agree
+(`kembar.evidence.title_pairs`). A pair has no first end and posts have no order: nothing in the table depends on
+either.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,10 +15,10 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar.errors import EvidenceError
-from kembar.pairs import Pairs
+from kembar.evidence.pairs import Pairs
+from kembar.evidence.title_pairs import Wording
 from kembar.posts.quantities import Quantities
 from kembar.standing import Company, standings
-from kembar.wording import Wording
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from kembar.evidence import CONFLICT, SIMILARITY
+from kembar.evidence.gathering import CONFLICT, SIMILARITY
+from kembar.evidence.pairs import Pairs
 from kembar.features import Features
 from kembar.fuser import Fuser
-from kembar.pairs import Pairs
 from kembar.posts.quantities import Quantities
 from kembar.weighing import updated, weigh
 

@@ -14,17 +14,17 @@ from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.protocol import default_threads
 from kembar.encoders.store import VectorStore
 from kembar.errors import ConfigError, TrainingError, nearest
-from kembar.evidence import SIMILARITY, blended, gather
+from kembar.evidence.gathering import SIMILARITY, blended, gather
+from kembar.evidence.pairs import Pairs
+from kembar.evidence.views import build_views
 from kembar.features import Features
 from kembar.fuser import Fuser, check_truth, pair_weights
 from kembar.matcher import Clock, Matcher, with_photo_hashes
-from kembar.pairs import Pairs
 from kembar.posts.catalog import Catalog
 from kembar.posts.labels import LabelledPairs, read_pairs, super_components
 from kembar.posts.titles import normalize
 from kembar.thinning import Thinned, draws_of, thinned
 from kembar.tuning import Tuned, by_fold, choose, cuts_tried, fold_numbers, new_model, tune
-from kembar.views import build_views
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

@@ -11,33 +11,23 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar.config import BY_RULES, Config
-from kembar.copies import Copies
-from kembar.decisions import (
-    Edges,
-    Matches,
-    capped,
-    chisel,
-    expected_f1,
-    mutual,
-    row_shares,
-    select,
-    shopee_shares,
-    within_groups,
-)
+from kembar.decisions import Matches, chisel, expected_f1, mutual, row_shares, shopee_shares, within_groups
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.encoding import encode_posts
 from kembar.encoders.store import VectorStore
 from kembar.errors import EvidenceError
-from kembar.evidence import BLENDED, SIMILARITY, Evidence, blended, gather
+from kembar.evidence.copies import Copies
+from kembar.evidence.edges import Edges, capped, select
+from kembar.evidence.gathering import BLENDED, SIMILARITY, Evidence, blended, gather
+from kembar.evidence.pairs import Pairs
+from kembar.evidence.views import build_views, vectors_section
 from kembar.fuser import Fuser
 from kembar.groups import Groups, average_link, components, fill_singles
 from kembar.judging import judged
-from kembar.pairs import Pairs
 from kembar.posts.catalog import Catalog
 from kembar.posts.hashing import hash_photos
 from kembar.posts.titles import normalize
 from kembar.result import Result, peak_memory
-from kembar.views import build_views, vectors_section
 
 Rows = npt.NDArray[np.int64]
 Progress = Callable[[str, int, int], None]

@@ -21,11 +21,11 @@ from kembar.config import CONFIG_FILE, Config
 from kembar.decisions import Matches, shopee_shares
 from kembar.errors import FolderError
 from kembar.evaluation import Curve, b_cubed, curve, oracle, pair_score, score_edges
-from kembar.evidence import SIMILARITY
+from kembar.evidence.gathering import SIMILARITY
+from kembar.evidence.pairs import Pairs
 from kembar.explanation import Explanation, differences, explain
 from kembar.folders import new_folder
 from kembar.groups import Groups
-from kembar.pairs import Pairs
 from kembar.posts.catalog import Catalog
 from kembar.report import summary
 

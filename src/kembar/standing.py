@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from kembar.pairs import Pairs
+from kembar.evidence.pairs import Pairs
 
 Rows = npt.NDArray[np.int64]
 Similarity = npt.NDArray[np.float32]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.views import View
+from kembar.evidence.views import View
 
 Floats = npt.NDArray[np.float64]
 

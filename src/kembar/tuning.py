@@ -14,16 +14,17 @@ import polars as pl
 from sklearn.model_selection import GroupKFold
 
 from kembar.config import BY_RULES, CONFIG_FILE, MODEL_FILE, Config
-from kembar.decisions import directed, row_shares
+from kembar.decisions import row_shares
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.store import VectorStore
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evaluation import group_sizes
-from kembar.evidence import SIMILARITY, blended
+from kembar.evidence.edges import directed
+from kembar.evidence.gathering import SIMILARITY, blended
+from kembar.evidence.pairs import Pairs
 from kembar.folders import new_folder
 from kembar.groups import average_link_tree
 from kembar.matcher import Clock, Matcher, decide, filled, partition, with_photo_hashes
-from kembar.pairs import Pairs
 from kembar.posts.catalog import Catalog
 
 Rows = npt.NDArray[np.int64]

@@ -12,8 +12,8 @@ from torch import nn
 from kembar.encoders.embeddings import unit_length
 from kembar.errors import TrainingError
 from kembar.evaluation import curve
-from kembar.neighbors import dense_neighbors
-from kembar.pairs import candidates, dense_similarity
+from kembar.evidence.neighbors import dense_neighbors
+from kembar.evidence.pairs import candidates, dense_similarity
 from kembar.training.batches import Inputs, Reader
 
 Rows = npt.NDArray[np.int64]

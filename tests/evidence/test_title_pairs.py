@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
 
+from kembar.evidence.title_pairs import Wording
 from kembar.posts.quantities import Quantities
 from kembar.posts.units import CATEGORIES
-from kembar.wording import Wording
 from properties import examples
 
 TITLES = [

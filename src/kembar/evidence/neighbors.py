@@ -49,7 +49,7 @@ class Neighbors:
             raise EvidenceError(
                 f"neighbours of shapes {self.index.shape} and {self.score.shape}",
                 "an index and a score array of one (n, k) shape",
-                "Build them with one of the functions of kembar.neighbors.",
+                "Build them with one of the functions of kembar.evidence.neighbors.",
             )
 
     def __len__(self) -> int:

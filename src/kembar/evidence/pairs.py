@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar.errors import EvidenceError
-from kembar.neighbors import Neighbors
+from kembar.evidence.neighbors import Neighbors
 
 Rows = npt.NDArray[np.int64]
 Similarity = npt.NDArray[np.float32]

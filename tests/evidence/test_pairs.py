@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracles
-from kembar import pairs
 from kembar.errors import EvidenceError
-from kembar.neighbors import Neighbors, dense_neighbors
-from kembar.pairs import Pairs, candidates, dense_similarity, hash_similarity, sparse_similarity
+from kembar.evidence import pairs
+from kembar.evidence.neighbors import Neighbors, dense_neighbors
+from kembar.evidence.pairs import Pairs, candidates, dense_similarity, hash_similarity, sparse_similarity
 from properties import examples
 
 TENTHS = st.integers(-5, 5).map(lambda x: x / 10)

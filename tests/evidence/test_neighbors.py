@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracles
-from kembar import neighbors
 from kembar.errors import ConfigError, EvidenceError
-from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
+from kembar.evidence import neighbors
+from kembar.evidence.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
 from oracles import units
 from properties import examples
 

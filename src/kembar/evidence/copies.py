@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.decisions import Edges, capped
 from kembar.encoders.embeddings import Embeddings
+from kembar.evidence.edges import Edges, capped
 from kembar.posts.catalog import Catalog
 
 Rows = npt.NDArray[np.int64]

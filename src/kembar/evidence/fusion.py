@@ -64,7 +64,7 @@ def fuse(
 
     Args:
         similarities: one (m,) float32 column in [0, 1] per view, NaN where a pair lacks it; below 0 counts as 0.
-        rule: one of RULES.
+        rule: one of `kembar.config.FUSION_RULES`.
         weights: one positive weight a view; the mean of mean and squares and the powers of product and soft_or take
             them, max, convex and union do not. All 1 by default.
         thresholds: one a view in (0, 1], for union alone; all .5 by default.
@@ -76,8 +76,8 @@ def fuse(
         ConfigError: an unknown rule, or weights or thresholds that do not fit.
         EvidenceError: no similarities, or columns of different lengths.
     """
-    if rule not in RULES:
-        raise ConfigError(f"fusion rule {rule!r}", f"one of {', '.join(RULES)}", "Choose one of these rules.")
+    if rule not in _RULES:
+        raise ConfigError(f"fusion rule {rule!r}", f"one of {', '.join(_RULES)}", "Choose one of these rules.")
     if not len(similarities):
         raise EvidenceError("no similarities", "at least one view", "Give titles, photos, hashes or vectors.")
     if len({len(s) for s in similarities}) > 1:
@@ -146,4 +146,3 @@ _RULES: Final[dict[str, _Rule]] = {
     "convex": _convex,
     "union": _maximum,
 }
-RULES: Final = tuple(_RULES)

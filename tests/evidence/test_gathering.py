@@ -5,12 +5,12 @@ import polars as pl
 import pytest
 
 from kembar import Catalog, Config, Embeddings, EvidenceError
-from kembar.evidence import BLENDED, CONFLICT, SIMILARITY, Evidence, blended, fused, gather
-from kembar.fusion import RULES
+from kembar.config import FUSION_RULES as RULES
+from kembar.evidence.gathering import BLENDED, CONFLICT, SIMILARITY, Evidence, blended, fused, gather
+from kembar.evidence.pairs import Pairs
+from kembar.evidence.views import DenseView, HashView, SparseView, build_views
 from kembar.matcher import Matcher
-from kembar.pairs import Pairs
 from kembar.posts.titles import normalize
-from kembar.views import DenseView, HashView, SparseView, build_views
 
 ALIKE = "94974f937d4c2433"
 OTHER = "6b68b06c82b3dbcc"  # every bit of it differs from ALIKE

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.blending import neighborhood
 from kembar.config import Config
 from kembar.errors import EvidenceError
-from kembar.fusion import fuse, rescale
-from kembar.neighbors import Neighbors
-from kembar.pairs import Pairs, candidates
+from kembar.evidence.blending import neighborhood
+from kembar.evidence.fusion import fuse, rescale
+from kembar.evidence.neighbors import Neighbors
+from kembar.evidence.pairs import Pairs, candidates
+from kembar.evidence.views import View
 from kembar.posts.quantities import Quantities
-from kembar.views import View
 
 Similarity = npt.NDArray[np.float32]
 
@@ -92,7 +92,7 @@ def gather(
 
 
 def blended(evidence: Evidence, config: Config) -> Pairs:
-    """Blend the views by the fused similarities and compare once more (see kembar.blending).
+    """Blend the views by the fused similarities and compare once more (see kembar.evidence.blending).
 
     The first step takes its neighbours from the unblended similarity and, where `blend.single` says so, from single
     views; later steps from the similarity after the step before. The final similarity is a mean of the first and the

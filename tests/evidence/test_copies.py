@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar.copies import MOST, Copies
 from kembar.encoders.embeddings import Embeddings
+from kembar.evidence.copies import MOST, Copies
 from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog
 from properties import examples

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from kembar.decisions import select
 from kembar.encoders.embeddings import unit_length
 from kembar.errors import ConfigError
-from kembar.neighbors import Neighbors
+from kembar.evidence.edges import select
+from kembar.evidence.neighbors import Neighbors
 
 Rows = npt.NDArray[np.int64]
 Similarity = npt.NDArray[np.float32]

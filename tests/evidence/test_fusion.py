@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
+from kembar.config import FUSION_RULES as RULES
 from kembar.errors import ConfigError, EvidenceError
-from kembar.fusion import RULES, fuse, rescale
+from kembar.evidence.fusion import fuse, rescale
 from properties import examples
 
 NAN = float("nan")

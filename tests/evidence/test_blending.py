@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracles
-from kembar.blending import blend, neighborhood, query_expansion, unit_rows
 from kembar.errors import ConfigError
-from kembar.neighbors import dense_neighbors, sparse_neighbors
+from kembar.evidence.blending import blend, neighborhood, query_expansion, unit_rows
+from kembar.evidence.neighbors import dense_neighbors, sparse_neighbors
 from properties import examples
 
 NUMBERS = st.sampled_from([0.0, 0.0, 0.25, 0.5, 1.0])

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.blending import blend, query_expansion
 from kembar.config import Characters, Config, Photos, Titles, Vectors, Words
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.tfidf import Tfidf, prune
-from kembar.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
-from kembar.pairs import dense_similarity, hash_similarity, sparse_similarity
+from kembar.evidence.blending import blend, query_expansion
+from kembar.evidence.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
+from kembar.evidence.pairs import dense_similarity, hash_similarity, sparse_similarity
 from kembar.posts.catalog import Catalog
 
 Rows = npt.NDArray[np.int64]
