@@ -3,8 +3,8 @@
     python bench/alone.py --title FOLDER [-o docs/figures/alone.md]
 
 Each fold is judged whole, and again with a random half of its posts taken away, which leaves a quarter of the others
-alone. Fusers learn from the other folds: whole, as the one that ships, or whole and in halves. By average link, at the
-default cut and at higher ones. FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`.
+alone. Classifiers learn from the other folds: whole, as the one that ships, or whole and in halves. By average link, at
+the default cut and at higher ones. FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`.
 """
 
 import argparse
@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from fusion import by_rules
-from kembar.boosting import Growth
+from kembar.classifier.trees import Growth
 from kembar.evidence.gathering import SIMILARITY
-from kembar.groups import average_link_tree
+from kembar.fitting.dropout import draws_of
+from kembar.fitting.tuning import fold_numbers, group_scores
+from kembar.grouping.groups import average_link_tree
 from kembar.posts.catalog import Catalog
-from kembar.thinning import draws_of
-from kembar.tuning import fold_numbers, group_scores
 from pools import Pool, described, fitted
 from shopee import FOLDS, data
 
@@ -54,10 +54,10 @@ def main() -> None:
         others = [pool for g, pool in enumerate(whole) if g != f]
         more = [pool for g, pool in enumerate(halves) if g != f]
         for judge, pools in (("whole folds", others), ("whole folds and halves", others + more)):
-            fuser = fitted(pools, Growth())
+            classifier = fitted(pools, Growth())
             for kind, pool in (("whole", whole[f]), ("half", halves[f])):
-                p = fuser.probability(pool.columns(fuser.names))
-                found.setdefault(f"{kind} | fuser of {judge}", []).append(by_cut(pool, p, CUTS))
+                p = classifier.probability(pool.columns(classifier.names))
+                found.setdefault(f"{kind} | classifier of {judge}", []).append(by_cut(pool, p, CUTS))
         for kind, pool in (("whole", whole[f]), ("half", halves[f])):
             cut = by_rules(len(pool.labels))
             found.setdefault(f"{kind} | rules", []).append(by_cut(pool, pool.pairs.evidence[SIMILARITY], (cut,)))

@@ -31,7 +31,7 @@ import onnxruntime
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
 from kembar.encoders.pixels import Frame
-from kembar.evaluation import Curve, curve
+from kembar.results.scores import Curve, curve
 
 DATA = Path(os.environ.get("KEMBAR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 SHIPPED = Path(__file__).resolve().parents[1] / "src" / "kembar" / "encoders" / "models" / "photo"

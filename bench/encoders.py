@@ -30,13 +30,13 @@ from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.protocol import Encoder
 from kembar.encoders.registry import open_encoder
 from kembar.encoders.store import VectorStore, encode
+from kembar.fitting.tuning import fold_numbers, tune
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
 from kembar.training.losses import build_loss
 from kembar.training.program import train
 from kembar.training.recipe import Recipe
 from kembar.training.samplers import GroupSampler
-from kembar.tuning import fold_numbers, tune
 from shopee import FOLDS, MIN2, PLAIN, data
 
 ALONE = ["word.use=false", "char.use=false", "hash.use=false"]

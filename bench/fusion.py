@@ -1,15 +1,15 @@
-"""The learned fuser against hand-set rules on four folds of labelled Shopee posts.
+"""The learned classifier against hand-set rules on four folds of labelled Shopee posts.
 
-    python bench/fusion.py folds [--title FOLDER] [--kind xgboost]     rules, fuser, decisions, calibration, chaining
-    python bench/fusion.py ablation [--title FOLDER]                   without one group of columns after the other
-    python bench/fusion.py missing --title FOLDER                      the pools without titles, hashes, the encoder
-    python bench/fusion.py whole [--title FOLDER]                      all posts in one pool, judged out of fold
+    python bench/fusion.py folds [--title FOLDER] [--kind xgboost]     rules, classifier, decisions, calibration,
+    chaining python bench/fusion.py ablation [--title FOLDER]                   without one group of columns after the
+    other python bench/fusion.py missing --title FOLDER                      the pools without titles, hashes, the
+    encoder python bench/fusion.py whole [--title FOLDER]                      all posts in one pool, judged out of fold
 
 Reads $KEMBAR_DATA/shopee/posts.csv (see bench/shopee.py). Without --title the pairs are judged by titles and hashes;
 with it also by the title encoder: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`, each by an
-encoder that has not seen its fold. Each fold is judged by a fuser that learned from the other three, in pools of the
-same size; its calibration, and every setting of a decision, come from held-out pairs of these three. Tables are written
-to a file with -o, a reliability picture beside it; docs/figures/fusion.md holds them all.
+encoder that has not seen its fold. Each fold is judged by a classifier that learned from the other three, in pools of
+the same size; its calibration, and every setting of a decision, come from held-out pairs of these three. Tables are
+written to a file with -o, a reliability picture beside it; docs/figures/fusion.md holds them all.
 """
 
 import argparse
@@ -21,18 +21,18 @@ from time import perf_counter
 import numpy as np
 import polars as pl
 
-from kembar import charts
-from kembar.boosting import Growth, grow
-from kembar.calibration import calibration_error, reliability, sure_cut
+from kembar.classifier.calibration import calibration_error, reliability, sure_cut
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.classifier.trees import Growth, grow
 from kembar.config import Config
-from kembar.decisions import chisel, expected_f1, shopee_shares
 from kembar.evidence.edges import directed
 from kembar.evidence.gathering import SIMILARITY
-from kembar.fuser import Fuser
-from kembar.groups import average_link, average_link_tree, components, fill_singles
+from kembar.fitting.tuning import edge_scores, fold_numbers, group_scores
+from kembar.grouping.groups import average_link, average_link_tree, components, fill_singles
+from kembar.grouping.matches import chisel, expected_f1, shopee_shares
 from kembar.posts.catalog import Catalog
-from kembar.result import peak_memory
-from kembar.tuning import edge_scores, fold_numbers, group_scores
+from kembar.results import charts
+from kembar.results.result import peak_memory
 from pools import EVERYTHING, LACKING, Pool, described, fitted, fold_pools, merged
 from shopee import FOLDS, data
 
@@ -155,29 +155,29 @@ HEAD = [
 
 def judged_folds(
     pools: list[Pool], lacking: list[list[Pool]], growth: Growth
-) -> tuple[list[Judged], list[Judged], list[Fuser]]:
-    """The fuser's probabilities of every fold, and the rules' similarities in the same form.
+) -> tuple[list[Judged], list[Judged], list[PairClassifier]]:
+    """The classifier's probabilities of every fold, and the rules' similarities in the same form.
 
-    The fuser also learns from the pools that lack some evidence; settings are chosen on full ones alone.
+    The classifier also learns from the pools that lack some evidence; settings are chosen on full ones alone.
     """
-    learned, ruled, fusers = [], [], []
+    learned, ruled, classifiers = [], [], []
     for f, pool in enumerate(pools):
         others = [other for g, other in enumerate(pools) if g != f]
         start = perf_counter()
-        fuser = fitted([*others, *(pool for each in lacking for g, pool in enumerate(each) if g != f)], growth)
+        classifier = fitted([*others, *(pool for each in lacking for g, pool in enumerate(each) if g != f)], growth)
         everyone = slice(None)
-        held = parted(fuser.held_out, others)
+        held = parted(classifier.held_out, others)
         train = [(other, p, everyone) for other, p in zip(others, held, strict=True)]
-        learned.append(Judged(train, (pool, fuser.probability(pool.table), everyone)))
+        learned.append(Judged(train, (pool, classifier.probability(pool.table), everyone)))
         plain = [(other, other.pairs.evidence[SIMILARITY], everyone) for other in others]
         ruled.append(Judged(plain, (pool, pool.pairs.evidence[SIMILARITY], everyone)))
-        fusers.append(fuser)
+        classifiers.append(classifier)
         print(f"  fold {f}: {perf_counter() - start:.0f} s of training", flush=True)
-    return learned, ruled, fusers
+    return learned, ruled, classifiers
 
 
 def parted(held_out: np.ndarray, pools: list[Pool]) -> list[np.ndarray]:
-    """The held-out probabilities of the first pools that a fuser learned from."""
+    """The held-out probabilities of the first pools that a classifier learned from."""
     return np.split(held_out, np.cumsum([len(pool.truth) for pool in pools]))[: len(pools)]
 
 
@@ -249,13 +249,15 @@ def run_folds(
 ) -> list[str]:
     pools = fold_pools(catalog, fold, title)
     lacking = [] if title is None else [fold_pools(catalog, fold, title, name) for name in LACKING]
-    learned, ruled, fusers = judged_folds(pools, lacking, growth)
+    learned, ruled, classifiers = judged_folds(pools, lacking, growth)
     lines = [*HEAD, *decisions("rules", ruled), *decisions(growth.kind, learned), ""]
     lines += [*calibrated([each.test for each in learned], picture), "", *chaining(learned), ""]
-    gains = pl.DataFrame({"column": fusers[0].names, "gain": np.mean([f.trees.gains() for f in fusers], axis=0)})
+    gains = pl.DataFrame(
+        {"column": classifiers[0].names, "gain": np.mean([f.trees.gains() for f in classifiers], axis=0)}
+    )
     best = gains.sort("gain", descending=True).head(15)
     lines.append("Columns by gain: " + ", ".join(f"{name} {gain:.3f}" for name, gain in best.iter_rows()) + ".")
-    size = len(fusers[0].trees.text().encode()) / 1e6
+    size = len(classifiers[0].trees.text().encode()) / 1e6
     lines.append(f"Trees as text: {size:.2f} MB. Peak memory {peak_memory() / 1e9:.1f} GB.")
     return lines
 
@@ -287,7 +289,8 @@ def run_ablation(
 def run_whole(
     catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Growth, picture: Path | None
 ) -> list[str]:
-    """All posts in one pool; a pair is judged by fusers that have not seen one of its ends, their mean where two have.
+    """All posts in one pool; a pair is judged by classifiers that have not seen one of its ends, their mean where two
+    have.
 
     With title vectors there are four pools, one by each encoder, of which only the pairs that touch its fold count.
     """
@@ -300,9 +303,9 @@ def run_whole(
     for f, pool in enumerate(pools):
         start = perf_counter()
         others = [other.take(~(other.ends == f).any(axis=1)) for g, other in enumerate(pools) if g != f]
-        fuser = fitted(others, growth)
-        held = merged(list(zip(others, parted(fuser.held_out, others), strict=True)))
-        learned.append((held, (pool, fuser.probability(pool.table))))
+        classifier = fitted(others, growth)
+        held = merged(list(zip(others, parted(classifier.held_out, others), strict=True)))
+        learned.append((held, (pool, classifier.probability(pool.table))))
         less = fitted([other for g, other in enumerate(narrow) if g != f], growth)
         small.append((pool, less.probability(pool.table), less))
         print(f"  fold {f}: {perf_counter() - start:.0f} s of training", flush=True)
@@ -319,9 +322,9 @@ def run_whole(
 
 
 def transfer(
-    narrow: list[Pool], small: list[tuple[Pool, np.ndarray, Fuser]], judged: list[Judged], fold: np.ndarray
+    narrow: list[Pool], small: list[tuple[Pool, np.ndarray, PairClassifier]], judged: list[Judged], fold: np.ndarray
 ) -> list[str]:
-    """The whole pool by fusers and cuts of pools of 6,850: cuts alone, and both."""
+    """The whole pool by classifiers and cuts of pools of 6,850: cuts alone, and both."""
     found = []
     cheap = merged([(pool, p) for pool, p, _ in small])
     for f, (_, _, less) in enumerate(small):
@@ -334,8 +337,8 @@ def transfer(
     return [
         "| settings | F1 | sd | precision | recall |  |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
-        line("fuser of the whole pool, cut of 6,850 posts", np.array(found[::2])),
-        line("fuser and cut of 6,850 posts", np.array(found[1::2])),
+        line("classifier of the whole pool, cut of 6,850 posts", np.array(found[::2])),
+        line("classifier and cut of 6,850 posts", np.array(found[1::2])),
         "",
     ]
 
@@ -343,7 +346,7 @@ def transfer(
 def run_missing(
     catalog: Catalog, fold: np.ndarray, title: Path | None, growth: Growth, picture: Path | None
 ) -> list[str]:
-    """Fusers that learned from all evidence, or also from pools that lack some, judge pools that lack some.
+    """Classifiers that learned from all evidence, or also from pools that lack some, judge pools that lack some.
 
     The cut stays that of full pools.
     """
@@ -352,17 +355,17 @@ def run_missing(
     for f in range(FOLDS):
         others = {name: [pool for g, pool in enumerate(each) if g != f] for name, each in pools.items()}
         taught = {
-            "fuser of full pools": others[EVERYTHING],
-            "fuser of all these pools": [pool for each in others.values() for pool in each],
+            "classifier of full pools": others[EVERYTHING],
+            "classifier of all these pools": [pool for each in others.values() for pool in each],
         }
         for judge, train in taught.items():
-            fuser = fitted(train, growth)
-            full = zip(others[EVERYTHING], parted(fuser.held_out, others[EVERYTHING]), strict=True)
+            classifier = fitted(train, growth)
+            full = zip(others[EVERYTHING], parted(classifier.held_out, others[EVERYTHING]), strict=True)
             judged = [(pool, p, slice(None)) for pool, p in full]
             _, (setting,) = scores([Judged(judged, judged[0])], linked)
             for name, each in pools.items():
                 by.setdefault((name, judge), []).append(
-                    grouped(each[f], fuser.probability(each[f].columns(fuser.names)), setting)
+                    grouped(each[f], classifier.probability(each[f].columns(classifier.names)), setting)
                 )
         for name, each in pools.items():
             ruled = f"cut {by_rules(len(each[f].labels))}"

@@ -3,7 +3,7 @@
     python bench/links.py [--edges 1000000 10000000 30000000] [-o docs/figures/links.md]
 
 Posts in groups of sizes as in labelled Shopee posts, ten edges a post: those within groups with probabilities
-around .8, strangers with low ones, as a fuser gives them. Each size in a process of its own.
+around .8, strangers with low ones, as a classifier gives them. Each size in a process of its own.
 """
 
 import argparse
@@ -15,9 +15,9 @@ from time import perf_counter
 
 import numpy as np
 
-from kembar.decisions import shopee_shares
-from kembar.groups import average_link
-from kembar.result import peak_memory
+from kembar.grouping.groups import average_link
+from kembar.grouping.matches import shopee_shares
+from kembar.results.result import peak_memory
 
 EDGES_A_POST = 10
 

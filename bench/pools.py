@@ -1,6 +1,6 @@
 """Pools of labelled Shopee posts: candidate pairs, their evidence and their truth, whole or with evidence left out.
 
-What bench/fusion.py and bench/train_fuser.py learn from and judge.
+What bench/fusion.py and bench/train_classifier.py learn from and judge.
 """
 
 from dataclasses import dataclass, replace
@@ -8,24 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
-from kembar.boosting import Growth
+from kembar.classifier.features import Features
+from kembar.classifier.pair_classifier import PairClassifier, pair_weights
+from kembar.classifier.trees import Growth
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
-from kembar.evaluation import oracle
 from kembar.evidence.gathering import blended, gather
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.views import build_views
-from kembar.features import Features
-from kembar.fuser import Fuser, pair_weights
+from kembar.fitting.dropout import draws_of, thinned
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
-from kembar.thinning import draws_of, thinned
+from kembar.results.scores import oracle
 from shopee import FOLDS
 
 BARE = ["title.use=false", "word.least=0.15", "char.least=0.12"]  # without the encoder, words have to find more
 EVERYTHING = "everything"
 HALF = "half without hashes, a tenth without titles"
-LACKING = {  # in the order in which kembar.thinning hides evidence, by the views that are lacking altogether
+LACKING = {  # in the order in which kembar.fitting.dropout hides evidence, by the views that are lacking altogether
     "no hashes": ("hash",),
     "no title encoder": ("title",),
     "no words, no characters": ("char", "word"),
@@ -105,8 +105,10 @@ def described(
     return Pool(pairs.take(rows), truth, table, features.names, catalog.labels, fold)
 
 
-def fitted(pools: list[Pool], growth: Growth, density: np.ndarray | None = None, *, keep: bool = True) -> Fuser:
-    """A fuser that learned from pools, by the columns of the first; their tables are dropped where not to be kept."""
+def fitted(
+    pools: list[Pool], growth: Growth, density: np.ndarray | None = None, *, keep: bool = True
+) -> PairClassifier:
+    """A classifier of pools, by the columns of the first; their tables are dropped where not to be kept."""
     names = pools[0].names
     truth, ends, weight = (np.concatenate([getattr(p, what) for p in pools]) for what in ("truth", "ends", "weight"))
     table = np.empty((len(truth), len(names)), np.float32)
@@ -116,7 +118,7 @@ def fitted(pools: list[Pool], growth: Growth, density: np.ndarray | None = None,
         at += len(pool.truth)
         if not keep:
             pool.table = pool.table[:0].copy()
-    return Fuser.fit(table, truth, ends, names, weight=weight, density=density, growth=growth)
+    return PairClassifier.fit(table, truth, ends, names, weight=weight, density=density, growth=growth)
 
 
 def fold_pools(catalog: Catalog, fold: np.ndarray, title: Path | None, lacking: str = EVERYTHING) -> list[Pool]:

@@ -21,9 +21,9 @@ from encoders import ALONE
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.registry import open_encoder
+from kembar.fitting.tuning import fold_numbers, tune
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
-from kembar.tuning import fold_numbers, tune
 from shopee import FOLDS, MIN2, data
 from train_title import encode, save, train
 

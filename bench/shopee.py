@@ -21,12 +21,12 @@ import numpy as np
 
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
-from kembar.evaluation import score_edges
 from kembar.evidence.edges import select
 from kembar.evidence.gathering import SIMILARITY
+from kembar.fitting.tuning import Setting, Tuned, fold_numbers, trials, tune
 from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog
-from kembar.tuning import Setting, Tuned, fold_numbers, trials, tune
+from kembar.results.scores import score_edges
 
 FOLDS = 4
 BARE = ["title.use=false"]

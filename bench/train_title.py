@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kembar.encoders.words import Batch, Words
+from kembar.fitting.tuning import fold_numbers
 from kembar.folders import new_folder
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
-from kembar.tuning import fold_numbers
 
 POOL, SURFACE = 8192, 512  # rows and width of the random vectors
 GATES = 1 << 18  # weights; a feature number in [0, 2^31) is gate * POOL + row

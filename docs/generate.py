@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from kembar.cli import app
+from kembar.cli.app import app
 from kembar.config import Config
 
 HERE = Path(__file__).parent

@@ -14,7 +14,7 @@ from typer.testing import Result as Outcome
 
 import properties  # noqa: F401
 from kembar import Catalog, Config, synthesize, write_shop
-from kembar.cli import app
+from kembar.cli.app import app
 from kembar.matcher import with_photo_hashes
 from places import DATA
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from kembar import Catalog, Config, Embeddings, EvidenceError, Matcher, Pairs, Result
 from kembar.config import FUSION_RULES as RULES
-from kembar.evaluation import b_cubed, score_edges
 from kembar.matcher import Clock, decide, partition, with_photo_hashes
+from kembar.results.scores import b_cubed, score_edges
 from properties import examples
 
 RULE_OF_DECISION = ("group", "threshold", "chisel")
@@ -365,7 +365,7 @@ def test_a_vetoed_pair_never_fills_a_list() -> None:
 def test_progress_names_the_stages_in_order(catalog: Catalog) -> None:
     heard: list[str] = []
     result = Matcher().match(catalog, progress=lambda stage, done, total: heard.append(stage))
-    stages = ["photo hashes", "encoders", "vectors", "neighbours", "blending", "fuser", "decisions"]
+    stages = ["photo hashes", "encoders", "vectors", "neighbours", "blending", "classifier", "decisions"]
     assert [stage for stage in heard if stage != "encode titles"] == stages == list(result.seconds)
     assert all(value >= 0 for value in result.seconds.values())
     assert result.peak_memory > 10 * 2**20

@@ -8,10 +8,10 @@ from kembar.errors import KembarError
 
 _NAMES = """
     Catalog CatalogError Columns Config ConfigError Embeddings EncoderError EvidenceError Explanation Features
-    FolderError Fuser Groups InputError KembarError Learned Matcher Matches MissingExtraError Neighbors Pairs PhotoError
-    Quantities Result Tfidf Tuned average_link blend dense_neighbors fuse hash_neighbors hash_photos learn neighborhood
-    normalize
-    open_photo perceptual_hash query_expansion sparse_neighbors synthesize TrainingError tune write_shop
+    FolderError PairClassifier Groups InputError KembarError FittedClassifier Matcher Matches MissingExtraError
+    Neighbors Pairs PhotoError Quantities Result Tfidf Tuned average_link blend dense_neighbors fuse hash_neighbors
+    hash_photos fit_classifier neighborhood normalize open_photo perceptual_hash query_expansion sparse_neighbors
+    synthesize TrainingError tune write_shop
 """
 PUBLIC = _NAMES.split()
 

@@ -1,7 +1,8 @@
 """The public names of kembar, written once: `__init__.py` imports each when it is first asked for."""
 
+from .classifier.features import Features as Features
+from .classifier.pair_classifier import PairClassifier as PairClassifier
 from .config import Config as Config
-from .decisions import Matches as Matches
 from .encoders.embeddings import Embeddings as Embeddings
 from .encoders.tfidf import Tfidf as Tfidf
 from .errors import CatalogError as CatalogError
@@ -23,13 +24,13 @@ from .evidence.neighbors import dense_neighbors as dense_neighbors
 from .evidence.neighbors import hash_neighbors as hash_neighbors
 from .evidence.neighbors import sparse_neighbors as sparse_neighbors
 from .evidence.pairs import Pairs as Pairs
-from .explanation import Explanation as Explanation
-from .features import Features as Features
-from .fuser import Fuser as Fuser
-from .groups import Groups as Groups
-from .groups import average_link as average_link
-from .learning import Learned as Learned
-from .learning import learn as learn
+from .fitting.learning import FittedClassifier as FittedClassifier
+from .fitting.learning import fit_classifier as fit_classifier
+from .fitting.tuning import Tuned as Tuned
+from .fitting.tuning import tune as tune
+from .grouping.groups import Groups as Groups
+from .grouping.groups import average_link as average_link
+from .grouping.matches import Matches as Matches
 from .matcher import Matcher as Matcher
 from .posts.catalog import Catalog as Catalog
 from .posts.columns import Columns as Columns
@@ -38,8 +39,7 @@ from .posts.photos import open_photo as open_photo
 from .posts.photos import perceptual_hash as perceptual_hash
 from .posts.quantities import Quantities as Quantities
 from .posts.titles import normalize as normalize
-from .result import Result as Result
+from .results.explanation import Explanation as Explanation
+from .results.result import Result as Result
 from .synthesis import synthesize as synthesize
 from .synthesis import write_shop as write_shop
-from .tuning import Tuned as Tuned
-from .tuning import tune as tune

@@ -1,6 +1,6 @@
 """`python -m kembar` is `kembar`."""
 
-from kembar.cli import main
+from kembar.cli.app import main
 
 if __name__ == "__main__":
     main()

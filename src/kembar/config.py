@@ -12,16 +12,16 @@ from kembar.errors import ConfigError, mend
 from kembar.posts.units import CATEGORIES, VETO
 from kembar.toml import explained, read_toml, set_option, write_section
 
-SHIPPED: Final = "kembar-fuser"
-"""The fuser that ships with the package, learned from labelled Shopee posts; see models/fuser/card.md."""
+SHIPPED: Final = "kembar-classifier"
+"""The classifier that ships with the package, learned from labelled Shopee posts; see classifier/shipped/card.md."""
 BY_RULES: Final = "rules"
-"""In place of a fuser: hand-set rules judge the pairs."""
+"""In place of a classifier: hand-set rules judge the pairs."""
 CONFIG_FILE: Final = "config.toml"
 """The configuration in a run or model folder."""
 MODEL_FILE: Final = "model.json"
 """What a model folder is known by; run folders have a configuration too."""
 HERE: Final = "."
-"""In place of a fuser's folder: that of the configuration file."""
+"""In place of a classifier's folder: that of the configuration file."""
 
 FUSION_RULES: Final = ("mean", "max", "product", "soft_or", "squares", "convex", "union")
 """How similarities of title and photo become one; see kembar.evidence.gathering.fusion."""
@@ -129,9 +129,13 @@ class Fusion(Section):
 class Learned(Section):
     """The learned judge of pairs, whose probability replaces the fused similarity in decisions."""
 
-    model: str = Field(SHIPPED, description='a fuser: the one that ships, a folder of `kembar tune`; or "rules": none')
+    model: str = Field(
+        SHIPPED, description='a classifier: the one that ships, a folder of `kembar tune`; or "rules": none'
+    )
     cut: Cut = Field(0.44, description="mean probability (or any one, for link any) that still joins groups")
-    veto: bool = Field(False, description="whether a conflict of quantities forbids a match whatever the fuser says")
+    veto: bool = Field(
+        False, description="whether a conflict of quantities forbids a match whatever the classifier says"
+    )
 
 
 class Blend(Section):
@@ -176,7 +180,7 @@ class Decide(Section):
     rule: Literal["group", "threshold", "chisel", "expected"] = Field(
         "group",
         description="the members of the post's group, a cut on similarity, the expected list lengths, or the highest "
-        "expected F1 by a fuser's probabilities",
+        "expected F1 by a classifier's probabilities",
     )
     alone: Fraction = Field(0.1, description="for rule expected: how far to believe that a post has no match at all")
     threshold: Fraction = Field(0.6, description="for rule threshold")
@@ -193,7 +197,7 @@ class Decide(Section):
 
 
 class Group(Section):
-    """How scored pairs become a partition; where a fuser judges, `learned.cut` stands for the cut."""
+    """How scored pairs become a partition; where a classifier judges, `learned.cut` stands for the cut."""
 
     link: Literal["average", "any"] = Field("average", description="average link, or connected components")
     cut: Cut = Field(0.62, description="mean similarity (any one, for link any) that still joins")
@@ -251,7 +255,7 @@ class Config(Section):
             set_option(tree, setting)
         config = cls.of(tree)
         if not config.by_rules and any(setting.strip().startswith("group.cut") for setting in settings):
-            log.warning("group.cut does nothing where a fuser judges; set learned.cut, or learned.model=rules")
+            log.warning("group.cut does nothing where a classifier judges; set learned.cut, or learned.model=rules")
         return config
 
     @classmethod
@@ -271,7 +275,7 @@ class Config(Section):
 
     @property
     def by_rules(self) -> bool:
-        """Whether hand-set rules judge the pairs, not a fuser."""
+        """Whether hand-set rules judge the pairs, not a classifier."""
         return self.learned.model == BY_RULES
 
     def judged_by(self, model: str) -> "Config":

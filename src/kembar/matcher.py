@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kembar.classifier.classify import judged
+from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import BY_RULES, Config
-from kembar.decisions import Matches, chisel, expected_f1, mutual, row_shares, shopee_shares, within_groups
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.encoding import encode_posts
 from kembar.encoders.store import VectorStore
@@ -21,13 +22,12 @@ from kembar.evidence.edges import Edges, capped, select
 from kembar.evidence.gathering import BLENDED, SIMILARITY, Evidence, blended, gather
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.views import build_views, vectors_section
-from kembar.fuser import Fuser
-from kembar.groups import Groups, average_link, components, fill_singles
-from kembar.judging import judged
+from kembar.grouping.groups import Groups, average_link, components, fill_singles
+from kembar.grouping.matches import Matches, chisel, expected_f1, mutual, row_shares, shopee_shares, within_groups
 from kembar.posts.catalog import Catalog
 from kembar.posts.hashing import hash_photos
 from kembar.posts.titles import normalize
-from kembar.result import Result, peak_memory
+from kembar.results.result import Result, peak_memory
 
 Rows = npt.NDArray[np.int64]
 Progress = Callable[[str, int, int], None]
@@ -66,7 +66,7 @@ class Matcher:
         self.config = config or Config()
         self.device = device
         self.store = store
-        self.fuser = None if self.config.by_rules else Fuser.load(self.config.learned.model)
+        self.classifier = None if self.config.by_rules else PairClassifier.load(self.config.learned.model)
 
     def match(
         self,
@@ -99,9 +99,9 @@ class Matcher:
         with clock.stage("encoders"):
             catalog, vectors = self.encoded(catalog, embeddings, progress)
         order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
-        fuser = self._judge(catalog, vectors)
-        config = (self.config if fuser else self.config.judged_by(BY_RULES)).at_pool(len(catalog))
-        spare = {} if fuser is None else _spare(vectors, config, fuser, embeddings or {})
+        classifier = self._judge(catalog, vectors)
+        config = (self.config if classifier else self.config.judged_by(BY_RULES)).at_pool(len(catalog))
+        spare = {} if classifier is None else _spare(vectors, config, classifier, embeddings or {})
         brought = _sorted(vectors, order)
         ordered = catalog.take(order)
         copies = Copies.find(ordered, normalize(ordered.titles), brought.values())
@@ -109,9 +109,9 @@ class Matcher:
         evidence = self.evidence(ordered.take(copies.kept), config, kept, clock, spare=frozenset(spare))
         with clock.stage("blending"):
             pairs = blended(evidence, config)
-        if fuser is not None:
-            with clock.stage("fuser"):
-                pairs = judged(pairs, evidence.titles, evidence.quantities, fuser, spare, veto=config.learned.veto)
+        if classifier is not None:
+            with clock.stage("classifier"):
+                pairs = judged(pairs, evidence.titles, evidence.quantities, classifier, spare, veto=config.learned.veto)
         with clock.stage("decisions"):
             edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog))
             edges, labels = copies.edges(edges, config.decide.cap), labels[copies.place]
@@ -122,16 +122,18 @@ class Matcher:
         copy_of[order] = order[copies.kept[copies.place]]
         return Result(catalog, config, pairs, matches, groups, copy_of, clock.seconds, peak_memory())
 
-    def _judge(self, catalog: Catalog, vectors: Mapping[str, Embeddings]) -> Fuser | None:
-        """Give the fuser, but not where a view is lacking that it has not learned to do without: rules can."""
-        if self.fuser is None:
+    def _judge(self, catalog: Catalog, vectors: Mapping[str, Embeddings]) -> PairClassifier | None:
+        """Give the classifier, but not where a view is lacking that it has not learned to do without: rules can."""
+        if self.classifier is None:
             return None
-        learned = {name.removesuffix(BLENDED) for name in self.fuser.similarities} - {SIMILARITY}
+        learned = {name.removesuffix(BLENDED) for name in self.classifier.similarities} - {SIMILARITY}
         lacking = learned - _compared(catalog, self.config, vectors)
-        if any(lacking <= set(views) for views in ((), *self.fuser.without)):
-            return self.fuser
+        if any(lacking <= set(views) for views in ((), *self.classifier.without)):
+            return self.classifier
         names = ", ".join(map(repr, sorted(lacking)))
-        log.warning("nothing is compared by %s, which the fuser learned from; hand-set rules judge in its place", names)
+        log.warning(
+            "nothing is compared by %s, which the classifier learned from; hand-set rules judge in its place", names
+        )
         return None
 
     def encoded(
@@ -188,7 +190,7 @@ def decide(pairs: Pairs, n: int, config: Config, shares: npt.NDArray[np.float64]
         pairs: with the column `similarity`.
         n: number of posts.
         config: the rule of the decision, and how to group.
-        shares: for rule chisel, see kembar.decisions.chisel.
+        shares: for rule chisel, see kembar.grouping.matches.chisel.
 
     Returns:
         Directed edges ordered by source, best first, and (n,) int64 group labels.
@@ -274,10 +276,10 @@ def _compared(catalog: Catalog, config: Config, vectors: Mapping[str, Embeddings
 
 
 def _spare(
-    vectors: Mapping[str, Embeddings], config: Config, fuser: Fuser, brought: Mapping[str, Embeddings]
+    vectors: Mapping[str, Embeddings], config: Config, classifier: PairClassifier, brought: Mapping[str, Embeddings]
 ) -> dict[str, str]:
-    """Name the photo vectors that the fuser has not learned from, and their encoders ("" where they were brought)."""
-    sections = {name: vectors_section(config, name) for name in vectors if name not in fuser.names}
+    """Name photo vectors that the classifier has not learned from, and their encoders ("" where they were brought)."""
+    sections = {name: vectors_section(config, name) for name in vectors if name not in classifier.names}
     return {
         name: "" if name in brought else str(part.encoder)
         for name, (part, modality) in sections.items()

@@ -11,9 +11,9 @@ from torch import nn
 
 from kembar.encoders.embeddings import unit_length
 from kembar.errors import TrainingError
-from kembar.evaluation import curve
 from kembar.evidence.neighbors import dense_neighbors
 from kembar.evidence.pairs import candidates, dense_similarity
+from kembar.results.scores import curve
 from kembar.training.batches import Inputs, Reader
 
 Rows = npt.NDArray[np.int64]

@@ -1,0 +1,102 @@
+"""From evidence to probabilities: a classifier judges all candidate pairs, and their groups are cut where it pays."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from kembar.classifier.features import Features
+from kembar.classifier.match_weights import updated, weigh
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.evidence.gathering import CONFLICT, SIMILARITY
+from kembar.evidence.pairs import Pairs
+from kembar.posts.quantities import Quantities
+
+RULES: Final = "rules"  # the evidence column that keeps what the hand-set rules made of a pair
+WEIGHT: Final = "_weight"  # added to the name of a view that the classifier has not learned from
+ALIKE: Final = 1 - 8 / 64  # share of equal bits of the hashes of one photo, copied and scaled
+
+_LOOKED_AT: Final = 1 << 17  # pairs in which drift is looked for
+
+
+def judged(
+    pairs: Pairs,
+    titles: pl.Series,
+    quantities: Quantities,
+    classifier: PairClassifier,
+    spare: Mapping[str, str],
+    *,
+    veto: bool = False,
+) -> Pairs:
+    """Replace the rules' similarity by a classifier's probability.
+
+    Warns in the log where the pairs are unlike those that the classifier learned from (see `PairClassifier.drift`).
+
+    Args:
+        pairs: with the columns of the views and `similarity`.
+        titles: (n,) String in normal form.
+        quantities: of these titles.
+        classifier: the judge; an evidence column that the pairs lack is missing to it.
+        spare: photo views that it has not learned from, each with its encoder; their cosines are weighed
+            (see kembar.classifier.match_weights).
+        veto: whether quantities that contradict each other make the probability 0.
+
+    Returns:
+        Pairs whose `similarity` is the probability, the rules' one kept as `rules`, and with a column `<view>_weight`
+        for each spare view: what its cosine added to the log-odds.
+    """
+    seen = _seen(pairs, classifier)
+    features = Features.of(seen, titles, quantities=quantities)
+    probability = np.empty(len(pairs), dtype=np.float32)
+    for rows, table in features.chunks(classifier.names, size=_LOOKED_AT):
+        if rows.start == 0:
+            classifier.drift(table)
+        probability[rows] = classifier.probability(table)
+    alike = pairs.evidence.get("hash", probability * 0) >= ALIKE
+    share = np.float32(1 / max(1, len(spare)))  # encoders that look at the same photos do not count twice
+    weights = {
+        name + WEIGHT: share * weigh(probability, pairs.evidence[name], alike, guess=classifier.weights.get(encoder))
+        for name, encoder in spare.items()
+        if name in pairs.evidence
+    }
+    for weight in weights.values():
+        probability = updated(probability, weight)
+    if veto:
+        probability = np.where(pairs.evidence[CONFLICT] > 0, np.float32(0), probability)
+    return pairs.with_evidence(**weights, **{RULES: pairs.evidence[SIMILARITY], SIMILARITY: probability})
+
+
+def _seen(pairs: Pairs, classifier: PairClassifier) -> Pairs:
+    """Take the columns that the classifier learned from, the rules' similarity among them as it was."""
+    columns = {name: column for name, column in pairs.evidence.items() if name in classifier.names}
+    columns[SIMILARITY] = pairs.evidence.get(RULES, pairs.evidence[SIMILARITY])
+    return Pairs(pairs.left, pairs.right, columns)
+
+
+def contributions(pairs: Pairs, titles: pl.Series, classifier: PairClassifier, at: int) -> pl.DataFrame:
+    """Tell what each evidence column added to the log-odds of one judged pair.
+
+    Args:
+        pairs: what `judged` returned.
+        titles: (n,) String in normal form.
+        classifier: the judge.
+        at: the place of the pair.
+
+    Returns:
+        Columns column, value (null where missing) and log_odds, the largest share first; the last row, column "base",
+        is what the classifier thinks of a pair without evidence. The shares sum to the log-odds before calibration, but
+        for those of views that it has not learned from, which come after it.
+    """
+    ends = pairs.left[at], pairs.right[at]
+    near = np.flatnonzero(np.isin(pairs.left, ends) | np.isin(pairs.right, ends))  # nothing else says anything of them
+    row = Features.of(_seen(pairs, classifier).take(near), titles).table(classifier.names, np.searchsorted(near, [at]))
+    shares = classifier.contributions(row)[0]
+    frame = pl.DataFrame({"column": classifier.names, "value": row[0], "log_odds": shares[:-1]})
+    weighed = [name.removesuffix(WEIGHT) for name in pairs.evidence if name.endswith(WEIGHT)]
+    more = [[float(pairs.evidence[column][at]) for column in (name, name + WEIGHT)] for name in weighed]
+    rows = [(name, *values) for name, values in zip(weighed, more, strict=True)]
+    frame = pl.concat([frame, pl.DataFrame(rows, schema=frame.schema, orient="row")])
+    frame = frame.with_columns(pl.col("value").fill_nan(None)).sort(pl.col("log_odds").abs(), descending=True)
+    base = pl.DataFrame({"column": ["base"], "value": [None], "log_odds": shares[-1:]}, schema=frame.schema)
+    return pl.concat([frame, base])

@@ -1,0 +1,358 @@
+"""The pair classifier: from the evidence of a pair to the probability that both posts sell one product.
+
+Boosted trees over the table of `kembar.classifier.features`, calibrated on pairs that the trees had not seen. A
+classifier is a folder of a text and a JSON file; it knows the columns it needs, what they looked like, and how it was
+trained.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.classifier.calibration import Calibration, calibration_error
+from kembar.classifier.drift import FEWEST, LARGE, Profile
+from kembar.classifier.trees import Growth, Trees, grow, replant
+from kembar.config import BY_RULES, SHIPPED
+from kembar.errors import EvidenceError, FolderError, TrainingError, nearest
+from kembar.folders import new_folder
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Progress = Callable[[str, int, int], None]
+
+FEWEST_PAIRS: Final = 50
+"""True pairs that training needs."""
+
+_FORMAT: Final = "kembar fuser"
+_VERSION: Final = 2
+_MARK: Final = "classifier.json"
+_MODEL: Final = "trees.txt"
+_MATTERS: Final = 0.1  # share of the gain from which on changed columns matter; another size of pool moves .07
+_GONE: Final = 0.5  # a column that so many more pairs lack matters always
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PairClassifier:
+    """A learned judge of pairs.
+
+    Attributes:
+        names: (c,) the columns it needs, in this order.
+        trees: what judges.
+        calibration: what turns its log-odds into probabilities.
+        profiles: what the columns looked like in training, in pools of each size it learned from.
+        card: how it was trained, for people: counts, options, held-out scores, and what else the maker noted.
+        weights: first guesses at what the cosine of an encoder adds to the log-odds that these trees know nothing of:
+            for each encoder, one number for each hundredth from 0 to 1 (see kembar.classifier.match_weights).
+        without: sets of views that some pools of its training lacked altogether: it can do without all views of any one
+            of them.
+        held_out: (m,) float32 probabilities of the training pairs by trees that had not seen their posts; not saved.
+    """
+
+    names: tuple[str, ...]
+    trees: Trees
+    calibration: Calibration
+    profiles: tuple[Profile, ...]
+    card: Mapping[str, Any]
+    weights: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict, compare=False)
+    without: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
+    held_out: Floats | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def fit(
+        cls,
+        table: Floats,
+        truth: Bools,
+        folds: Rows,
+        names: tuple[str, ...],
+        *,
+        weight: Floats | None = None,
+        density: Rows | None = None,
+        growth: Growth | None = None,
+        progress: Progress | None = None,
+    ) -> "PairClassifier":
+        """Learn from labelled pairs: once for each fold without it, to calibrate, and once from all.
+
+        Args:
+            table: (m, c) float32, NaN where missing.
+            truth: (m,) bool, whether a pair is one product.
+            folds: (m, 2) int64, the folds of the two ends. Posts that can tell on each other (equal label, photo or
+                hash) belong to one fold; see `kembar.posts.labels.super_components`.
+            names: (c,) the columns.
+            weight: (m,) float32 above 0, how much a pair counts in training; not in calibration.
+            density: (m,) numbers from 0, equal for pairs from pools of one size; one for all where None.
+            growth: how the trees grow.
+            progress: called with (stage, done, total).
+
+        Returns:
+            The classifier, with its held-out probabilities.
+
+        Raises:
+            TrainingError: too few true pairs, no others, or fewer than two folds.
+            EvidenceError: arrays that do not fit each other.
+        """
+        growth = growth or Growth()
+        _check(table, truth, folds, names, weight)
+        parts = np.unique(folds)
+        score, judges = np.zeros(len(truth)), np.zeros(len(truth))
+        for done, part in enumerate(parts):
+            _tell(progress, done, len(parts) + 1)
+            unseen = (folds == part).any(axis=1)
+            trees = grow(table[~unseen], truth[~unseen], None if weight is None else weight[~unseen], growth)
+            score[unseen] += trees.margin(table[unseen])
+            judges[unseen] += 1
+        _tell(progress, len(parts), len(parts) + 1)
+        trees = grow(table, truth, weight, growth)
+        held_out = (score / judges).astype(np.float32)
+        calibration = Calibration.fit(held_out, truth)
+        probability = calibration(held_out)
+        card = _card(growth, truth, len(parts), _crossed(held_out, truth, folds))
+        density = np.zeros(len(truth), dtype=np.int64) if density is None else density
+        profiles = tuple(Profile.of(table[density == size], tuple(names)) for size in np.unique(density))
+        return cls(tuple(names), trees, calibration, profiles, card, held_out=probability)
+
+    @property
+    def similarities(self) -> frozenset[str]:
+        """The kinds of similarity that it learned from: those that pairs are ranked by."""
+        return frozenset(name.removesuffix(" rank low") for name in self.names if name.endswith(" rank low"))
+
+    def probability(self, table: Floats) -> Floats:
+        """Judge pairs.
+
+        Args:
+            table: (m, c) float32 with the columns `names`, NaN where missing.
+
+        Returns:
+            (m,) float32 in [0, 1].
+
+        Raises:
+            EvidenceError: a table of another width.
+        """
+        self._check_width(table)
+        if not len(table):
+            return np.zeros(0, dtype=np.float32)
+        return self.calibration(self.trees.margin(table))
+
+    def contributions(self, table: Floats) -> Floats:
+        """Share out the log-odds of pairs among the columns.
+
+        Args:
+            table: as in `probability`.
+
+        Returns:
+            (m, c + 1) float32; the last is what is there without any evidence. A row sums to the log-odds before
+            calibration, which does not change the order of pairs.
+
+        Raises:
+            EvidenceError: a table of another width.
+        """
+        self._check_width(table)
+        return self.trees.contributions(table) if len(table) else np.zeros((0, len(self.names) + 1), np.float32)
+
+    def drift(self, table: Floats) -> pl.DataFrame:
+        """Compare pairs with those of training, and warn (in the log) of columns that matter and have changed.
+
+        Args:
+            table: as in `probability`; of fewer than 4,000 pairs nothing is said.
+
+        Returns:
+            Columns column, psi, missing, missing_before, gain (what the column was worth in training): the changed
+            columns, unlike those of every size of pool in training, the most telling first; where together they were
+            worth less than a tenth, as when a pool is of another size, only those that most pairs now lack.
+        """
+        self._check_width(table)
+        gains = pl.DataFrame({"column": self.names, "gain": self.trees.gains()})
+        compared = pl.concat([each.compare(table) for each in self.profiles])
+        nearest = compared.sort("psi").unique("column", keep="first", maintain_order=True)  # pools may lie between two
+        found = nearest.join(gains, on="column", maintain_order="left")
+        if len(table) < FEWEST:
+            return found.clear()
+        found = found.filter((pl.col("psi") >= LARGE) & (pl.col("gain") > 0))
+        found = found.sort("gain", "column", descending=[True, False])
+        if found["gain"].sum() < _MATTERS:
+            found = found.filter(pl.col("missing") - pl.col("missing_before") >= _GONE)
+        if found.is_empty():
+            return found
+        shown = ", ".join(f"{name!r}" for name in found["column"].head(5))
+        log.warning(
+            "these posts are unlike those the classifier learned from: %d of its columns have changed, first %s. "
+            "Its probabilities may be off; learn from labels of your own with `kembar tune`.",
+            len(found),
+            shown,
+        )
+        return found
+
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+        """Make a folder of the classifier: all of it or, on any failure, nothing.
+
+        Args:
+            folder: where to.
+            overwrite: replace an earlier classifier.
+
+        Raises:
+            FolderError: the folder is in the way or cannot be written.
+        """
+        with new_folder(folder, overwrite=overwrite, mark=_MARK) as target:
+            self.write(target)
+
+    def write(self, folder: Path) -> None:
+        """Write the classifier's own files into a folder that is there: trees.txt and classifier.json."""
+        tree = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "kind": self.trees.kind,
+            "card": dict(self.card),
+            "calibration": {
+                "score": self.calibration.score.tolist(),
+                "probability": self.calibration.probability.tolist(),
+            },
+            "profiles": [profile.tree() for profile in self.profiles],
+            "without": self.without,
+            "weights": {name: guess.round(3).tolist() for name, guess in self.weights.items()},
+        }
+        (folder / _MODEL).write_text(self.trees.text(), encoding="utf-8")
+        (folder / _MARK).write_text(json.dumps(tree, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "PairClassifier":
+        """Read a classifier.
+
+        Args:
+            folder: what `save` wrote, or "kembar-classifier" for the one that ships.
+
+        Returns:
+            The same classifier.
+
+        Raises:
+            FolderError: there is no whole classifier in the folder, or it is of another version.
+            MissingExtraError: the package of its trees is not installed.
+        """
+        source = model_folder(folder)
+        tree = _read(source)
+        try:
+            profiles = tuple(Profile.from_tree(each) for each in tree["profiles"])
+            names = profiles[0].names
+            knots = (np.array(tree["calibration"][key], dtype=np.float64) for key in ("score", "probability"))
+            text = (source / _MODEL).read_text(encoding="utf-8")
+            trees = replant(tree["kind"], text, len(names))
+            weights = {name: np.array(guess) for name, guess in tree.get("weights", {}).items()}
+            without = tuple(tuple(views) for views in tree.get("without", ()))
+            return cls(names, trees, Calibration(*knots), profiles, tree["card"], weights, without)
+        except (OSError, KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
+            raise _incomplete(source, f"no {error}") from error
+
+    def _check_width(self, table: Floats) -> None:
+        if table.ndim != 2 or table.shape[1] != len(self.names):
+            raise EvidenceError(
+                f"a table of shape {table.shape}",
+                f"the {len(self.names)} evidence columns the classifier was trained on",
+                "Make it with Features.table(classifier.names); a column that the posts lack is NaN.",
+            )
+
+
+def has_classifier(folder: Path | str) -> bool:
+    """Tell whether a model folder holds a classifier, not the cuts of hand-set rules alone."""
+    return (model_folder(folder) / _MARK).exists()
+
+
+def model_folder(spec: Path | str) -> Path:
+    """Find the folder of a classifier: the one that ships, by its name, or the one that is named."""
+    return Path(__file__).parent / "shipped" if str(spec) == SHIPPED else Path(spec)
+
+
+def pair_weights(left: Rows, right: Rows, labels: Rows, *, power: float = 0.5) -> Floats:
+    """Weigh pairs so that large groups, whose pairs grow with the square of their size, do not drown the others.
+
+    Args:
+        left: (m,) rows.
+        right: (m,) rows.
+        labels: (n,) group codes >= 0, -1 where unknown (a group of one).
+        power: the weight is the mean over both ends of 1 / size^power; 2nd place of Kaggle Shopee took .4.
+
+    Returns:
+        (m,) float32 in (0, 1].
+    """
+    sizes = np.bincount(labels[labels >= 0], minlength=1)
+    own = np.where(labels >= 0, sizes[labels], 1).astype(np.float64) ** -power
+    return ((own[left] + own[right]) / 2).astype(np.float32)
+
+
+def check_truth(truth: Bools) -> None:
+    """Refuse pairs that are too few to learn from: at least 50 true ones and others; raises TrainingError."""
+    right = int(truth.sum())
+    if right < FEWEST_PAIRS or right == len(truth):
+        raise TrainingError(
+            f"{right} true pairs and {len(truth) - right} others",
+            f"at least {FEWEST_PAIRS} true pairs, and others to tell them from",
+            "Label more posts, or use a classifier that has been trained.",
+        )
+
+
+def _check(table: Floats, truth: Bools, folds: Rows, names: tuple[str, ...], weight: Floats | None) -> None:
+    m = len(truth)
+    fits = table.shape == (m, len(names)) and folds.shape == (m, 2) and (weight is None or len(weight) == m)
+    if not fits:
+        raise EvidenceError(
+            f"a table of shape {table.shape} for {m} pairs, {len(names)} names and folds of shape {folds.shape}",
+            "one row a pair, one column a name, two folds and one weight a pair",
+            "Make the table with Features.table.",
+        )
+    check_truth(truth)
+    for part in np.unique(folds):
+        seen = truth[~(folds == part).any(axis=1)]
+        if not seen.any() or seen.all():
+            raise TrainingError(
+                f"no true pairs, or no others, outside fold {part}", "both in every training", "Use fewer folds."
+            )
+
+
+def _crossed(score: Floats, truth: Bools, folds: Rows) -> float:
+    """Calibrate each fold on the others, and measure the error that is left."""
+    probability = np.empty(len(score), dtype=np.float32)
+    for part in np.unique(folds[:, 0]):
+        own = folds[:, 0] == part
+        if own.all():
+            return float("nan")
+        probability[own] = Calibration.fit(score[~own], truth[~own])(score[own])
+    return calibration_error(probability, truth)
+
+
+def _card(growth: Growth, truth: Bools, folds: int, error: float) -> dict[str, Any]:
+    counts = {"pairs": len(truth), "true_pairs": int(truth.sum()), "folds": folds}
+    return {**counts, "growth": asdict(growth), "calibration_error": round(error, 5)}
+
+
+def _tell(progress: Progress | None, done: int, total: int) -> None:
+    if progress:
+        progress("training", done, total)
+
+
+def _read(source: Path) -> dict[str, Any]:
+    try:
+        tree = json.loads((source / _MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _incomplete(source, f"no readable {_MARK}") from error
+    if not isinstance(tree, dict) or tree.get("format") != _FORMAT or tree.get("version") != _VERSION:
+        found = tree.get("version") if isinstance(tree, dict) else None
+        raise FolderError(
+            f"{str(source)!r}, another kind of folder or version {found}",
+            f"a classifier of version {_VERSION}",
+            "Train it again with this version of kembar.",
+        )
+    return tree
+
+
+def _incomplete(source: Path, found: str) -> FolderError:
+    near = nearest(source.name, [SHIPPED, BY_RULES])
+    return FolderError(
+        f"{str(source)!r}, with {found}", f"a folder of `kembar tune`, or {SHIPPED!r}", f"Check the path.{near}"
+    )

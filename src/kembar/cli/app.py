@@ -1,0 +1,295 @@
+"""The command line: one short function a command, no logic."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from typer.core import TyperGroup
+
+from kembar.cli.options import (
+    Cache,
+    ConfigFile,
+    Device,
+    HashColumn,
+    IdColumn,
+    ImageColumn,
+    Images,
+    LabelColumn,
+    Model,
+    Overwrite,
+    Posts,
+    Quiet,
+    Settings,
+    TitleColumn,
+    VectorFiles,
+    check_new_file,
+    model_config,
+    open_store,
+    read_catalog,
+    read_config,
+    read_vectors,
+)
+from kembar.cli.runs import app as runs
+from kembar.cli.train import app as train
+from kembar.errors import KembarError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Commands(TyperGroup):
+    """The commands; bad input ends any of them with one message and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KembarError as error:
+            _fail(str(error), 2)
+        except KeyboardInterrupt:
+            _fail("interrupted; nothing was written", 1)
+        except MemoryError:
+            _fail("out of memory; see docs/tuning.md for what a pool of your size needs", 1)
+
+
+app = typer.Typer(
+    name="kembar",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find the posts of a marketplace that sell the same product, from their photos and titles.",
+    epilog="Try it: `kembar synth -n 5000 -o shop` then `kembar match shop/posts.csv --images shop/photos -o run`",
+)
+app.add_typer(train, name="train")
+app.add_typer(runs)
+console = Console(stderr=True)
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is being done.")] = False,
+) -> None:
+    """Set up what all commands share."""
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"kembar {installed('kembar')}")
+        raise typer.Exit
+    ctx.obj = _bars
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    logging.getLogger("kembar").setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+@app.command(epilog="Example: `kembar match posts.csv --images photos -o run` — then look at run/report.md")
+def match(
+    posts: Posts,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", show_default=False)],
+    images: Images = None,
+    model: Model = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    vectors: VectorFiles = None,
+    device: Device = "auto",
+    cache: Cache = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    id_: IdColumn = "posting_id",
+    title: TitleColumn = "title",
+    image: ImageColumn = "image",
+    hash_: HashColumn = "image_phash",
+    label: LabelColumn = "label_group",
+) -> None:
+    """Match and group all posts of a catalogue.
+
+    Writes a run folder: **matches.csv** (Kaggle's form: posting_id, its matches with itself first), **groups.csv**,
+    **matches.parquet** (both as lists and names), **pairs.parquet** (the evidence for each pair that was compared),
+    **report.md** and **report.json**, **group-sizes.svg**, **config.toml** and **manifest.json**. Posts without a
+    title, photo or hash are matched on what they have. Where the label column is there, the report has F1.
+    """
+    from kembar.folders import check_free
+    from kembar.matcher import Matcher
+    from kembar.results.report import summary
+
+    check_free(output, overwrite=overwrite)
+    chosen = model_config(model, config, settings)
+    catalog = read_catalog(posts, images, id_, title, image, hash_, label)
+    with _bars(quiet) as progress:
+        result = Matcher(chosen, device=device, store=open_store(cache)).match(
+            catalog, embeddings=read_vectors(vectors, catalog), progress=progress
+        )
+        progress("writing", 0, 0)
+        result.save(output, overwrite=overwrite)
+    if not quiet:
+        print(summary(result.report))
+        print(f"Wrote {output}")
+
+
+@app.command(epilog="Example: `kembar tune posts.csv -o model` then `kembar match new.csv --model model -o run`")
+def tune(
+    posts: Posts,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to make.", show_default=False)],
+    judge: Annotated[
+        str, typer.Option("--judge", help="`lightgbm` or `xgboost`: learn one; `rules`: tune the hand-set rules.")
+    ] = "lightgbm",
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="Judged pairs (left, right, same), such as of `kembar label-queue`."),
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", help="Folds of whole groups.", min=2)] = 4,
+    pool: Annotated[
+        str, typer.Option("--pool", help="`whole`: all posts; for rules also `fold`: each fold a pool of its own.")
+    ] = "whole",
+    images: Images = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    vectors: VectorFiles = None,
+    device: Device = "auto",
+    cache: Cache = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    id_: IdColumn = "posting_id",
+    title: TitleColumn = "title",
+    image: ImageColumn = "image",
+    hash_: HashColumn = "image_phash",
+    label: LabelColumn = "label_group",
+) -> None:
+    """Learn to judge pairs, and where to cut, from posts whose groups are known or from judged pairs.
+
+    Writes a model folder for `kembar match --model`: **trees.txt** and **classifier.json** (boosted trees over the
+    evidence of a pair, calibrated on pairs they had not seen) and **config.toml** (with the cut for its probabilities).
+    Folds hold whole groups; the score that is shown is of judges and cuts that had not seen the fold they are scored
+    on. Use a pool as large as the one you will match: among more posts, more strangers look alike.
+    """
+    from kembar.config import MODEL_FILE
+    from kembar.fitting.learning import fit
+    from kembar.folders import check_free
+
+    check_free(output, overwrite=overwrite, mark=MODEL_FILE)
+    catalog = read_catalog(posts, images, id_, title, image, hash_, label)
+    with _bars(quiet) as progress:
+        found = fit(
+            catalog,
+            read_config(config, settings),
+            judge=judge,
+            labels=labels,
+            embeddings=read_vectors(vectors, catalog),
+            folds=folds,
+            pool=pool,
+            device=device,
+            store=open_store(cache),
+            progress=progress,
+        )
+        found.save(output, overwrite=overwrite)
+    if not quiet:
+        print(found)
+        print(f"Wrote {output}")
+
+
+@app.command(
+    epilog="Example: `kembar encode posts.csv --encoder use -o use.parquet`, then `match --vectors use=use.parquet`"
+)
+def encode(
+    posts: Posts,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write.", show_default=False)],
+    encoder: Annotated[
+        str, typer.Option("--encoder", "-e", help="`kembar-title`, `st:NAME`, `timm:NAME` ... or a folder.")
+    ] = "kembar-title",
+    images: Images = None,
+    device: Device = "auto",
+    cache: Cache = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    id_: IdColumn = "posting_id",
+    title: TitleColumn = "title",
+    image: ImageColumn = "image",
+) -> None:
+    """Turn the titles or photos of posts into vectors, by any encoder.
+
+    Writes posting_id and vector; a post without a title, or with a photo that cannot be read, is left out. What was
+    encoded is kept, so a run that was stopped goes on where it was.
+    """
+    from kembar.encoders.encoding import write_vectors
+
+    check_new_file(output, overwrite)
+    catalog = read_catalog(posts, images, id_, title, image)
+    with _bars(quiet) as progress:
+        done = write_vectors(catalog, encoder, output, device=device, store=open_store(cache), progress=progress)
+    if not quiet:
+        print(f"Wrote {output} with {done:,} vectors for {len(catalog):,} posts")
+
+
+@app.command(epilog="Example: `kembar synth -n 5000 -o shop` — writes shop/posts.csv and shop/photos")
+def synth(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.", show_default=False)],
+    n: Annotated[int, typer.Option("-n", help="Number of posts.")] = 5000,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same bytes.")] = 0,
+    photos: Annotated[bool, typer.Option(help="Draw photos, or write made-up hashes instead.")] = True,
+    size: Annotated[int, typer.Option("--size", help="Edge of a photo in pixels.")] = 256,
+    singles: Annotated[float, typer.Option("--singles", help="Share of posts without a twin.", min=0, max=1)] = 0.0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a labelled catalogue: drawn product photos and the titles sellers might give them.
+
+    Group sizes are those of labelled Shopee posts. A third of the products have look-alike siblings that differ only
+    in size, colour or flavour.
+    """
+    from kembar.synthesis import write_shop
+
+    with _bars(quiet) as progress:
+        write_shop(
+            output, n, seed=seed, photos=photos, size=size, singles=singles, overwrite=overwrite, progress=progress
+        )
+    if not quiet:
+        print(f"Wrote {output / 'posts.csv'} with {n:,} posts")
+
+
+@app.command(name="config", epilog="Example: `kembar config > my.toml`, edit, `kembar match -c my.toml ...`")
+def show_config(config: ConfigFile = None, settings: Settings = None) -> None:
+    """Print the whole configuration as TOML, every option with its meaning."""
+    print(read_config(config, settings).text(), end="")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"kembar: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+@contextmanager
+def _bars(quiet: bool) -> "Iterator[Callable[[str, int, int], None]]":
+    """Draw a bar a stage; a stage ends when the next one begins. Quiet: no warnings either, unless --verbose."""
+    log = logging.getLogger("kembar")
+    if quiet and log.level == logging.WARNING:
+        log.setLevel(logging.ERROR)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bars:
+        stages: dict[str, int] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = bars.add_task(stage, total=total or None)
+            bars.update(stages[stage], completed=done, total=total or None)  # type: ignore[arg-type]
+
+        yield progress

@@ -1,0 +1,110 @@
+"""The commands that look at a run: its score, one pair, the pairs that are worth a person's answer."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kembar.cli.options import IdColumn, LabelColumn, Overwrite, Quiet, check_new_file
+
+if TYPE_CHECKING:
+    from kembar.posts.catalog import Catalog
+    from kembar.results.scores import Labels
+
+app = typer.Typer(rich_markup_mode="markdown")
+
+Run = Annotated[Path, typer.Argument(help="Run folder of `kembar match`.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command(epilog="Example: `kembar evaluate run -o curve` — writes curve/curve.svg and curve/curve.csv")
+def evaluate(
+    run: Run,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="File with known groups; the run's own labels by default.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the curve over the threshold, as CSV and SVG.")
+    ] = None,
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
+    id_: IdColumn = "posting_id",
+    label: LabelColumn = "label_group",
+) -> None:
+    """Score a run against known groups.
+
+    Mean sample-wise F1, precision and recall with the size of the pool, F1 over pairs, B-cubed F1, and what a perfect
+    judge of the candidate pairs would reach. With `-o`, also F1 for every threshold on the similarity.
+    """
+    from kembar.folders import check_free, new_folder
+    from kembar.results.charts import threshold_curve
+    from kembar.results.report import scores_table
+    from kembar.results.result import Result
+
+    if output is not None:
+        check_free(output, overwrite=overwrite, mark="curve.csv")
+    result = Result.load(run)
+    labels = _truth(truth, result.catalog, id_, label)
+    scores = result.scores(labels)
+    typer.echo(json.dumps(scores, indent=2) if as_json else scores_table(scores))
+    if output is not None:
+        table = result.curve(labels).frame()
+        with new_folder(output, overwrite=overwrite, mark="curve.csv") as folder:
+            table.write_csv(folder / "curve.csv")
+            threshold_curve(table, folder / "curve.svg")
+
+
+@app.command(epilog="Example: `kembar explain run post_17 post_42 --picture why.svg`")
+def explain(
+    run: Run,
+    a: Annotated[str, typer.Argument(help="A posting id.", show_default=False)],
+    b: Annotated[str, typer.Argument(help="Another posting id.", show_default=False)],
+    picture: Annotated[
+        Path | None, typer.Option("--picture", "-p", help="SVG file: what each piece of evidence added.")
+    ] = None,
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Tell why two posts match or not: the evidence, what the classifier made of it, what each rule said."""
+    from kembar.results.result import Result
+
+    if picture is not None:
+        check_new_file(picture, overwrite)
+    explanation = Result.load(run).explain(a, b)
+    typer.echo(json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False) if as_json else explanation)
+    if picture is not None:
+        explanation.waterfall(picture)
+
+
+@app.command("label-queue", epilog="Example: `kembar label-queue run -o pairs.csv`, answer, `kembar tune --labels`")
+def label_queue(
+    run: Run,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="CSV file to write, with an empty column `same`.", show_default=False)
+    ],
+    n: Annotated[int, typer.Option("-n", help="Number of pairs.", min=1)] = 200,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the pairs whose answer would teach most: those that the judge is least sure of.
+
+    Writes left, right, their titles and the similarity, and a column **same** to fill with 1, 0 or nothing. Then
+    `kembar tune posts.csv --labels pairs.csv -o model` learns from the answers.
+    """
+    from kembar.folders import new_file
+    from kembar.results.result import Result
+
+    check_new_file(output, overwrite)
+    queue = Result.load(run).label_queue(n)
+    with new_file(output) as target:
+        queue.write_csv(target)
+    if not quiet:
+        typer.echo(f"Wrote {output} with {len(queue):,} pairs")
+
+
+def _truth(path: Path | None, catalog: "Catalog", id_: str, label: str) -> "Labels | None":
+    from kembar.posts.columns import Columns
+    from kembar.posts.labels import read_truth
+
+    return None if path is None else read_truth(path, catalog.ids, Columns(id_, label=label))

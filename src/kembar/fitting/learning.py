@@ -1,0 +1,275 @@
+"""A classifier from posts whose groups are known, and the cut of its groups: all that `match` needs, in one folder."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from kembar.classifier.features import Features
+from kembar.classifier.pair_classifier import PairClassifier, check_truth, pair_weights
+from kembar.classifier.trees import Growth
+from kembar.config import BY_RULES, HERE, SHIPPED, Config
+from kembar.encoders.embeddings import Embeddings
+from kembar.encoders.protocol import default_threads
+from kembar.encoders.store import VectorStore
+from kembar.errors import ConfigError, TrainingError, nearest
+from kembar.evidence.gathering import SIMILARITY, blended, gather
+from kembar.evidence.pairs import Pairs
+from kembar.evidence.views import build_views
+from kembar.fitting.dropout import Thinned, draws_of, thinned
+from kembar.fitting.tuning import Tuned, by_fold, choose, cuts_tried, fold_numbers, new_model, tune
+from kembar.matcher import Clock, Matcher, with_photo_hashes
+from kembar.posts.catalog import Catalog
+from kembar.posts.labels import LabelledPairs, read_pairs, super_components
+from kembar.posts.titles import normalize
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Progress = Callable[[str, int, int], None]
+
+
+_JUDGES: Final = ("lightgbm", "xgboost", BY_RULES)
+_MANY: Final = 20_000  # pairs from which on the usual growth is right
+_HEAVY: Final = 200_000  # pairs from which on several threads pay
+_THINNED: Final = 250_000  # pairs of a pool with hidden evidence that are enough: bounds the memory
+
+
+@dataclass(frozen=True, slots=True)
+class FittedClassifier:
+    """What learning found.
+
+    Attributes:
+        classifier: the judge of pairs.
+        config: what it was trained with, and the cut for its probabilities.
+        tuned: where groups are known, the score of each fold: by classifiers that had not seen it, with the cut that is
+            best on the others. None where only pairs are.
+    """
+
+    classifier: PairClassifier
+    config: Config
+    tuned: Tuned | None
+
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+        """Write one folder for `kembar match --model`: the classifier and config.toml.
+
+        Args:
+            folder: where to.
+            overwrite: replace an earlier one.
+
+        Raises:
+            FolderError: the folder is in the way or cannot be written.
+        """
+        with new_model(folder, self.config.judged_by(HERE), str(self), overwrite=overwrite) as target:
+            self.classifier.write(target)
+
+    def __str__(self) -> str:
+        card = self.classifier.card
+        told = f"Learned from {card['pairs']:,} pairs, {card['true_pairs']:,} of them true"
+        return f"{told}; calibration error on held-out pairs {card['calibration_error']:.4f}" + (
+            f"\n{self.tuned}" if self.tuned else ""
+        )
+
+
+def fit_classifier(
+    catalog: Catalog,
+    config: Config | None = None,
+    *,
+    judged: LabelledPairs | None = None,
+    embeddings: Mapping[str, Embeddings] | None = None,
+    folds: int = 4,
+    growth: Growth | None = None,
+    kind: str = "lightgbm",
+    device: str = "auto",
+    store: VectorStore | None = None,
+    progress: Progress | None = None,
+) -> FittedClassifier:
+    """Learn to judge pairs from posts whose groups are known, or from some hundred judged pairs.
+
+    All posts are one pool, as they will be when matched, so the classifier learns at the density it will meet; and once
+    more with each kind of evidence hidden, so that it can do without (see kembar.fitting.dropout). Folds hold whole
+    super-components (groups joined by equal photo hashes). Vectors must come from encoders that did not learn from
+    these labels; otherwise the classifier trusts them too much.
+
+    Args:
+        catalog: the posts; those without a label are strangers in the pool, and no pair of theirs is learned from.
+        config: candidates, blending; its group cut is chosen anew.
+        judged: learn from these pairs instead, as far as they are candidates, whatever labels the posts have.
+        embeddings: vectors by name, in the order of the catalogue's rows.
+        folds: at least 2.
+        growth: how the trees grow; by the number of pairs where None.
+        kind: "lightgbm" or "xgboost", where `growth` is None.
+        device: for the encoders.
+        store: vectors of earlier runs.
+        progress: called with (stage, done, total).
+
+    Returns:
+        The classifier and the tuned configuration.
+
+    Raises:
+        TrainingError: no labels, or too few pairs (see `PairClassifier.fit`).
+    """
+    config = (config or Config()).judged_by(SHIPPED).at_pool(len(catalog))
+    catalog = with_photo_hashes(catalog, config, progress)
+    catalog, vectors = Matcher(config.judged_by(BY_RULES), device=device, store=store).encoded(
+        catalog, embeddings, progress
+    )
+    labels = catalog.labels if judged is None else judged.groups(len(catalog))
+    if labels is None or len(np.unique(labels[labels >= 0])) < folds:
+        raise TrainingError("posts without known groups", "at least one group a fold", "Name the column with --label.")
+    fold = fold_numbers(super_components(labels, catalog.hashes, catalog.hashed), folds)
+    lessons = list(_lessons(catalog, config, vectors, labels, judged, Clock(progress)))
+    first = lessons[0]
+    classifier = _fitted(lessons, fold, labels, growth or _growth(len(first.truth), len(lessons), kind), progress)
+    if judged is not None:
+        return FittedClassifier(classifier, config, None)
+    tuned = _cut(first.pairs, classifier, labels, fold, config)
+    return FittedClassifier(classifier, tuned.config, tuned)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """Pairs of one pool whose truth is known: (m,) bool, their (m, c) evidence, and the views that the pool lacks.
+
+    The columns are those of the pool with all evidence.
+    """
+
+    pairs: Pairs
+    truth: Bools
+    names: tuple[str, ...]
+    table: Floats
+    without: tuple[str, ...]
+
+
+def _lessons(
+    catalog: Catalog,
+    config: Config,
+    vectors: Mapping[str, Embeddings],
+    labels: Rows,
+    judged: LabelledPairs | None,
+    clock: Clock,
+) -> Iterator[_Lesson]:
+    """Describe the pool with all evidence, then with some hidden: 250,000 pairs of each such pool are enough."""
+    titles = normalize(catalog.titles)
+    views = build_views(catalog, titles, config, vectors)
+    pools = [Thinned((), views, titles), *thinned(views, titles, draws_of(catalog.ids))]
+    names: tuple[str, ...] = ()
+    for at, pool in enumerate(pools):
+        with clock.stage("evidence" if at == 0 else f"evidence without {', '.join(pool.without) or 'some'}"):
+            evidence = gather(pool.views, pool.titles, config)
+            pairs = blended(evidence, config)
+            features = Features.of(pairs, pool.titles, quantities=evidence.quantities)
+            names = names or features.names
+            known = _known(pairs, labels, judged)
+            if at > 0:
+                known = known[np.random.default_rng(at).random(len(known)) < _THINNED / max(1, len(known))]
+            taught = pairs.take(known)
+            truth = labels[taught.left] == labels[taught.right]
+            if at == 0:
+                check_truth(truth)  # before minutes of work; the pairs of other pools are the same ones
+            table = features.table(names, known)
+        yield _Lesson(taught, truth, names, table, pool.without)
+
+
+def _fitted(
+    lessons: Sequence[_Lesson], fold: Rows, labels: Rows, growth: Growth, progress: Progress | None
+) -> PairClassifier:
+    """Learn from all lessons, by the columns of the first, whose pairs alone the card counts."""
+    first = lessons[0]
+    left, right = (np.concatenate([getattr(lesson.pairs, end) for lesson in lessons]) for end in ("left", "right"))
+    classifier = PairClassifier.fit(
+        np.concatenate([lesson.table for lesson in lessons]),
+        np.concatenate([lesson.truth for lesson in lessons]),
+        np.stack([fold[left], fold[right]], axis=1),
+        first.names,
+        weight=pair_weights(left, right, labels),
+        density=np.repeat(np.arange(len(lessons)), [len(lesson.truth) for lesson in lessons]),
+        growth=growth,
+        progress=progress,
+    )
+    card = {**classifier.card, "pairs": len(first.truth), "true_pairs": int(first.truth.sum())}
+    without = tuple(lesson.without for lesson in lessons if lesson.without)
+    held_out = None if classifier.held_out is None else classifier.held_out[: len(first.truth)]
+    return replace(classifier, card=card, without=without, held_out=held_out)
+
+
+def fit(
+    catalog: Catalog,
+    config: Config | None = None,
+    *,
+    judge: str = "lightgbm",
+    labels: Path | str | None = None,
+    embeddings: Mapping[str, Embeddings] | None = None,
+    folds: int = 4,
+    pool: str = "whole",
+    device: str = "auto",
+    store: VectorStore | None = None,
+    progress: Progress | None = None,
+) -> FittedClassifier | Tuned:
+    """Learn a judge of pairs, or tune the hand-set rules: what `kembar tune` does.
+
+    Args:
+        catalog: posts with labels, or any posts where judged pairs are given.
+        config: see `fit_classifier` and `kembar.fitting.tuning.tune`.
+        judge: "lightgbm", "xgboost" or "rules".
+        labels: a file of judged pairs, see `kembar.posts.labels.read_pairs`; not for rules.
+        embeddings: vectors by name, in the order of the catalogue's rows.
+        folds: at least 2.
+        pool: "whole", or for rules also "fold".
+        device: for the encoders.
+        store: vectors of earlier runs.
+        progress: called with (stage, done, total).
+
+    Returns:
+        What was found; its `save` makes a folder for `kembar match --model`.
+
+    Raises:
+        ConfigError: another judge, or one that does not go with labels or with the pool.
+        TrainingError: see `fit_classifier`.
+        EvidenceError: see `kembar.fitting.tuning.tune`.
+    """
+    how: dict[str, Any] = {"embeddings": embeddings, "folds": folds, "device": device, "store": store}
+    how["progress"] = progress
+    if judge not in _JUDGES:
+        raise ConfigError(f"judge {judge!r}", f"one of {', '.join(_JUDGES)}", f"Choose one.{nearest(judge, _JUDGES)}")
+    if judge == BY_RULES:
+        if labels is not None:
+            raise ConfigError("judged pairs for the hand-set rules", "known groups", "Leave out --labels, or --judge.")
+        return tune(catalog, config, pool=pool, **how)
+    if pool != "whole":
+        raise ConfigError(
+            f"pool {pool!r} with a judge that learns", "'whole'", "Leave out --pool, or add --judge rules."
+        )
+    judged = None if labels is None else read_pairs(labels, catalog.ids)
+    return fit_classifier(catalog, config, judged=judged, kind=judge, **how)
+
+
+def _known(pairs: Pairs, labels: Rows, judged: LabelledPairs | None) -> Rows:
+    """Find the candidate pairs whose truth is known."""
+    known = (labels[pairs.left] >= 0) & (labels[pairs.right] >= 0)
+    if judged is not None:
+        n = len(labels)
+        known &= np.isin(pairs.left * n + pairs.right, judged.left * n + judged.right)
+    return np.flatnonzero(known)
+
+
+def _growth(pairs: int, lessons: int, kind: str) -> Growth:
+    """Grow smaller trees from few pairs, each of which is in most lessons, and leave none of them out."""
+    if pairs >= _MANY:
+        return Growth(kind=kind, threads=default_threads() if pairs >= _HEAVY else 1)
+    least = lessons * max(5, pairs // 100)
+    return Growth(kind=kind, trees=100, leaves=15, least=least, others=1.0)
+
+
+def _cut(pairs: Pairs, classifier: PairClassifier, labels: Rows, fold: Rows, config: Config) -> Tuned:
+    """Choose the cut of average link on held-out probabilities."""
+    probability = classifier.held_out if classifier.held_out is not None else np.zeros(len(pairs), dtype=np.float32)
+    held = pairs.with_evidence(**{SIMILARITY: probability})
+    folds = int(fold.max()) + 1
+    tried = list(cuts_tried(held, labels, config))
+    sums = np.stack([by_fold(scores, fold, labels, folds) for _, scores in tried])
+    counts = by_fold(None, fold, labels, folds)
+    return choose(config, [setting for setting, _ in tried], sums, counts, len(labels))

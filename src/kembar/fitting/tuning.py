@@ -1,0 +1,321 @@
+"""Thresholds for any configuration, chosen on posts whose groups are known, by grouped cross-validation."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from sklearn.model_selection import GroupKFold
+
+from kembar.config import BY_RULES, CONFIG_FILE, MODEL_FILE, Config
+from kembar.encoders.embeddings import Embeddings
+from kembar.encoders.store import VectorStore
+from kembar.errors import ConfigError, EvidenceError
+from kembar.evidence.edges import directed
+from kembar.evidence.gathering import SIMILARITY, blended
+from kembar.evidence.pairs import Pairs
+from kembar.folders import new_folder
+from kembar.grouping.groups import average_link_tree
+from kembar.grouping.matches import row_shares
+from kembar.matcher import Clock, Matcher, decide, filled, partition, with_photo_hashes
+from kembar.posts.catalog import Catalog
+from kembar.results.scores import group_sizes
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Progress = Callable[[str, int, int], None]
+Setting = dict[str, float]  # option "section.key" to its value
+Shape = tuple[npt.NDArray[np.bool_], Floats]  # posts, and the row shares of the posts in other folds
+
+_CUTS: Final = tuple(np.round(np.arange(0.2, 0.951, 0.02), 3).tolist())
+_MIN2: Final = tuple(np.round(np.arange(0.1, 0.71, 0.05), 3).tolist())
+_BLENDS: Final = tuple(
+    {"blend.threshold": sure, "blend.min2": round(0.55 * sure, 3), "blend.keep": keep}
+    for sure, keep in product((0.5, 0.6, 0.7, 0.8), (0.0, 0.5))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What tuning found.
+
+    Attributes:
+        config: the thresholds that are best on all labelled posts, for a pool of `config.pool.size`.
+        folds: one row a fold: posts, pool, and the f1, precision and recall reached with the thresholds that were
+            best on the other folds, and these thresholds.
+        trials: one row a setting: its options and its mean f1 on all labelled posts.
+    """
+
+    config: Config
+    folds: pl.DataFrame
+    trials: pl.DataFrame
+
+    def f1(self) -> tuple[float, float]:
+        """Give the mean and the standard deviation over folds of the cross-validated F1."""
+        scores = self.folds["f1"].to_numpy()
+        return float(scores.mean()), float(scores.std(ddof=1))
+
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+        """Write one folder for `kembar match --model`: config.toml, the cross-validated scores above it as a comment.
+
+        Args:
+            folder: where to.
+            overwrite: replace an earlier one.
+
+        Raises:
+            FolderError: the folder is in the way or cannot be written.
+        """
+        with new_model(folder, self.config, str(self), overwrite=overwrite):
+            pass  # there is nothing but the configuration
+
+    def __str__(self) -> str:
+        mean, spread = self.f1()
+        lines = [f"Cross-validated F1 {mean:.4f}, standard deviation over {len(self.folds)} folds {spread:.4f}"]
+        for row in self.folds.iter_rows(named=True):
+            chosen = ", ".join(f"{name} {row[name]:g}" for name in row if "." in name)
+            lines.append(
+                f"fold {row['fold']}: F1 {row['f1']:.4f}  precision {row['precision']:.4f}  recall {row['recall']:.4f}"
+                f"  posts {row['posts']:,}  pool {row['pool']:,}  ({chosen})"
+            )
+        return "\n".join(lines)
+
+
+def tune(
+    catalog: Catalog,
+    config: Config | None = None,
+    *,
+    embeddings: Mapping[str, Embeddings] | None = None,
+    folds: int = 4,
+    pool: str = "whole",
+    blends: tuple[Setting, ...] | None = None,
+    device: str = "auto",
+    store: VectorStore | None = None,
+    progress: Progress | None = None,
+) -> Tuned:
+    """Choose thresholds: for blending, and for the rule that the configuration decides by.
+
+    Every setting is tried once in each pool, and its F1 is kept post by post. Folds hold whole groups (GroupKFold). A
+    fold's score uses the setting that is best on the posts of the other folds; the returned configuration uses the
+    one that is best on all.
+
+    Args:
+        catalog: posts with labels; those without (-1) are in the pool but not scored.
+        config: what to tune; its thresholds do not matter.
+        embeddings: vectors by name, in the order of the catalogue's rows.
+        folds: at least 2.
+        pool: "whole" matches among all posts, "fold" makes each fold a pool of its own.
+        blends: the blending options to try; a grid by default, and the configuration's own where it does not blend.
+        device: for the encoders.
+        store: vectors of earlier runs.
+        progress: called with (stage, done, total).
+
+    Returns:
+        The tuned configuration and its scores.
+
+    Raises:
+        EvidenceError: no labels, or fewer groups than folds.
+        ConfigError: another pool, or fewer than 2 folds.
+    """
+    config = (config or Config()).judged_by(BY_RULES)
+    labels = _labels(catalog, folds, pool)
+    catalog = with_photo_hashes(catalog, config, progress)
+    catalog, embeddings = Matcher(config, device=device, store=store).encoded(catalog, embeddings, progress)
+    fold = fold_numbers(labels, folds)
+    blends = blends or (_BLENDS if config.blend.steps else ({},))
+    parts = [np.arange(len(catalog))] if pool == "whole" else [np.flatnonzero(fold == f) for f in range(folds)]
+    sums: dict[tuple[tuple[str, float], ...], Floats] = {}
+    shares = [row_shares(labels[fold != f]) for f in range(folds)]
+    for rows in parts:
+        shapes = [(fold[rows] == f, shares[f]) for f in np.unique(fold[rows])]
+        tried = trials(catalog.take(rows), config, _taken(embeddings, rows), labels[rows], blends, shapes, progress)
+        for setting, scores in tried:
+            key = tuple(setting.items())
+            sums[key] = sums.get(key, np.zeros((folds, 3))) + by_fold(scores, fold[rows], labels[rows], folds)
+    settings = [dict(key) for key in sums]
+    return choose(config, settings, np.stack(list(sums.values())), by_fold(None, fold, labels, folds), len(parts[0]))
+
+
+@contextmanager
+def new_model(folder: Path | str, config: Config, told: str, *, overwrite: bool) -> Iterator[Path]:
+    """Make a folder for `kembar match --model`, whole or not at all.
+
+    Args:
+        folder: where to.
+        config: written to config.toml.
+        told: what was found, for people: a comment above the configuration.
+        overwrite: replace an earlier model folder, and no other folder.
+
+    Yields:
+        The folder, for what else belongs to the model.
+
+    Raises:
+        FolderError: the folder is in the way or cannot be written.
+    """
+    with new_folder(folder, overwrite=overwrite, mark=MODEL_FILE) as target:
+        (target / CONFIG_FILE).write_text(config.text(told), encoding="utf-8")
+        (target / MODEL_FILE).write_text(json.dumps({"format": "kembar model", "version": 1}) + "\n", encoding="utf-8")
+        yield target
+
+
+def trials(
+    catalog: Catalog,
+    config: Config,
+    embeddings: Mapping[str, Embeddings],
+    labels: Rows,
+    blends: tuple[Setting, ...],
+    shapes: list[Shape],
+    progress: Progress | None,
+) -> Iterator[tuple[Setting, Floats]]:
+    """Try every setting in one pool.
+
+    Args:
+        catalog: n posts, hashed.
+        config: what does not vary.
+        embeddings: all vectors, by name.
+        labels: (n,) int64 group codes.
+        blends: the blending options to try.
+        shapes: for rule chisel, which posts get lists of which lengths.
+        progress: called with (stage, done, total).
+
+    Yields:
+        A setting, and (n, 3) F1, precision and recall of each post.
+    """
+    evidence = Matcher.evidence(catalog, config, embeddings, Clock(progress))
+    for done, blend in enumerate(blends):
+        pairs = blended(evidence, _with(config, blend))
+        for decision, scores in _decisions(pairs, labels, config, shapes):
+            yield {**blend, **decision}, scores
+        if progress:
+            progress("trials", done + 1, len(blends))
+
+
+def _decisions(pairs: Pairs, labels: Rows, config: Config, shapes: list[Shape]) -> Iterator[tuple[Setting, Floats]]:
+    rule = config.decide.rule
+    if rule == "threshold":
+        yield from _thresholds(pairs, labels, with_min2=config.decide.min2 is not None)
+    elif rule == "group":
+        yield from cuts_tried(pairs, labels, config)
+    else:
+        scores = np.zeros((len(labels), 3))
+        for scored, shares in shapes:  # chisel learns the lengths of lists, from other folds too
+            edges, _ = decide(pairs, len(labels), config, shares)
+            scores[scored] = edge_scores(edges[0], edges[1], labels)[scored]
+        yield {}, scores
+
+
+def cuts_tried(pairs: Pairs, labels: Rows, config: Config) -> Iterator[tuple[Setting, Floats]]:
+    """Group by every cut: yields a setting, and (n, 3) F1, precision and recall of each post."""
+    n, similarity = len(labels), pairs.evidence[SIMILARITY]
+    option = "group.cut" if config.by_rules else "learned.cut"
+    average = config.group.link == "average"  # one tree holds the groups of all cuts
+    tree = average_link_tree(pairs.left, pairs.right, similarity, n, cut=_CUTS[0]) if average else None
+    for cut in _CUTS:
+        parts = (
+            filled(tree.labels(cut=cut), pairs, config) if tree else partition(pairs, n, _with(config, {option: cut}))
+        )
+        yield {option: cut}, group_scores(parts, labels)
+
+
+def _thresholds(pairs: Pairs, labels: Rows, *, with_min2: bool) -> Iterator[tuple[Setting, Floats]]:
+    source, target, score = directed(pairs.left, pairs.right, pairs.evidence[SIMILARITY])
+    keep = score >= min(_MIN2[0], _CUTS[0])
+    source, target, score = source[keep], target[keep], score[keep]
+    first = np.r_[True, source[1:] != source[:-1]] if len(source) else np.zeros(0, dtype=bool)
+    for threshold in _CUTS:
+        near = score >= threshold
+        if not with_min2:
+            yield {"decide.threshold": threshold}, edge_scores(source[near], target[near], labels)
+            continue
+        for min2 in (cut for cut in _MIN2 if cut <= threshold):
+            chosen = near | (first & (score >= min2))
+            setting = {"decide.threshold": threshold, "decide.min2": min2}
+            yield setting, edge_scores(source[chosen], target[chosen], labels)
+
+
+def edge_scores(source: Rows, target: Rows, labels: Rows) -> Floats:
+    """Score directed edges: (n, 3) F1, precision and recall of each post."""
+    right = (labels[source] == labels[target]) & (labels[source] >= 0)
+    matched = 1 + np.bincount(source, minlength=len(labels))
+    return _scores(1 + np.bincount(source[right], minlength=len(labels)), matched, labels)
+
+
+def group_scores(parts: Rows, labels: Rows) -> Floats:
+    """Score a partition: (n, 3) F1, precision and recall of each post."""
+    both, counts = np.unique(parts * (labels.max() + 2) + labels, return_inverse=True, return_counts=True)[1:]
+    return _scores(counts[both], np.bincount(parts)[parts], labels)
+
+
+def _scores(correct: Rows, matched: Rows, labels: Rows) -> Floats:
+    size = group_sizes(labels)
+    return np.stack([2 * correct / (matched + size), correct / matched, correct / size], axis=1)
+
+
+def by_fold(scores: Floats | None, fold: Rows, labels: Rows, folds: int) -> Floats:
+    """Sum F1, precision and recall over the labelled posts of each fold: (folds, 3); counts them where None."""
+    known = labels >= 0
+    values = np.ones((len(labels), 3)) if scores is None else scores
+    return np.stack([np.bincount(fold[known], values[known, c], folds) for c in range(3)], axis=1)
+
+
+def choose(config: Config, settings: list[Setting], sums: Floats, counts: Floats, pool: int) -> Tuned:
+    """Take for each fold the setting that is best on the others, and for the answer the one that is best on all."""
+    total, posts = sums[:, :, 0].sum(axis=1), counts[:, 0]
+    table = []
+    for f in range(len(posts)):
+        best = int((total - sums[:, f, 0]).argmax())
+        f1, precision, recall = (sums[best, f] / counts[f]).tolist()
+        scores = {"f1": f1, "precision": precision, "recall": recall}
+        table.append({"fold": f, "posts": int(posts[f]), "pool": pool, **scores, **settings[best]})
+    trials = pl.DataFrame(settings).with_columns(f1=pl.Series(total / posts.sum()))
+    best_config = _with(config, settings[int(total.argmax())])
+    at_pool = best_config.pool.model_copy(update={"size": pool})
+    return Tuned(best_config.model_copy(update={"pool": at_pool}), pl.DataFrame(table), trials)
+
+
+def fold_numbers(labels: Rows, folds: int) -> Rows:
+    """Deal whole groups to folds of about equal size (GroupKFold); posts without a label go round in turn.
+
+    Args:
+        labels: (n,) group codes >= 0, -1 where unknown.
+        folds: at least 2.
+
+    Returns:
+        (n,) int64 in [0, folds).
+    """
+    fold = np.arange(len(labels)) % folds
+    known = np.flatnonzero(labels >= 0)
+    for f, (_, test) in enumerate(GroupKFold(folds).split(known, groups=labels[known])):
+        fold[known[test]] = f
+    return fold
+
+
+def _labels(catalog: Catalog, folds: int, pool: str) -> Rows:
+    if folds < 2 or pool not in ("whole", "fold"):
+        raise ConfigError(f"folds {folds} and pool {pool!r}", "at least 2 folds, pool 'whole' or 'fold'", "Mend them.")
+    labels = catalog.labels if catalog.labels is not None else np.full(len(catalog), -1, dtype=np.int64)
+    groups = len(np.unique(labels[labels >= 0]))
+    if groups < folds:
+        raise EvidenceError(
+            f"{groups} known groups for {folds} folds",
+            "at least one group a fold",
+            "Name the label column with --label.",
+        )
+    return labels
+
+
+def _taken(embeddings: Mapping[str, Embeddings] | None, rows: Rows) -> dict[str, Embeddings]:
+    return {name: Embeddings(given.vectors[rows]) for name, given in (embeddings or {}).items()}
+
+
+def _with(config: Config, setting: Setting) -> Config:
+    for name, value in setting.items():
+        section, key = name.split(".")
+        part = getattr(config, section)
+        config = config.model_copy(update={section: part.model_copy(update={key: value})})
+    return config

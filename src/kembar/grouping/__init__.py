@@ -1,0 +1,1 @@
+"""From scored pairs to the matches of every post, and to groups."""

@@ -1,0 +1,310 @@
+"""Why two posts match or do not: every piece of evidence and what each rule made of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.classifier.classify import RULES, WEIGHT, contributions
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.config import Config
+from kembar.errors import CatalogError, FolderError, nearest, quoted
+from kembar.evidence.gathering import BLENDED, CONFLICT, SIMILARITY
+from kembar.evidence.pairs import Pairs
+from kembar.grouping.groups import Groups
+from kembar.grouping.matches import Matches, within_groups
+from kembar.posts.catalog import Catalog
+from kembar.posts.quantities import Quantities
+from kembar.posts.titles import normalize
+from kembar.results import charts
+
+Rows = npt.NDArray[np.int64]
+
+_MEANING = {
+    "word": "cosine of the words of the titles (TF-IDF)",
+    "char": "cosine of the character n-grams of the titles (TF-IDF)",
+    "title": "cosine of the titles' vectors, by the title encoder",
+    "hash": "share of equal bits of the photos' perceptual hashes",
+    "photo": "cosine of the photos' vectors, by the photo encoder",
+    CONFLICT: "1 where the quantities in the titles contradict each other",
+    SIMILARITY: "all of it as one similarity, after blending and the unit veto; or a classifier's probability",
+    RULES: "what the hand-set rules made of it, where a classifier judged",
+}
+
+
+_LINKS = {"average": "average link", "any": "connected components"}
+_SHOWN = 10  # contributions that are put into words
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The case of one pair of posts.
+
+    Attributes:
+        a: posting id.
+        b: posting id.
+        titles: the two titles.
+        matched: whether either post lists the other.
+        same_group: whether the two are in one group.
+        evidence: every evidence column of the pair with its value, None where a post lacks it; empty where the two
+            were never compared.
+        facts: what the titles and photos say, in words.
+        reasons: what each rule said, in words.
+        contributions: where a classifier judged, what each evidence column added to the log-odds of the pair: column,
+            value (None where missing) and share, the largest first, last what there is without evidence.
+    """
+
+    a: str
+    b: str
+    titles: tuple[str, str]
+    matched: bool
+    same_group: bool
+    evidence: dict[str, float | None]
+    facts: tuple[str, ...]
+    reasons: tuple[str, ...]
+    contributions: tuple[tuple[str, float | None, float], ...] = ()
+
+    def waterfall(self, path: Path) -> None:
+        """Draw the contributions as a waterfall, as SVG; nothing but the axes where no classifier judged."""
+        charts.waterfall([(name, share) for name, _, share in self.contributions], path)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the explanation as plain values, for JSON."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def __str__(self) -> str:
+        verdict = "match" if self.matched else "do not match"
+        lines = [
+            f"{self.a} and {self.b} {verdict}.",
+            "",
+            f"  {self.a}: {self.titles[0]}",
+            f"  {self.b}: {self.titles[1]}",
+        ]
+        lines += ["", "What the posts say"] + [f"  - {fact}" for fact in self.facts]
+        if self.evidence:
+            lines += ["", "Evidence"] + [_line(name, value) for name, value in self.evidence.items()]
+        if self.contributions:
+            lines += ["", "What the classifier made of it (shares of the log-odds)"]
+            lines += [_share(*each) for each in self.contributions[:_SHOWN]]
+        lines += ["", "What the rules said"] + [f"  - {reason}" for reason in self.reasons]
+        return "\n".join(lines)
+
+
+def explain(
+    catalog: Catalog, config: Config, pairs: Pairs, matches: Matches, groups: Groups, copy_of: Rows, a: str, b: str
+) -> Explanation:
+    """Explain one pair.
+
+    Args:
+        catalog: the posts.
+        config: the configuration of the run.
+        pairs: the candidates with their evidence.
+        matches: the matches of every post.
+        groups: the partition.
+        copy_of: (n,) the row that stands for each among the pairs.
+        a: a posting id.
+        b: another posting id.
+
+    Returns:
+        The explanation.
+
+    Raises:
+        CatalogError: there is no such post, or the two are one.
+    """
+    i, j = _row(catalog, a), _row(catalog, b)
+    if i == j:
+        raise CatalogError(f"posts {a!r} and {b!r}", "two different posts", "Name another one.")
+    first, second = int(copy_of[i]), int(copy_of[j])
+    evidence = _evidence(pairs, min(first, second), max(first, second))
+    matched = bool((matches[i] == j).any() or (matches[j] == i).any())
+    together = bool(groups.labels[i] == groups.labels[j])
+    titles = (str(catalog.titles[i]), str(catalog.titles[j]))
+    if first == second:
+        reasons = ["the two are copies of one post: same title, hash and vectors"]
+    else:
+        rules = _rule(evidence, config, matches, first, second)
+        reasons = [*_compared(evidence, config), *rules, *_grouping(pairs, groups, config, first, second)]
+    shares: tuple[tuple[str, float | None, float], ...] = ()
+    if evidence and not config.by_rules:
+        shares, told = _judged(catalog, config.learned.model, pairs, copy_of, first, second)
+        reasons = [*told, *reasons]
+    facts = tuple(_facts(catalog, i, j))
+    return Explanation(a, b, titles, matched, together, evidence, facts, tuple(reasons), shares)
+
+
+def differences(pairs: Pairs, matches: Matches, groups: Groups, config: Config) -> pl.DataFrame:
+    """Find where lists of matches and groups do not say the same, and why.
+
+    Under rule group they differ by the cap of the lists alone; the other rules decide pair by pair, and groups do not.
+
+    Args:
+        pairs: the candidates with their evidence.
+        matches: the matches of every post.
+        groups: the partition.
+        config: the configuration of the run.
+
+    Returns:
+        Columns source, target (rows; the list of source is meant), similarity (null where never compared), matched,
+        grouped, why; ordered by source, then target.
+    """
+    n = len(matches)
+    source, target = matches.edges()
+    together = within_groups(groups.labels, pairs.left, pairs.right, pairs.evidence[SIMILARITY])
+    listed, grouped = source * n + target, together[0] * n + together[1]
+    key = np.sort(np.concatenate([np.setdiff1d(listed, grouped), np.setdiff1d(grouped, listed)]))
+    source, target = np.divmod(key, max(n, 1))
+    compared = pl.DataFrame({"key": pairs.left * n + pairs.right, "similarity": pairs.evidence[SIMILARITY]})
+    ends = pl.DataFrame({"key": np.minimum(source, target) * n + np.maximum(source, target)})
+    similarity = ends.join(compared, on="key", how="left", maintain_order="left")["similarity"]
+    frame = pl.DataFrame({"source": source, "target": target, "similarity": similarity})
+    frame = frame.with_columns(matched=pl.Series(np.isin(key, listed)), grouped=pl.Series(np.isin(key, grouped)))
+    full = pl.Series(np.diff(matches.offsets)[source] >= config.decide.cap, dtype=pl.Boolean)
+    why = (
+        pl.when(pl.col("matched"))
+        .then(pl.lit("alike as a pair, but their groups are not alike enough on the whole"))
+        .when(full)
+        .then(pl.lit("the list is full"))
+        .when(pl.col("similarity").is_null())
+        .then(pl.lit("never compared; others of the group join them"))
+        .otherwise(pl.lit("not alike enough as a pair; others of the group join them"))
+    )
+    return frame.with_columns(why=why)
+
+
+def _row(catalog: Catalog, post: str) -> int:
+    found = catalog.ids.index_of(post)
+    if found is None:
+        given = f"post {quoted(post)}, which is not in the run"
+        raise CatalogError(given, "a posting id of it", f"Check the id.{nearest(post, catalog.ids)}")
+    return found
+
+
+def _judged(
+    catalog: Catalog, model: str, pairs: Pairs, copy_of: Rows, i: int, j: int
+) -> tuple[tuple[tuple[str, float | None, float], ...], list[str]]:
+    """Ask the classifier what it made of a pair; says so where its folder is gone."""
+    try:
+        classifier = PairClassifier.load(model)
+    except FolderError as error:
+        return (), [f"what the classifier saw cannot be told again: {error}"]
+    kept = np.unique(copy_of)  # the posts that were matched, as the classifier saw them
+    place = np.searchsorted(kept, np.arange(len(copy_of)))
+    seen = Pairs(place[pairs.left], place[pairs.right], pairs.evidence)
+    at = _place(pairs, min(i, j), max(i, j))
+    found = contributions(seen, normalize(catalog.titles.gather(kept)), classifier, at if at is not None else 0)
+    return tuple((name, value, round(share, 4)) for name, value, share in found.iter_rows()), []
+
+
+def _place(pairs: Pairs, low: int, high: int) -> int | None:
+    begin, end = np.searchsorted(pairs.left, [low, low + 1])
+    at = int(begin + np.searchsorted(pairs.right[begin:end], high))
+    return None if at >= end or pairs.right[at] != high else at
+
+
+def _evidence(pairs: Pairs, low: int, high: int) -> dict[str, float | None]:
+    at = _place(pairs, low, high)
+    if at is None:
+        return {}
+    values = {name: float(column[at]) for name, column in pairs.evidence.items()}
+    return {name: None if np.isnan(value) else round(value, 4) for name, value in values.items()}
+
+
+def _facts(catalog: Catalog, i: int, j: int) -> list[str]:
+    titles = normalize(catalog.titles.gather([i, j]))
+    first, second = (set(title.split()) for title in titles)
+    facts = [
+        f"words in both titles: {', '.join(sorted(first & second)) or 'none'}",
+        f"words in one only: {', '.join(sorted(first ^ second)) or 'none'}",
+    ]
+    quantities = Quantities.parse(titles)
+    said = [quantities.describe(row) or "nothing" for row in (0, 1)]
+    facts.append(f"quantities: {said[0]} | {said[1]}")
+    if catalog.hashed[i] and catalog.hashed[j]:
+        bits = int(np.bitwise_count(catalog.hashes[i] ^ catalog.hashes[j]))
+        facts.append(f"photos: the perceptual hashes differ in {bits} of 64 bits")
+    else:
+        facts.append("photos: at least one post has no perceptual hash")
+    return facts
+
+
+def _compared(evidence: dict[str, float | None], config: Config) -> list[str]:
+    if not evidence:
+        return ["never compared: in no view is either among the nearest neighbours of the other"]
+    reasons = []
+    missing = [name for name, value in evidence.items() if value is None]
+    if missing:
+        reasons.append(f"left out, for a post lacks it: {', '.join(missing)}")
+    if evidence.get(CONFLICT) == 1:
+        veto = config.units.veto if config.by_rules else config.learned.veto
+        verdict = "the unit veto sets the similarity to 0" if veto else "the unit veto is off"
+        reasons.append(f"the quantities contradict each other: {verdict}")
+    return reasons
+
+
+def _rule(evidence: dict[str, float | None], config: Config, matches: Matches, i: int, j: int) -> list[str]:
+    similarity, decide = evidence.get(SIMILARITY) or 0.0, config.decide
+    if decide.rule == "group":
+        return ["matches are the members of a post's group: see the next line"]
+    if decide.rule == "chisel":
+        lengths = len(matches[i]), len(matches[j])
+        return [f"chisel cut the two lists to {lengths[0]} and {lengths[1]} posts; the similarity is {similarity:.3f}"]
+    reached = "reaches" if similarity >= decide.threshold else "is below"
+    reasons = [f"similarity {similarity:.3f} {reached} the threshold {decide.threshold:.3f}"]
+    if decide.min2 is not None and decide.min2 <= similarity < decide.threshold:
+        taken = (matches[i] == j).any() or (matches[j] == i).any()
+        reasons.append(
+            f"it reaches min2 {decide.min2:.3f}: "
+            + ("the best of a post that was left alone" if taken else "but neither post was left alone with it as best")
+        )
+    return reasons
+
+
+def _grouping(pairs: Pairs, groups: Groups, config: Config, i: int, j: int) -> list[str]:
+    labels, group = groups.labels, config.group
+    by_size = group.link == "average" and group.target_size is not None
+    cut = f"target size {group.target_size:g}" if by_size else f"cut {config.cut:.3f}"
+    name = _LINKS[config.group.link]
+    if labels[i] != labels[j]:
+        mean = _between(pairs, labels, np.flatnonzero(labels == labels[i]), int(labels[j]))
+        return [f"{name} kept their groups apart: mean similarity between them {mean:.3f}, {cut}"]
+    members = np.flatnonzero(labels == labels[i])
+    size = len(members)
+    if size == 2:
+        return [f"{name} made the two a group ({cut})"]
+    means = [_to_group(pairs, members, row) for row in (i, j)]
+    return [
+        f"{name} put both into a group of {size} ({cut}); mean similarity to its other members "
+        f"{means[0]:.3f} and {means[1]:.3f}"
+    ]
+
+
+def _between(pairs: Pairs, labels: Rows, members: Rows, other: int) -> float:
+    inside = np.zeros(len(labels), dtype=bool)
+    inside[members] = True
+    a, b = pairs.left, pairs.right
+    across = (inside[a] & (labels[b] == other)) | (inside[b] & (labels[a] == other))
+    return float(pairs.evidence[SIMILARITY][across].sum() / (len(members) * (labels == other).sum()))
+
+
+def _to_group(pairs: Pairs, members: Rows, row: int) -> float:
+    near = ((pairs.left == row) & np.isin(pairs.right, members)) | ((pairs.right == row) & np.isin(pairs.left, members))
+    return float(pairs.evidence[SIMILARITY][near].sum() / (len(members) - 1))
+
+
+def _share(name: str, value: float | None, share: float) -> str:
+    return f"  {share:+8.3f}  {name}" + (
+        "" if name == "base" else f" = {'missing' if value is None else f'{value:.4g}'}"
+    )
+
+
+def _line(name: str, value: float | None) -> str:
+    base = name.removesuffix(BLENDED).removesuffix(WEIGHT)
+    meaning = _MEANING.get(base, f"cosine of the vectors {base!r}")
+    if name.endswith(BLENDED):
+        meaning += ", after blending with sure neighbours"
+    if name.endswith(WEIGHT):
+        meaning = f"what {base} added to the log-odds: the classifier has not learned from it"
+    return f"  {name:<16} {'missing' if value is None else f'{value:.4f}':>8}  {meaning}"

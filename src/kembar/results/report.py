@@ -1,0 +1,102 @@
+"""The readable summary of a run, from its report."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from kembar.config import BY_RULES
+from kembar.grouping.matches import shopee_shares
+
+_BAR: Final = 40  # characters of the longest bar
+_SIZES: Final = 10  # sizes shown one by one; the rest share a line
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """Tell a run in a page of Markdown.
+
+    Args:
+        report: as in `Result.report` and report.json.
+
+    Returns:
+        The text: counts, scores where groups are known, damaged posts, a chart of group sizes.
+    """
+    parts = [_counts(report), _scores(report), _problems(report), _sizes(report), _seconds(report)]
+    return "\n\n".join(["# What kembar found", *(part for part in parts if part)]) + "\n"
+
+
+def _counts(report: Mapping[str, Any]) -> str:
+    n, have = report["posts"], report["with"]
+    return "\n".join(
+        [
+            f"- {n:,} posts: {have['title']:,} with a title, {have['image']:,} with a photo, "
+            f"{have['hash']:,} with a hash",
+            f"- {report['matched_posts']:,} posts ({report['matched_posts'] / max(1, n):.1%}) have a match, "
+            f"{report['mean_matches']:.2f} posts a list on average, the post itself counted",
+            f"- {report['groups']:,} groups, {report['groups_of_one']:,} of them of one; the largest has "
+            f"{report['largest_group']:,} posts",
+            *(f"- lists and groups differ in {count:,} matches: {why}" for why, count in report["differences"].items()),
+            f"- {report['candidate_pairs']:,} candidate pairs were compared, judged by {_judge(report['judge'])}",
+        ]
+    )
+
+
+def _judge(judge: str) -> str:
+    return "hand-set rules" if judge == BY_RULES else f"the classifier {judge}"
+
+
+def scores_table(scores: Mapping[str, float]) -> str:
+    """Show scores as Markdown.
+
+    Args:
+        scores: as in `Result.scores`.
+    """
+    return "\n".join(
+        [
+            "| mean F1 | precision | recall | posts | pool |",
+            "| ---: | ---: | ---: | ---: | ---: |",
+            f"| {scores['f1']:.4f} ± {scores['spread']:.4f} | {scores['precision']:.4f} | {scores['recall']:.4f} "
+            f"| {scores['posts']:,} | {scores['pool']:,} |",
+            "",
+            f"Pairs: F1 {scores['pair_f1']:.4f}. B-cubed: F1 {scores['b3_f1']:.4f}. "
+            f"A perfect judge of the candidates would reach {scores['oracle_f1']:.4f}.",
+        ]
+    )
+
+
+def _scores(report: Mapping[str, Any]) -> str:
+    scores = report["scores"]
+    return "" if scores is None else f"## Against the known groups\n\n{scores_table(scores)}"
+
+
+def _problems(report: Mapping[str, Any]) -> str:
+    problems = report["problems"]
+    if not problems["posts"]:
+        return "No post was damaged."
+    lines = [f"## {problems['posts']:,} damaged posts, matched on the evidence they have", ""]
+    lines += [f"- {kind['posts']:,} x {kind['part']}: {kind['problem']}" for kind in problems["kinds"][:20]]
+    return "\n".join([*lines, "", "The posts are listed in report.json."])
+
+
+def _sizes(report: Mapping[str, Any]) -> str:
+    posts = np.zeros(52)
+    for size, count in report["groups_by_size"].items():
+        posts[min(int(size), 51)] += int(size) * count
+    found, expected = posts / max(1.0, posts.sum()), shopee_shares()
+    rows = [(str(size), found[size], expected[size]) for size in range(1, _SIZES + 1)]
+    rows.append((f"{_SIZES + 1}+", found[_SIZES + 1 :].sum(), expected[_SIZES + 1 :].sum()))
+    longest = max(max(share, usual) for _, share, usual in rows)
+    lines = [
+        f"{name:>4}  {share:6.1%}  (Shopee {usual:5.1%})  {'█' * round(_BAR * share / max(longest, 1e-9))}"
+        for name, share, usual in rows
+    ]
+    return "\n".join(["## Share of posts by size of their group", "", "```text", *lines, "```"])
+
+
+def _seconds(report: Mapping[str, Any]) -> str:
+    seconds = report["seconds"]
+    if not seconds:
+        return ""
+    parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+    memory = f"peak memory {report['peak_memory'] / 2**20:,.0f} MiB"
+    return f"{sum(seconds.values()):.1f} seconds, {memory}.\n({parts})"

@@ -1,0 +1,364 @@
+"""What a run found: matches, groups, the evidence behind them, and a report that answers the next question."""
+
+import json
+import platform
+import re
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from kembar.config import CONFIG_FILE, Config
+from kembar.errors import FolderError
+from kembar.evidence.gathering import SIMILARITY
+from kembar.evidence.pairs import Pairs
+from kembar.folders import new_folder
+from kembar.grouping.groups import Groups
+from kembar.grouping.matches import Matches, shopee_shares
+from kembar.posts.catalog import Catalog
+from kembar.results import charts
+from kembar.results.explanation import Explanation, differences, explain
+from kembar.results.report import summary
+from kembar.results.scores import Curve, b_cubed, curve, oracle, pair_score, score_edges
+
+Rows = npt.NDArray[np.int64]
+
+_FORMAT: Final = "kembar run"
+_VERSION: Final = 1
+_ENDS: Final = (("posting_id", "source"), ("other", "target"))
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of matching a catalogue, in the order of its rows.
+
+    Attributes:
+        catalog: the posts, with the hashes that were computed and the problems that were met.
+        config: the configuration, its cuts moved to the size of this pool.
+        pairs: the candidate pairs with their evidence and final `similarity`.
+        matches: the matches of every post, itself first, then best first.
+        groups: the partition.
+        copy_of: (n,) int64 rows: the post that stands for each among the pairs, itself unless it is one of many copies.
+        seconds: by stage.
+        peak_memory: bytes, of the whole process.
+    """
+
+    catalog: Catalog
+    config: Config
+    pairs: Pairs
+    matches: Matches
+    groups: Groups
+    copy_of: Rows
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak_memory: int = 0
+
+    def __len__(self) -> int:
+        return len(self.catalog)
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """Counts, sizes, problems and, where groups are known, scores; as in report.json."""
+        return _report(self)
+
+    def scores(self, labels: Rows | None = None) -> dict[str, float]:
+        """Score matches, pairs and groups against known groups.
+
+        Args:
+            labels: (n,) group codes >= 0, -1 where unknown; the catalogue's own by default.
+
+        Returns:
+            `f1`, `precision`, `recall` (means over `posts` labelled posts in a `pool`), `spread` (standard error of
+            the mean F1), `pair_*`, `b3_*` (of the groups) and `oracle_f1` (of the candidate pairs).
+
+        Raises:
+            EvidenceError: no post has a label.
+        """
+        labels = self._labels() if labels is None else labels
+        source, target = self.matches.edges()
+        return {
+            **asdict(score_edges(source, target, labels)),
+            **pair_score(source, target, labels),
+            **b_cubed(self.groups.labels, labels),
+            "oracle_f1": oracle(self.pairs.left, self.pairs.right, labels).f1,
+        }
+
+    def curve(self, labels: Rows | None = None) -> Curve:
+        """Compute mean F1, precision and recall for every threshold on the similarity, whatever rule decided.
+
+        Args:
+            labels: as in `scores`.
+
+        Returns:
+            The curve.
+
+        Raises:
+            EvidenceError: no post has a label.
+        """
+        labels = self._labels() if labels is None else labels
+        return curve(self.pairs.left, self.pairs.right, self.pairs.evidence[SIMILARITY], labels)
+
+    def explain(self, a: str, b: str) -> Explanation:
+        """Explain why two posts match or do not.
+
+        Args:
+            a: a posting id.
+            b: another posting id.
+
+        Returns:
+            Every piece of evidence, what each rule said, in words and numbers.
+
+        Raises:
+            CatalogError: there is no such post, or the two are one.
+        """
+        return explain(self.catalog, self.config, self.pairs, self.matches, self.groups, self.copy_of, a, b)
+
+    def weakest_links(self, n: int = 10) -> pl.DataFrame:
+        """List the posts that hang most loosely in their group: the first to look at.
+
+        Args:
+            n: rows wanted.
+
+        Returns:
+            Columns group_id, posting_id, title, size, mean_similarity (to the other members, never compared = 0),
+            the loosest first. Of many copies only the first is listed and counted.
+        """
+        labels = self.groups.labels
+        own = self.copy_of == np.arange(len(self))
+        inside = labels[self.pairs.left] == labels[self.pairs.right]
+        similarity = self.pairs.evidence[SIMILARITY][inside].astype(np.float64)
+        total = np.bincount(self.pairs.left[inside], similarity, len(self))
+        total += np.bincount(self.pairs.right[inside], similarity, len(self))
+        sizes = np.bincount(labels[own], minlength=len(self.groups))[labels]
+        mean = np.divide(total, sizes - 1, out=np.full(len(self), np.nan), where=sizes > 1)
+        frame = pl.DataFrame(
+            {
+                "group_id": self.groups.ids.gather(labels),
+                "posting_id": self.catalog.ids,
+                "title": self.catalog.titles,
+                "size": sizes,
+                "mean_similarity": mean,
+            }
+        )
+        loose = frame.filter(pl.Series(own) & (pl.col("size") > 1))
+        return loose.sort("mean_similarity", "posting_id").head(n)
+
+    def label_queue(self, n: int = 100) -> pl.DataFrame:
+        """List the pairs whose answer would teach most: those that the judge is least sure of.
+
+        Where a classifier judged, unsure is a probability near one half; else a similarity near the cut that decides.
+        Pairs that bring a post not asked about before come first, so that the questions are of many kinds.
+
+        Args:
+            n: rows wanted.
+
+        Returns:
+            Columns left, right (posting ids), left_title, right_title, similarity, and `same`, empty, for the answers
+            that `kembar tune --labels` reads; the least sure first.
+        """
+        middle = self._cut() if self.config.by_rules else 0.5
+        unsure = np.abs(self.pairs.evidence[SIMILARITY] - np.float32(middle))
+        order = np.argsort(unsure, kind="stable")
+        ends = self.pairs.left[order], self.pairs.right[order]
+        seen = np.unique(np.stack(ends, axis=1).ravel(), return_index=True)[1] // 2  # where each post comes first
+        fresh = np.zeros(len(order), dtype=bool)
+        fresh[seen] = True
+        chosen = np.concatenate([order[fresh], order[~fresh]])[:n]
+        frame: dict[str, pl.Series] = {}
+        for name, rows in (("left", self.pairs.left[chosen]), ("right", self.pairs.right[chosen])):
+            frame |= {name: self.catalog.ids.gather(rows), f"{name}_title": self.catalog.titles.gather(rows)}
+        similarity = pl.Series(self.pairs.evidence[SIMILARITY][chosen])
+        empty = pl.Series([None] * len(chosen), dtype=pl.Int8)
+        return pl.DataFrame({**frame, "similarity": similarity, "same": empty}).select(
+            "left", "right", "left_title", "right_title", "similarity", "same"
+        )
+
+    def differences(self) -> pl.DataFrame:
+        """List where the matches of a post and its group do not say the same, and why.
+
+        Returns:
+            Columns posting_id, other, similarity (null where never compared), matched, grouped, why, in the order of
+            the rows.
+        """
+        found = differences(self.pairs, self.matches, self.groups, self.config)
+        ends = {name: self.catalog.ids.gather(found[end]) for name, end in _ENDS}
+        return found.select("similarity", "matched", "grouped", "why").select(
+            *(pl.Series(name, ids) for name, ids in ends.items()), pl.all()
+        )
+
+    def groups_frame(self) -> pl.DataFrame:
+        """Show the groups as a table: posting_id, group_id, size, in the order of the rows."""
+        labels = self.groups.labels
+        columns = {"posting_id": self.catalog.ids, "group_id": self.groups.ids.gather(labels)}
+        return pl.DataFrame({**columns, "size": self.groups.sizes()[labels]})
+
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+        """Write the run folder: all of it or, on any failure, nothing.
+
+        Args:
+            folder: where to.
+            overwrite: replace an earlier run folder.
+
+        Raises:
+            FolderError: the folder is in the way or cannot be written.
+        """
+        with new_folder(folder, overwrite=overwrite) as target:
+            self.matches.frame(self.catalog.ids).write_csv(target / "matches.csv")
+            self.groups_frame().write_csv(target / "groups.csv")
+            self._answers().write_parquet(target / "matches.parquet")
+            self.pairs.frame(self.catalog.ids).write_parquet(target / "pairs.parquet")
+            self.catalog.save(target / "catalog")
+            (target / CONFIG_FILE).write_text(self.config.text(), encoding="utf-8")
+            _write_json(target / "report.json", self.report)
+            (target / "report.md").write_text(summary(self.report), encoding="utf-8")
+            sizes = np.bincount(self.groups.sizes())
+            charts.group_sizes(sizes * np.arange(len(sizes)), shopee_shares(), target / "group-sizes.svg")
+            _write_json(target / "manifest.json", self._manifest())
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Result":
+        """Read a run folder.
+
+        Args:
+            folder: what `save` wrote.
+
+        Returns:
+            The result.
+
+        Raises:
+            FolderError: there is no whole run in the folder, or it is of another version.
+        """
+        source = Path(folder)
+        manifest = _read_manifest(source)
+        try:
+            catalog = Catalog.load(source / "catalog")
+            config = Config.read(source / CONFIG_FILE)
+            rows = pl.DataFrame({"id": catalog.ids}).with_row_index("row")
+            pairs = pl.read_parquet(source / "pairs.parquet")
+            left, right = (_rows_of(pairs[end], rows) for end in ("left", "right"))
+            columns = {name: pairs[name].to_numpy() for name in pairs.columns[2:]}
+            answers = pl.read_parquet(source / "matches.parquet")
+            offsets = np.concatenate([[0], np.cumsum(answers["matches"].list.len().to_numpy())]).astype(np.int64)
+            matches = Matches(offsets, _rows_of(answers["matches"].explode(), rows))
+            groups = Groups.of(_rows_of(answers["group_id"], rows), catalog.ids)
+            copy_of = _rows_of(answers["copy_of"], rows)
+        except (OSError, pl.exceptions.PolarsError, KeyError) as error:
+            raise _incomplete(source, str(error).splitlines()[0]) from error
+        found = catalog, config, Pairs(left, right, columns), matches, groups, copy_of
+        return cls(*found, manifest["seconds"], manifest["peak_memory"])
+
+    def _labels(self) -> Rows:
+        return self.catalog.labels if self.catalog.labels is not None else np.full(len(self), -1, dtype=np.int64)
+
+    def _cut(self) -> float:
+        return self.config.decide.threshold if self.config.decide.rule == "threshold" else self.config.cut
+
+    def _answers(self) -> pl.DataFrame:
+        """Show matches as lists and groups: unlike Kaggle's form, ids may hold blanks."""
+        members = pl.DataFrame(
+            {
+                "row": np.repeat(np.arange(len(self)), np.diff(self.matches.offsets)),
+                "id": self.catalog.ids.gather(self.matches.rows),
+            }
+        )
+        lists = members.group_by("row", maintain_order=True).agg("id")["id"]
+        group_ids = self.groups.ids.gather(self.groups.labels)
+        copy_of = self.catalog.ids.gather(self.copy_of)
+        columns = {"posting_id": self.catalog.ids, "matches": lists, "group_id": group_ids, "copy_of": copy_of}
+        return pl.DataFrame(columns)
+
+    def _manifest(self) -> dict[str, Any]:
+        packages = ("kembar", "numpy", "scipy", "scikit-learn", "polars", "faiss-cpu", "sparse-dot-topn", "pillow")
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "catalog": self.catalog.fingerprint(),
+            "posts": len(self),
+            "config": self.config.model_dump(mode="json"),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "peak_memory": self.peak_memory,
+        }
+
+
+def peak_memory() -> int:
+    """Peak resident memory of this process so far, in bytes."""
+    # Linux hands ru_maxrss down from the process that started this one; VmHWM is its own.
+    status = Path("/proc/self/status")
+    own = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii")) if status.is_file() else None
+    if own:
+        return int(own[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _report(result: Result) -> dict[str, Any]:
+    catalog, sizes = result.catalog, result.groups.sizes()
+    kinds = catalog.problems.with_columns(pl.col("problem").str.replace_all("'[^']*'", "'…'"))
+    kinds = kinds.group_by("part", "problem").len("posts").sort("part", "problem")
+    return {
+        "posts": len(catalog),
+        "with": {
+            "title": int(catalog.has_titles.sum()),
+            "image": int(catalog.has_images.sum()),
+            "hash": int(catalog.hashed.sum()),
+            "label": int((result._labels() >= 0).sum()),
+        },
+        "problems": {
+            "posts": catalog.problems["posting_id"].n_unique(),
+            "kinds": kinds.to_dicts(),
+            "list": catalog.problems.head(1000).to_dicts(),
+        },
+        "candidate_pairs": len(result.pairs),
+        "matched_posts": int((np.diff(result.matches.offsets) > 1).sum()),
+        "mean_matches": float(np.diff(result.matches.offsets).mean()),
+        "groups": len(result.groups),
+        "groups_of_one": int((sizes == 1).sum()),
+        "largest_group": int(sizes.max(initial=0)),
+        "groups_by_size": {str(size): int(count) for size, count in enumerate(np.bincount(sizes)) if count},
+        "judge": result.config.learned.model,
+        "rule": result.config.decide.rule,
+        "differences": dict(result.differences()["why"].value_counts().sort("why").iter_rows()),
+        "scores": result.scores() if (result._labels() >= 0).any() else None,
+        "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
+        "peak_memory": result.peak_memory,
+    }
+
+
+def _rows_of(ids: pl.Series, rows: pl.DataFrame) -> Rows:
+    """Find the row of each posting id."""
+    found = pl.DataFrame({"id": ids}).join(rows, on="id", how="left", maintain_order="left")["row"]
+    if found.null_count():
+        raise KeyError("a posting id that is not in the catalogue")
+    return found.to_numpy().astype(np.int64)
+
+
+def _write_json(path: Path, tree: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_manifest(source: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _incomplete(source, "no readable manifest.json") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT or manifest.get("version") != _VERSION:
+        raise FolderError(
+            f"{str(source)!r}, another kind or version of folder",
+            f"a run folder of version {_VERSION}",
+            "Run `kembar match` again with this version.",
+        )
+    return manifest
+
+
+def _incomplete(source: Path, found: str) -> FolderError:
+    return FolderError(
+        f"{str(source)!r}, with {found}", "a run folder of `kembar match`", "Check the path, or run it again."
+    )

@@ -1,0 +1,310 @@
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from typer.main import get_command
+
+from conftest import Cli
+from kembar import Catalog, Config, Matcher, Result
+from kembar.cli.app import app
+
+COMMANDS = ["match", "evaluate", "tune", "label-queue", "explain", "encode", "train", "synth", "config"]
+STAGES = ["hashes", "encoders", "vectors", "neighbours", "blending", "classifier", "decisions"]
+
+
+def kembar(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the real program in a process of its own."""
+    command = [sys.executable, "-m", "kembar", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def run(cli: Cli, shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a small shop with photos."""
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    outcome = cli("match", shop / "posts.csv", "--images", shop / "photos", "-o", folder)
+    assert outcome.exit_code == 0, outcome.output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def file(posts: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "posts.csv"
+    posts.write_csv(path)
+    return path
+
+
+# --- help
+
+
+def test_every_command_is_known_here() -> None:
+    assert sorted(get_command(app).commands) == sorted(COMMANDS)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda words: " ".join(words) or "kembar")
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_teaches(cli: Cli, command: list[str], flag: str) -> None:
+    outcome = cli(*command, flag)
+    assert outcome.exit_code == 0
+    text = re.sub(r"\s+", " ", outcome.output)
+    assert (
+        "Example: `kembar" in text or "Try it: `kembar" in text or "Example: kembar" in text or "Try it: kembar" in text
+    )
+    if command:
+        for option in get_command(app).commands[command[0]].params:  # type: ignore[attr-defined]
+            assert getattr(option, "help", None), option.name
+
+
+def test_no_command_shows_the_help_and_a_version(cli: Cli) -> None:
+    assert "Usage" in cli().output
+    outcome = cli("--version")
+    assert outcome.exit_code == 0
+    assert re.fullmatch(r"kembar \d+\.\d+\.\d+\S*\n", outcome.output)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["match"], "argument"),
+        (["match", "posts.csv"], "--output"),
+        (["match", "posts.csv", "-o", "run", "--imgaes", "photos"], "--imgaes"),
+        (["mtach"], "mtach"),
+        (["tune", "posts.csv", "-o", "t.toml", "--folds", "1"], "--folds"),
+        (["tune", "posts.csv", "-o", "t.toml", "--folds", "x"], "--folds"),
+        (["explain", "run", "a"], "argument"),
+    ],
+)
+def test_a_call_that_is_not_understood(cli: Cli, words: list[str], part: str) -> None:
+    outcome = cli(*words)
+    assert outcome.exit_code == 2
+    assert part in outcome.stderr
+    assert "Traceback" not in outcome.output
+
+
+# --- the whole way, in real processes
+
+
+def test_the_whole_way(cli: Cli, tmp_path: Path) -> None:
+    shop, run, tuned, again = (tmp_path / name for name in ("shop", "run", "tuned", "again"))
+    made = cli("synth", "-n", 60, "-o", shop, "--size", 64)
+    assert (made.exit_code, made.stderr) == (0, "")
+    assert "60 posts" in made.stdout
+    matched = kembar("match", shop / "posts.csv", "--images", shop / "photos", "-o", run)
+    assert (matched.returncode, matched.stderr) == (0, "")
+    assert "| mean F1 |" in matched.stdout
+    assert f"Wrote {run}" in matched.stdout
+    scores = json.loads(cli("evaluate", run, "--json").stdout)
+    assert scores["f1"] == Result.load(run).scores()["f1"] > 0.6
+    tuning = cli("tune", shop / "posts.csv", "--images", shop / "photos", "-o", tuned, "--folds", 3, "--judge", "rules")
+    assert (tuning.exit_code, tuning.stderr) == (0, "")
+    assert "Cross-validated F1" in tuning.stdout
+    better = cli("match", shop / "posts.csv", "--images", shop / "photos", "-o", again, "-m", tuned)
+    assert better.exit_code == 0
+    assert Result.load(again).scores()["f1"] >= scores["f1"] - 0.02
+    assert Result.load(again).config == Config.read(tuned / "config.toml")
+    matches = pl.read_csv(run / "matches.csv")["matches"].str.split(" ")
+    a, b = matches.filter(matches.list.len() > 1)[0][:2]
+    told = kembar("explain", run, a, b)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert f"{a} and {b} match." in told.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "run", "shop", "tuned"]
+
+
+def text_of(report: Path) -> str:
+    """A report up to its seconds, which differ from run to run."""
+    return re.split(r"[0-9.]+ seconds, ", report.read_text())[0]
+
+
+def test_two_processes_write_the_same_bytes_whatever_their_threads(file: Path, tmp_path: Path) -> None:
+    for name, threads in (("one", "1"), ("two", "4")):
+        variables = {"OMP_NUM_THREADS": threads, "POLARS_MAX_THREADS": threads, "PYTHONHASHSEED": threads}
+        words = ("match", file, "-o", tmp_path / name, "-q", "--set", "blend.steps=2")
+        done = kembar(*([] if name == "one" else ["--verbose"]), *words, **variables)
+        assert (done.returncode, done.stdout) == (0, "")
+        logged = [line.split()[-1] for line in done.stderr.splitlines()]
+        assert logged[-7:] == ([] if name == "one" else STAGES)
+    for path in sorted((tmp_path / "one").rglob("*")):
+        other = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        if path.is_dir():
+            continue
+        if path.suffix == ".json" and path.name != "catalog.json":
+            trees = [json.loads(file.read_text()) for file in (path, other)]
+            for tree in trees:
+                assert tree.pop("seconds")
+                assert tree.pop("peak_memory")
+            assert trees[0] == trees[1]
+        elif path.name == "report.md":
+            assert text_of(path) == text_of(other)
+        else:
+            assert path.read_bytes() == other.read_bytes(), path.name
+
+
+def test_it_starts_without_a_terminal_and_in_a_plain_locale(tmp_path: Path) -> None:
+    plain = {"LC_ALL": "C", "LANG": "C", "PYTHONIOENCODING": "", "TERM": "dumb", "NO_COLOR": "1"}
+    done = kembar("config", **plain)
+    assert done.returncode == 0
+    assert Config.of(tomllib.loads(done.stdout)) == Config()
+
+
+# --- match
+
+
+def test_the_files_open_with_the_usual_tools(run: Path) -> None:
+    for name in ("matches.csv", "groups.csv"):
+        by_polars, by_pandas = pl.read_csv(run / name), pd.read_csv(run / name)
+        with (run / name).open(newline="", encoding="utf-8") as stream:
+            by_csv = list(csv.DictReader(stream))
+        assert by_polars.to_dicts() == by_pandas.to_dict("records")
+        assert [{key: str(value) for key, value in row.items()} for row in by_polars.to_dicts()] == by_csv
+        assert len(by_csv) == 60
+    pairs = pd.read_parquet(run / "pairs.parquet")
+    assert list(pairs.columns[:2]) == ["left", "right"]
+    assert len(pairs) == len(pl.read_parquet(run / "pairs.parquet")) > 100
+    lists = pd.read_parquet(run / "matches.parquet")
+    assert list(lists.columns) == ["posting_id", "matches", "group_id", "copy_of"]
+    assert (lists["matches"].map(" ".join) == pd.read_csv(run / "matches.csv")["matches"]).all()
+    for name in ("report.json", "manifest.json", "catalog/catalog.json"):
+        assert json.loads((run / name).read_text())["posts"] == 60
+    assert tomllib.loads((run / "config.toml").read_text())["pool"]["size"] == 60
+    assert (run / "report.md").read_text().startswith("# What kembar found")
+    assert (run / "group-sizes.svg").read_text().startswith("<?xml")
+
+
+def test_it_does_what_the_library_does(cli: Cli, file: Path, catalog: Catalog, tmp_path: Path) -> None:
+    cli("match", file, "-o", tmp_path / "run", "--set", "decide.rule=threshold", "--set", "blend.steps=0", "-q")
+    config = Config.read(None, ["decide.rule=threshold", "blend.steps=0"])
+    expected = Matcher(config).match(catalog)
+    found = Result.load(tmp_path / "run")
+    assert np.array_equal(found.matches.rows, expected.matches.rows)
+    assert found.config == expected.config
+
+
+def test_quiet_prints_nothing(cli: Cli, file: Path, shop: Path, tmp_path: Path) -> None:
+    for words in (
+        ("match", file, "-o", tmp_path / "run"),
+        ("match", shop / "posts.csv", "--images", shop / "photos", "-o", tmp_path / "run2"),
+        ("tune", file, "-o", tmp_path / "tuned", "--folds", 2, "--judge", "rules"),
+        ("synth", "-n", 20, "-o", tmp_path / "shop", "--no-photos"),
+    ):
+        outcome = cli(*words, "--quiet")
+        assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (0, "", ""), words
+
+
+def test_overwrite(cli: Cli, file: Path, tmp_path: Path) -> None:
+    words = ("match", file, "-o", tmp_path / "run", "-q")
+    assert cli(*words).exit_code == 0
+    before = (tmp_path / "run" / "manifest.json").stat().st_ino
+    refused = cli(*words)
+    assert refused.exit_code == 2
+    assert "--overwrite" in refused.stderr
+    assert (tmp_path / "run" / "manifest.json").stat().st_ino == before
+    assert cli(*words, "--overwrite", "--set", "decide.cap=2").exit_code == 0
+    assert Result.load(tmp_path / "run").config.decide.cap == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_columns_by_name_and_a_table_in_parquet(cli: Cli, posts: pl.DataFrame, tmp_path: Path) -> None:
+    renamed = posts.rename(
+        {"posting_id": "sku", "title": "name", "image_phash": "fingerprint", "label_group": "product"}
+    ).drop("image")
+    renamed.write_parquet(tmp_path / "posts.parquet")
+    names = ("--id", "sku", "--title", "name", "--hash", "fingerprint", "--label", "product")
+    outcome = cli("match", tmp_path / "posts.parquet", "-o", tmp_path / "run", *names)
+    assert outcome.exit_code == 0, outcome.output
+    result = Result.load(tmp_path / "run")
+    assert result.report["with"] == {"title": 299, "image": 0, "hash": 300, "label": 300}
+
+
+def test_vectors(cli: Cli, file: Path, posts: pl.DataFrame, oracle_vectors: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "clip.npy", oracle_vectors)
+    table = pl.DataFrame({"posting_id": posts["posting_id"], "vector": oracle_vectors}).reverse()
+    table.write_parquet(tmp_path / "clip.parquet")
+    found = []
+    for name in ("clip.npy", "clip.parquet"):
+        outcome = cli("match", file, "-o", tmp_path / name[5:], "--vectors", f"clip={tmp_path / name}", "-q")
+        assert outcome.exit_code == 0, outcome.output
+        found.append(Result.load(tmp_path / name[5:]))
+    assert "clip" in found[0].pairs.evidence
+    assert np.array_equal(found[0].matches.rows, found[1].matches.rows)
+
+
+# --- evaluate, explain, tune, synth, config
+
+
+def test_evaluate(cli: Cli, run: Path, shop: Path, tmp_path: Path) -> None:
+    scores = Result.load(run).scores()
+    assert json.loads(cli("evaluate", run, "--json").stdout) == scores
+    assert f"| {scores['f1']:.4f} ±" in cli("evaluate", run).stdout
+    truth = pl.read_csv(shop / "posts.csv").select("posting_id", "label_group").reverse().head(30)
+    truth.rename({"posting_id": "sku", "label_group": "group"}).write_csv(tmp_path / "truth.csv")
+    columns = ("--id", "sku", "--label", "group")
+    some = json.loads(cli("evaluate", run, "--truth", tmp_path / "truth.csv", *columns, "--json").stdout)
+    assert (some["posts"], some["pool"]) == (30, 60)
+    outcome = cli("evaluate", run, "-o", tmp_path / "curve")
+    assert outcome.exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "curve").iterdir()) == ["curve.csv", "curve.svg"]
+    curve = pl.read_csv(tmp_path / "curve" / "curve.csv")
+    assert curve.columns == ["threshold", "f1", "precision", "recall"]
+    assert curve["f1"].max() == pytest.approx(Result.load(run).curve().best()[1], abs=0.02)
+    assert cli("evaluate", run, "-o", tmp_path / "curve").exit_code == 2
+    assert cli("evaluate", run, "-o", tmp_path / "curve", "--overwrite").exit_code == 0
+
+
+def test_explain(cli: Cli, run: Path) -> None:
+    result = Result.load(run)
+    a, b = result.catalog.ids[int(result.pairs.left[0])], result.catalog.ids[int(result.pairs.right[0])]
+    assert cli("explain", run, a, b).stdout == f"{result.explain(a, b)}\n"
+    told = json.loads(cli("explain", run, a, b, "--json").stdout)
+    assert told["evidence"] == result.explain(a, b).evidence
+
+
+@pytest.mark.parametrize("pool", ["whole", "fold"])
+def test_tune(cli: Cli, file: Path, tmp_path: Path, pool: str) -> None:
+    words = ("tune", file, "-o", tmp_path / "t", "--folds", 2, "--pool", pool, "--set", "decide.rule=threshold")
+    words = (*words, "--judge", "rules")
+    outcome = cli(*words)
+    assert outcome.exit_code == 0, outcome.output
+    assert outcome.stdout.startswith("Cross-validated F1")
+    assert outcome.stdout.endswith(f"Wrote {tmp_path / 't'}\n")
+    assert Config.read(tmp_path / "t" / "config.toml").decide.rule == "threshold"
+    assert cli(*words).exit_code == 2
+    assert cli(*words, "--overwrite").exit_code == 0
+    assert cli("match", file, "-o", tmp_path / "run", "-m", tmp_path / "t", "-q").exit_code == 0
+
+
+def test_synth_repeats_itself(cli: Cli, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert (
+            cli("synth", "-n", 30, "-o", tmp_path / name, "--no-photos", "--seed", 4, "--singles", 0.5, "-q").exit_code
+            == 0
+        )
+    assert (tmp_path / "a" / "posts.csv").read_bytes() == (tmp_path / "b" / "posts.csv").read_bytes()
+    assert len(pl.read_csv(tmp_path / "a" / "posts.csv")) == 30
+
+
+def test_config_goes_out_and_in(cli: Cli, tmp_path: Path) -> None:
+    assert Config.of(tomllib.loads(cli("config").stdout)) == Config()
+    first = cli("config", "--set", "decide.min2=none", "--set", "vectors.clip.modality=title", "--set", "word.k=9")
+    (tmp_path / "c.toml").write_text(first.stdout)
+    second = cli("config", "-c", tmp_path / "c.toml")
+    assert second.stdout == first.stdout
+    config = Config.read(tmp_path / "c.toml")
+    assert (config.decide.min2, config.vectors["clip"].modality, config.word.k) == (None, "title", 9)
+
+
+def test_a_model_never_replaces_a_run(cli: Cli, file: Path, tmp_path: Path) -> None:
+    assert cli("match", file, "-o", tmp_path / "run", "-q").exit_code == 0
+    words = ("tune", file, "-o", tmp_path / "run", "--judge", "rules", "--folds", 2, "--overwrite")
+    refused = cli(*words)
+    assert refused.exit_code == 2
+    assert "model.json" in refused.stderr
+    assert Result.load(tmp_path / "run").catalog is not None

@@ -1,0 +1,187 @@
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.model_selection import GroupKFold
+
+from kembar import Catalog, Config, ConfigError, Embeddings, EvidenceError, FolderError, Matcher, tune
+from kembar.evidence.edges import select
+from kembar.evidence.gathering import blended
+from kembar.grouping.groups import average_link
+from kembar.grouping.matches import row_shares
+from kembar.matcher import decide
+from kembar.results.scores import score_edges
+
+ONE = ({"blend.threshold": 0.6, "blend.min2": 0.33, "blend.keep": 0.5},)
+TWO = (*ONE, {"blend.threshold": 0.8, "blend.min2": 0.44, "blend.keep": 0.0})
+
+
+def of(*changes: str) -> Config:
+    return Config.read(None, ["title.use=false", *changes])
+
+
+def dealt(labels: np.ndarray, folds: int) -> list[np.ndarray]:
+    return [test for _, test in GroupKFold(folds).split(labels, groups=labels)]
+
+
+# --- cross-validation
+
+
+def test_a_fold_is_scored_with_what_is_best_on_the_others(catalog: Catalog) -> None:
+    """Redo the whole pool by hand, for the threshold rule, with the plain functions."""
+    labels, config = catalog.labels, of("decide.rule=threshold")
+    assert labels is not None
+    found = tune(catalog, config, folds=3, blends=ONE)
+    folds = dealt(labels, 3)
+    evidence = Matcher.evidence(catalog, config, {})
+    pairs = blended(evidence, of(*(f"{key}={value}" for key, value in ONE[0].items())))
+    sums = []
+    for trial in found.trials.iter_rows(named=True):
+        threshold, min2 = trial["decide.threshold"], trial["decide.min2"]
+        ends = pairs.left, pairs.right, pairs.evidence["similarity"]
+        source, target, _ = select(*ends, len(labels), threshold=threshold, min2=min2)
+        sums.append([score_edges(source, target, labels, rows).f1 * len(rows) for rows in folds])
+        assert trial["f1"] == pytest.approx(score_edges(source, target, labels).f1)
+    table = np.array(sums)
+    for f, row in enumerate(found.folds.iter_rows(named=True)):
+        others = np.delete(table, f, axis=1).sum(axis=1)
+        best = int(others.argmax())
+        assert row["f1"] == pytest.approx(table[best, f] / len(folds[f]))
+        assert row["decide.threshold"] == found.trials["decide.threshold"][best]
+        assert row["decide.min2"] == found.trials["decide.min2"][best]
+        assert (row["posts"], row["pool"]) == (len(folds[f]), 300)
+    assert found.config.decide.threshold == found.trials["decide.threshold"][int(table.sum(axis=1).argmax())]
+
+
+def test_a_fold_that_is_a_pool_of_its_own(catalog: Catalog) -> None:
+    """Redo folds as pools by hand, for groups."""
+    labels, config = catalog.labels, of("pool.slope=0")
+    assert labels is not None
+    found = tune(catalog, config, folds=3, pool="fold", blends=ONE)
+    folds = dealt(labels, 3)
+    cuts = found.trials["group.cut"].to_list()
+    table = np.zeros((len(cuts), 3))
+    for f, rows in enumerate(folds):
+        part = catalog.take(np.sort(rows))
+        assert part.labels is not None
+        pairs = blended(Matcher.evidence(part, config, {}), of(*(f"{key}={value}" for key, value in ONE[0].items())))
+        for trial, cut in enumerate(cuts):
+            groups = average_link(pairs.left, pairs.right, pairs.evidence["similarity"], len(part), cut=cut)
+            source, target = np.nonzero((groups[:, None] == groups[None]) & ~np.eye(len(part), dtype=bool))
+            table[trial, f] = score_edges(source, target, part.labels).f1 * len(part)
+    for f, row in enumerate(found.folds.iter_rows(named=True)):
+        best = int(np.delete(table, f, axis=1).sum(axis=1).argmax())
+        assert row["group.cut"] == pytest.approx(cuts[best])
+        assert row["f1"] == pytest.approx(table[best, f] / len(folds[f]))
+    assert found.config.pool.size == found.folds["pool"][0] == len(folds[0])
+
+
+def test_chisel_learns_lengths_from_the_other_folds(catalog: Catalog) -> None:
+    labels, config = catalog.labels, of("decide.rule=chisel", "blend.steps=0")
+    assert labels is not None
+    found = tune(catalog, config, folds=3)
+    pairs = Matcher.evidence(catalog, config, {}).pairs
+    for f, rows in enumerate(dealt(labels, 3)):
+        shares = row_shares(np.delete(labels, rows))
+        (source, target, _), _ = decide(pairs, len(labels), config, shares)
+        assert found.folds["f1"][f] == pytest.approx(score_edges(source, target, labels, rows).f1)
+
+
+def test_folds_hold_whole_groups_and_every_post(catalog: Catalog) -> None:
+    found = tune(catalog, of("decide.rule=threshold"), folds=5, blends=ONE)
+    assert found.folds["posts"].sum() == 300
+    assert found.folds["fold"].to_list() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("rule", ["group", "threshold", "chisel"])
+@pytest.mark.parametrize("pool", ["whole", "fold"])
+@pytest.mark.parametrize("steps", [0, 1])
+def test_every_rule_in_both_pools(catalog: Catalog, rule: str, pool: str, steps: int) -> None:
+    found = tune(
+        catalog, of(f"decide.rule={rule}", f"blend.steps={steps}"), folds=2, pool=pool, blends=TWO if steps else None
+    )
+    mean, spread = found.f1()
+    assert mean == pytest.approx(found.folds["f1"].mean())
+    assert spread == pytest.approx(found.folds["f1"].std())
+    assert 0.7 < mean < 1
+    assert found.trials["f1"].max() >= mean - 0.05
+    for row in found.folds.iter_rows(named=True):
+        assert min(row["precision"], row["recall"]) > 0.5
+    assert found.config.decide.rule == rule
+    assert found.config.blend.steps == steps
+    if steps:
+        assert found.config.blend.threshold in (0.6, 0.8)
+    assert "Cross-validated F1" in str(found)
+    assert str(found).count("fold ") == 2
+
+
+def test_the_tuned_configuration_reaches_its_score_on_the_same_posts(catalog: Catalog) -> None:
+    for rule in ("group", "threshold"):
+        found = tune(catalog, of(f"decide.rule={rule}"), folds=3, blends=TWO)
+        result = Matcher(found.config).match(catalog)
+        assert result.config == found.config  # tuned for this very pool: no cut moves
+        assert result.scores()["f1"] == pytest.approx(found.trials["f1"].max(), abs=2e-3)
+        assert result.scores()["f1"] > Matcher(of(f"decide.rule={rule}")).match(catalog).scores()["f1"]
+
+
+def test_the_order_of_rows_hardly_matters(catalog: Catalog) -> None:
+    order = np.random.default_rng(2).permutation(len(catalog))
+    one, other = (tune(c, folds=3, blends=ONE) for c in (catalog, catalog.take(order)))
+    assert one.trials["f1"].to_list() == pytest.approx(other.trials["f1"].to_list(), abs=5e-3)
+
+
+def test_posts_without_a_label_stand_in_the_pool_and_are_not_scored(posts: pl.DataFrame) -> None:
+    known = pl.int_range(len(posts), eager=True) < 200
+    some = posts.with_columns(label_group=pl.when(known).then(pl.col("label_group")))
+    for pool in ("whole", "fold"):
+        found = tune(Catalog.read(some), folds=2, pool=pool, blends=ONE)
+        assert found.folds["posts"].sum() == 200
+        assert found.folds["pool"][0] == (300 if pool == "whole" else pytest.approx(150, abs=25))
+
+
+def test_vectors_take_part(catalog: Catalog, oracle_vectors: np.ndarray) -> None:
+    with_vectors = tune(catalog, embeddings={"clip": Embeddings.of(oracle_vectors)}, folds=2, pool="fold", blends=ONE)
+    assert with_vectors.trials["f1"].max() != tune(catalog, folds=2, pool="fold", blends=ONE).trials["f1"].max()
+
+
+def test_the_default_grid_of_blends_and_progress(posts: pl.DataFrame) -> None:
+    heard: list[tuple[str, int, int]] = []
+    found = tune(Catalog.read(posts.head(80)), folds=2, progress=lambda *call: heard.append(call))
+    trials = [(done, total) for stage, done, total in heard if stage == "trials"]
+    assert trials == [(done, 8) for done in range(1, 9)]
+    assert found.trials.select("blend.threshold", "blend.keep").unique().height == 8
+
+
+# --- the file
+
+
+def test_the_saved_folder_holds_a_configuration(catalog: Catalog, tmp_path: Path) -> None:
+    found = tune(catalog, of("decide.min2=none", "group.target_size=none"), folds=2, blends=ONE)
+    folder = tmp_path / "tuned"
+    found.save(folder)
+    assert Config.read(folder / "config.toml") == found.config
+    assert found.config.by_rules
+    text = (folder / "config.toml").read_text()
+    assert text.startswith("# Cross-validated F1")
+    assert tomllib.loads(text)["pool"]["size"] == 300
+    found.save(folder, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["tuned"]
+    with pytest.raises(FolderError, match="which exists"):
+        found.save(folder)
+
+
+# --- what is refused
+
+
+def test_what_is_refused(catalog: Catalog, posts: pl.DataFrame) -> None:
+    with pytest.raises(ConfigError, match="at least 2 folds"):
+        tune(catalog, folds=1)
+    with pytest.raises(ConfigError, match="'whole' or 'fold'"):
+        tune(catalog, pool="half")
+    with pytest.raises(EvidenceError, match="0 known groups for 4 folds"):
+        tune(Catalog.read(posts.drop("label_group")))
+    one = posts.head(5).with_columns(label_group=pl.lit(1))
+    with pytest.raises(EvidenceError, match="1 known groups for 2 folds"):
+        tune(Catalog.read(one), folds=2)

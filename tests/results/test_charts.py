@@ -1,0 +1,83 @@
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from kembar.grouping.matches import shopee_shares
+from kembar.results import charts
+from kembar.results.charts import group_sizes, threshold_curve
+from kembar.results.scores import curve
+
+SVG = "{http://www.w3.org/2000/svg}svg"
+
+
+def table() -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    left, right = np.triu_indices(30, 1)
+    return curve(left, right, rng.random(len(left)), np.arange(30) // 3).frame()
+
+
+def sizes(path, posts=(0, 4, 6, 3)) -> None:
+    group_sizes(np.array(posts), shopee_shares(), path)
+
+
+def thresholds(path) -> None:
+    threshold_curve(table(), path, marks=[("threshold", 0.7), ("min2", 0.4)])
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (sizes, ["this run", "labelled Shopee posts", "11+", "share of all posts"]),
+        (thresholds, ["F1", "precision", "recall", "min2", "mean over posts"]),
+    ],
+)
+def test_pictures_are_svg_and_the_same_on_every_run(tmp_path, draw, words):
+    draw(tmp_path / "a.svg")
+    draw(tmp_path / "b.svg")
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert ET.fromstring(text).tag == SVG
+    assert text == (tmp_path / "b.svg").read_text(encoding="utf-8")
+    for word in words:
+        assert f"<!-- {word} -->" in text
+
+
+@pytest.mark.parametrize("posts", [(), (0,), (0, 0, 0), tuple(range(60))])
+def test_sizes_of_few_and_of_many(tmp_path, posts):
+    group_sizes(np.array(posts, dtype=np.int64), np.zeros(2), tmp_path / "sizes.svg")
+    assert ET.parse(tmp_path / "sizes.svg").getroot().tag == SVG
+
+
+def test_other_sizes_draw_another_picture(tmp_path):
+    sizes(tmp_path / "a.svg")
+    sizes(tmp_path / "b.svg", (0, 4, 6, 3, *[0] * 20, 24))
+    assert (tmp_path / "a.svg").read_text() != (tmp_path / "b.svg").read_text()
+
+
+def test_a_curve_without_points_and_marks_beyond_all_similarities(tmp_path):
+    threshold_curve(table().clear(), tmp_path / "empty.svg")
+    threshold_curve(table(), tmp_path / "marks.svg", marks=[("threshold", float("inf"))])
+    for name in ("empty.svg", "marks.svg"):
+        assert ET.parse(tmp_path / name).getroot().tag == SVG
+
+
+def test_a_reliability_picture_shows_every_bin(tmp_path: Path) -> None:
+    table = pl.DataFrame({"probability": [0.1, 0.9], "share": [0.15, 0.8], "pairs": [1234, 56]})
+    charts.reliability(table, tmp_path / "r.svg")
+    text = (tmp_path / "r.svg").read_text()
+    assert "<svg" in text
+    assert text.count("<!-- 1,234 -->") == 1
+    assert text.count("<!-- 56 -->") == 1
+
+
+def test_a_waterfall_ends_at_the_sum_and_gathers_the_small_shares(tmp_path: Path) -> None:
+    steps = [("title", 2.0), ("hash", -1.0), ("small", 0.2), ("smaller", 0.1), ("base", -3.0)]
+    charts.waterfall(steps, tmp_path / "w.svg", top=2)
+    text = (tmp_path / "w.svg").read_text()
+    assert "log-odds of -1.70" in text
+    assert "<!-- all others -->" in text
+    assert "<!-- smaller -->" not in text
+    charts.waterfall(steps, tmp_path / "all.svg")
+    assert "<!-- smaller -->" in (tmp_path / "all.svg").read_text()
