@@ -1,15 +1,15 @@
 """The whole way, one object: posts in, matches and groups out."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Doubles, Progress, Rows
 from kembar.classifier.classify import judged
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import BY_RULES, Config
@@ -28,9 +28,6 @@ from kembar.posts.catalog import Catalog
 from kembar.posts.hashing import hash_photos
 from kembar.posts.titles import normalize
 from kembar.results.result import Result, peak_memory
-
-Rows = npt.NDArray[np.int64]
-Progress = Callable[[str, int, int], None]
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +180,7 @@ class Matcher:
             return gather(views, titles, config, spare=spare)
 
 
-def decide(pairs: Pairs, n: int, config: Config, shares: npt.NDArray[np.float64]) -> tuple[Edges, Rows]:
+def decide(pairs: Pairs, n: int, config: Config, shares: Doubles) -> tuple[Edges, Rows]:
     """Turn scored pairs into matches and groups.
 
     Args:
@@ -287,7 +284,7 @@ def _spare(
     }
 
 
-def _shares(catalog: Catalog) -> npt.NDArray[np.float64]:
+def _shares(catalog: Catalog) -> Doubles:
     """Take the shape of the lists from the catalogue's own labels, else from Shopee's."""
     known = catalog.labels is not None and (catalog.labels >= 0).any()
     return row_shares(catalog.labels) if known and catalog.labels is not None else shopee_shares()

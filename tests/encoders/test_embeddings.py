@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kembar.encoders.embeddings import Embeddings, unit_length
+from kembar.arrays import unit_rows
+from kembar.encoders.embeddings import Embeddings
 from kembar.errors import EvidenceError
 from properties import examples
 
@@ -35,7 +36,7 @@ def test_rows_of_length_1_or_0(vectors):
     assert (length[~known] == 0).all()
     np.testing.assert_array_equal(vectors, before)
     assert len(found) == 5
-    assert found.vectors.dtype == unit_length(vectors).dtype == np.float32
+    assert found.vectors.dtype == unit_rows(vectors).dtype == np.float32
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float16, np.int64])

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kembar.arrays import default_threads
 from kembar.encoders.devices import Worker, out_of_memory, parse, resolve, spread
-from kembar.encoders.protocol import batches_by_length, collect, default_threads, digest
+from kembar.encoders.protocol import batches_by_length, collect, digest
 from kembar.encoders.registry import open_encoder
 from kembar.errors import ConfigError, EncoderError
 from properties import examples

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto
 
-from kembar.encoders.embeddings import unit_length
+from kembar.arrays import unit_rows
 from kembar.encoders.ngrams import NGrams
 from kembar.encoders.onnx import OnnxEncoder
 from kembar.encoders.pixels import Frame
@@ -62,7 +62,7 @@ def save_tokenizer(path: Path, padding: str = "<pad>") -> None:
 
 def test_photos_are_what_the_model_makes_of_their_pixels(photo: Path, photos: list[Path]) -> None:
     pixels = np.stack([Frame(8).read(path) for path in photos]).astype(np.float32)
-    expected = unit_length((pixels / 255 - 0.5).reshape(9, -1) @ photo_weights())
+    expected = unit_rows((pixels / 255 - 0.5).reshape(9, -1) @ photo_weights())
     encoder = open_encoder(photo)
     assert (encoder.modality, encoder.dimension, encoder.name) == ("photo", 5, str(photo))
     for options in ({}, {"batch_size": 1}, {"batch_size": 4}, {"batch_size": 100}):
@@ -74,7 +74,7 @@ def test_photos_are_what_the_model_makes_of_their_pixels(photo: Path, photos: li
 def test_titles_are_what_the_model_makes_of_their_features(grams: Path) -> None:
     offsets, ids = NGrams(**GRAMS).features(TITLES)
     sums = [table(97)[ids[offsets[i] : offsets[i + 1]]].sum(0) for i in range(len(TITLES))]
-    expected = unit_length(np.array(sums, dtype=np.float32))
+    expected = unit_rows(np.array(sums, dtype=np.float32))
     encoder = open_encoder(grams)
     for batch_size in (None, 1, 2, 100):
         np.testing.assert_allclose(encoder.encode(TITLES, batch_size=batch_size), expected, atol=1e-5)
@@ -102,7 +102,7 @@ def test_titles_through_a_tokenizer(names: tuple[str, ...], tmp_path: Path) -> N
     folder = save_title_onnx(tmp_path / "m", names, 9, tokenizer)
     save_tokenizer(folder / "tokenizer.json")
     ids = [[0, 4, 5, 2], [], [0, 6, 7, 3, 2], [0, 8, 2]]  # the third is cut to five tokens, </s> kept
-    expected = unit_length(np.array([table(9)[each].sum(0) for each in ids], dtype=np.float32))
+    expected = unit_rows(np.array([table(9)[each].sum(0) for each in ids], dtype=np.float32))
     titles = ["sepatu wanita", "", "tas kulit 500 ml", "botol"]
     np.testing.assert_allclose(open_encoder(folder).encode(titles), expected, atol=1e-6)
 

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from kembar.arrays import unit_rows
 from kembar.encoders.backbones import PhotoModel
-from kembar.encoders.embeddings import unit_length
 from kembar.encoders.registry import open_encoder
 from kembar.encoders.timm import build_timm, open_timm
 from kembar.errors import ConfigError, EncoderError, FolderError
@@ -50,7 +50,7 @@ def expected(model: Any, photos: list[Path], encoder: PhotoModel) -> np.ndarray:
     pixels = np.stack([backbone.frame.read(path) for path in photos]).astype(np.float32) / 255
     pixels = (pixels - np.float32(backbone.mean)) / np.float32(backbone.std)
     with torch.inference_mode():
-        return unit_length(model(torch.from_numpy(pixels.transpose(0, 3, 1, 2))).numpy())
+        return unit_rows(model(torch.from_numpy(pixels.transpose(0, 3, 1, 2))).numpy())
 
 
 # --- what it computes

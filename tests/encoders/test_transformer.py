@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar.encoders.embeddings import unit_length
+from kembar.arrays import unit_rows
 from kembar.encoders.registry import open_encoder
 from kembar.encoders.transformer import load_model, open_titles, pool_tokens
 from kembar.errors import ConfigError, EncoderError
@@ -56,7 +56,7 @@ def by_hand(folder: Path, titles: list[str], pooling: str) -> np.ndarray:
             with torch.inference_mode():
                 states = model(**tokenizer(title, return_tensors="pt")).last_hidden_state[0]
             out[row] = {"mean": states.mean(0), "max": states.amax(0), "cls": states[0]}[pooling].numpy()
-    return unit_length(out)
+    return unit_rows(out)
 
 
 # --- titles
@@ -186,7 +186,7 @@ def test_a_vision_transformer(vit: Path, photos: list[Path]) -> None:
     for pooling, features in expected.items():
         encoder = open_encoder(f"hf:{vit}", device="cpu", pooling=pooling)
         vectors = encoder.encode(photos, batch_size=2)
-        np.testing.assert_allclose(vectors, unit_length(features.numpy()), atol=1e-5, err_msg=str(pooling))
+        np.testing.assert_allclose(vectors, unit_rows(features.numpy()), atol=1e-5, err_msg=str(pooling))
     assert open_encoder(vit, device="cpu").modality == "photo", "a plain folder is known by its processor"
 
 
@@ -217,7 +217,7 @@ def test_the_tower_of_siglip(photos: list[Path], tmp_path: Path) -> None:
     pixels = np.stack([encoder.backbone.frame.read(path) for path in photos]).transpose(0, 3, 1, 2)
     with torch.inference_mode():
         features = model.vision_model(pixel_values=torch.from_numpy(pixels / np.float32(127.5) - 1)).pooler_output
-    np.testing.assert_allclose(encoder.encode(photos), unit_length(features.numpy()), atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(photos), unit_rows(features.numpy()), atol=1e-5)
 
 
 def test_a_convolutional_backbone(photos: list[Path], tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import oracles
+from kembar.arrays import unit_rows
 from kembar.errors import ConfigError
-from kembar.evidence.blending import blend, neighborhood, query_expansion, unit_rows
+from kembar.evidence.blending import blend, neighborhood, query_expansion
 from kembar.evidence.neighbors import dense_neighbors, sparse_neighbors
 from properties import examples
 

@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Bools, Doubles, Floats, run_ends
 from kembar.errors import EvidenceError
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 _SLOPE = 1e-3  # share of the uncalibrated probability, so that pairs on one step keep their order
 
@@ -23,8 +20,8 @@ class Calibration:
         probability: (k,) float64 in [0, 1], not falling; linear between the scores, level beyond them.
     """
 
-    score: npt.NDArray[np.float64]
-    probability: npt.NDArray[np.float64]
+    score: Doubles
+    probability: Doubles
 
     @classmethod
     def fit(cls, score: Floats, truth: Bools) -> "Calibration":
@@ -104,7 +101,7 @@ def sure_cut(probability: Floats, truth: Bools, precision: float = 0.99) -> tupl
     """
     order = np.argsort(-probability, kind="stable")
     right = np.cumsum(truth[order])
-    last = np.r_[probability[order][1:] != probability[order][:-1], True][: len(order)]
+    last = run_ends(probability[order])
     good = np.flatnonzero(last & (right >= precision * np.arange(1, len(order) + 1)))
     if not len(good):
         return float("inf"), 0.0

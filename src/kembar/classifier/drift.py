@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Doubles, Floats
 from kembar.errors import EvidenceError
-
-Floats = npt.NDArray[np.float32]
 
 LARGE: Final = 0.25
 """From here on a column counts as changed (Siddiqi 2006, "Credit Risk Scorecards"; .1 is slight)."""
@@ -112,6 +110,6 @@ def _binned(column: Floats, edges: Any) -> list[float]:
     return [round(share, 6) for share in shares.tolist()]
 
 
-def _index(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> float:
+def _index(before: Doubles, now: Doubles) -> float:
     e, a = np.maximum(before, _RARE), np.maximum(now, _RARE)
     return float(((a - e) * np.log(a / e)).sum())

@@ -11,17 +11,14 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Floats, Rows
 from kembar.classifier.ranks import Company, standings
 from kembar.errors import EvidenceError
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.title_pairs import Wording
 from kembar.posts.quantities import Quantities
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
 
 _CHUNK: Final = 1 << 17  # pairs described at once: bounds the memory
 _FLAGS: Final = ("conflict",)  # evidence columns that are no similarity

@@ -15,10 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.int64]
+from kembar.arrays import Bools, Doubles, Floats, Rows
 
 STEPS: Final = 101
 """A weight is kept for each hundredth of a cosine from 0 to 1."""

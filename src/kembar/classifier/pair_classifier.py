@@ -7,26 +7,21 @@ trained.
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Bools, Doubles, Floats, Progress, Rows
 from kembar.classifier.calibration import Calibration, calibration_error
 from kembar.classifier.drift import FEWEST, LARGE, Profile
 from kembar.classifier.trees import Growth, Trees, grow, replant
 from kembar.config import BY_RULES, SHIPPED
 from kembar.errors import EvidenceError, FolderError, TrainingError, nearest
 from kembar.folders import new_folder
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-Progress = Callable[[str, int, int], None]
 
 FEWEST_PAIRS: Final = 50
 """True pairs that training needs."""
@@ -63,7 +58,7 @@ class PairClassifier:
     calibration: Calibration
     profiles: tuple[Profile, ...]
     card: Mapping[str, Any]
-    weights: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict, compare=False)
+    weights: Mapping[str, Doubles] = field(default_factory=dict, compare=False)
     without: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
     held_out: Floats | None = field(default=None, compare=False, repr=False)
 

@@ -7,18 +7,13 @@ places). A pair has no first end, so what its ends tell comes as the smaller and
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from kembar.arrays import Floats, Rows, Sparse, falling, run_starts
 from kembar.evidence.pairs import Pairs
-
-Rows = npt.NDArray[np.int64]
-Similarity = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float32]
-Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
 
 TOPS: Final = (5, 15, 30)  # means of so many best candidates
 CUTS: Final = (0.4, 0.6, 0.8, 0.95)  # candidates at or above these are counted
@@ -36,12 +31,12 @@ class Standing:
     """
 
     name: str
-    similarity: Similarity
+    similarity: Floats
     rank: Floats
     post: Floats
 
     @classmethod
-    def of(cls, name: str, left: Rows, right: Rows, similarity: Similarity, n: int) -> "Standing":
+    def of(cls, name: str, left: Rows, right: Rows, similarity: Floats, n: int) -> "Standing":
         """Lay out the candidates of every post.
 
         Args:
@@ -60,9 +55,7 @@ class Standing:
         order = _best_first(source, score)
         source, score = source[order], score[order]
         begin = np.searchsorted(source, np.arange(n + 1))
-        new = np.ones(len(source), dtype=bool)
-        new[1:] = (source[1:] != source[:-1]) | (score[1:] != score[:-1])
-        tied = np.maximum.accumulate(np.where(new, np.arange(len(source)), 0))
+        tied = np.maximum.accumulate(np.where(run_starts(source, score), np.arange(len(source)), 0))
         placed = np.empty(len(source), dtype=np.float32)
         placed[order] = tied - begin[source]
         rank = np.full((2, len(left)), np.nan, dtype=np.float32)
@@ -96,15 +89,12 @@ def _ends(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     return np.minimum(a, b), np.maximum(a, b)
 
 
-def _best_first(source: Rows, score: Similarity) -> Rows:
+def _best_first(source: Rows, score: Floats) -> Rows:
     """Order edges by source, then by falling score: one sort of packed integers is much quicker than a lexsort."""
-    bits = (score + np.float32(0)).view(np.uint32)  # the sum turns -0 into 0
-    rising = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))  # IEEE 754: now in the order of scores
-    packed = source.astype(np.uint64) << np.uint64(32) | (~rising).astype(np.uint64)
-    return np.argsort(packed, kind="stable")
+    return np.argsort(source.astype(np.uint64) << np.uint64(32) | falling(score), kind="stable")
 
 
-def _post_figures(source: Rows, score: Similarity, begin: Rows, n: int) -> Floats:
+def _post_figures(source: Rows, score: Floats, begin: Rows, n: int) -> Floats:
     place = np.arange(len(source)) - begin[source]
     top = np.zeros((n, max(TOPS)), dtype=np.float32)
     best = place < max(TOPS)

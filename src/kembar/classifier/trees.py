@@ -11,12 +11,9 @@ from importlib import import_module
 from typing import Any, Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from kembar.arrays import Bools, Doubles, Floats
 from kembar.errors import ConfigError, FolderError, MissingExtraError
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ class Trees(Protocol):
         """Share out the log-odds: (m, c + 1) float32, last what is there without any evidence; rows sum to `margin`."""
         ...
 
-    def gains(self) -> npt.NDArray[np.float64]:
+    def gains(self) -> Doubles:
         """Tell what each column was worth in training: (c,) float64 shares that sum to 1 (or 0 without any split)."""
         ...
 
@@ -153,7 +150,7 @@ class _LightGBM:
         found = self.booster.predict(table, pred_contrib=True, num_threads=self.threads)
         return np.asarray(found, dtype=np.float32)
 
-    def gains(self) -> npt.NDArray[np.float64]:
+    def gains(self) -> Doubles:
         return _shares(np.asarray(self.booster.feature_importance("gain"), dtype=np.float64))
 
     def text(self) -> str:
@@ -200,7 +197,7 @@ class _XGBoost:
         data = _package("xgboost").DMatrix(table)
         return np.asarray(self.booster.predict(data, pred_contribs=True), dtype=np.float32)
 
-    def gains(self) -> npt.NDArray[np.float64]:
+    def gains(self) -> Doubles:
         found = self.booster.get_score(importance_type="total_gain")
         return _shares(np.array([found.get(f"f{at}", 0.0) for at in range(self.booster.num_features())]))
 
@@ -238,7 +235,7 @@ def _plant_xgboost(text: str) -> Trees:
     return _XGBoost(booster)
 
 
-def _shares(gains: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _shares(gains: Doubles) -> Doubles:
     return gains / max(float(gains.sum()), np.finfo(np.float64).tiny)
 
 

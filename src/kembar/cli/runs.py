@@ -9,8 +9,8 @@ import typer
 from kembar.cli.options import IdColumn, LabelColumn, Overwrite, Quiet, check_new_file
 
 if TYPE_CHECKING:
+    from kembar.arrays import Rows
     from kembar.posts.catalog import Catalog
-    from kembar.results.scores import Labels
 
 app = typer.Typer(rich_markup_mode="markdown")
 
@@ -103,7 +103,7 @@ def label_queue(
         typer.echo(f"Wrote {output} with {len(queue):,} pairs")
 
 
-def _truth(path: Path | None, catalog: "Catalog", id_: str, label: str) -> "Labels | None":
+def _truth(path: Path | None, catalog: "Catalog", id_: str, label: str) -> "Rows | None":
     from kembar.posts.columns import Columns
     from kembar.posts.labels import read_truth
 

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from kembar.arrays import Floats, Progress
 from kembar.encoders.devices import Precision, Worker, resolve, spread
 from kembar.encoders.pixels import Bytes, Frame, pixel_batches
 from kembar.encoders.protocol import (
     MANIFEST,
-    Floats,
     Items,
     Modality,
     Problem,
-    Progress,
     check_batch,
     check_paths,
     collect,

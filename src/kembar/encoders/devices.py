@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from kembar.encoders.protocol import Floats, Rows
+from kembar.arrays import Floats, Rows
 from kembar.errors import ConfigError, EncoderError, MissingExtraError
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16"]

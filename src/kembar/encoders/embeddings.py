@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Floats, unit_rows
 from kembar.errors import EvidenceError
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Embeddings:
                 "finite numbers; zeros where a post has no vector",
                 "Replace NaN and infinity in such rows by zeros.",
             )
-        return cls(unit_length(array))
+        return cls(unit_rows(array))
 
     @classmethod
     def read(cls, path: Path | str, ids: pl.Series) -> "Embeddings":
@@ -134,18 +133,3 @@ class Embeddings:
         vectors = np.zeros((len(ids), found.shape[1]), dtype=np.float32)
         vectors[known] = found[rows.drop_nulls().to_numpy()]
         return cls.of(vectors)
-
-
-def unit_length(vectors: Floats) -> Floats:
-    """Scale every row to length 1; rows of zeros stay zero.
-
-    Args:
-        vectors: (n, d) float32.
-
-    Returns:
-        (n, d) float32.
-    """
-    # The squares of float32 numbers may leave the range of float32.
-    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))[:, None]
-    out = np.empty(vectors.shape, dtype=np.float32)
-    return np.divide(vectors, np.where(length > 0, length, 1), out=out, casting="same_kind")

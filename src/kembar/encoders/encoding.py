@@ -1,24 +1,23 @@
 """The vectors that a configuration asks for: encoders opened, posts encoded, what is known already looked up."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from kembar.arrays import Floats, Progress
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
-from kembar.encoders.protocol import Encoder, Floats, Modality
+from kembar.encoders.protocol import Encoder, Modality
 from kembar.encoders.registry import SHIPPED, open_encoder
 from kembar.encoders.store import VectorStore, encode
 from kembar.errors import CatalogError, ConfigError
 from kembar.folders import new_file
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from kembar.arrays import Bools, Rows, run_ends
 from kembar.errors import ConfigError
 
-Offsets = npt.NDArray[np.int64]
-Titles = npt.NDArray[np.int64]
 Buckets = npt.NDArray[np.int32]
 Hashed = npt.NDArray[np.uint64]
 
@@ -59,7 +58,7 @@ class NGrams:
             given = f"n-grams of {self.shortest} to {self.longest} characters"
             raise ConfigError(given, "2 <= shortest <= longest, or longest 0 for none", "Mend the lengths.")
 
-    def features(self, titles: Sequence[str]) -> tuple[Offsets, Buckets]:
+    def features(self, titles: Sequence[str]) -> tuple[Rows, Buckets]:
         """Hash the features of titles in normal form (see kembar.posts.titles).
 
         Args:
@@ -80,7 +79,7 @@ class NGrams:
         bucket = (mixed(hashed[order]) >> np.uint64(33)) * np.uint64(self.buckets - 1) >> np.uint64(31)
         return offsets, bucket.astype(np.int32) + np.int32(1)
 
-    def _hashes(self, words: "Text") -> Iterator[tuple[Titles, Hashed]]:
+    def _hashes(self, words: "Text") -> Iterator[tuple[Rows, Hashed]]:
         """Give the title and the hash of every feature, one kind after the other."""
         whole = words.hashes(words.begin, words.end)
         title = words.title[words.begin]
@@ -110,12 +109,12 @@ class Text:
         digits: (w,) bool, whether it is a run of digits.
     """
 
-    title: Titles
-    blank: npt.NDArray[np.bool_]
+    title: Rows
+    blank: Bools
     sums: Hashed
-    begin: Titles
-    end: Titles
-    digits: npt.NDArray[np.bool_]
+    begin: Rows
+    end: Rows
+    digits: Bools
 
     @classmethod
     def split(cls, titles: Sequence[str]) -> "Text":
@@ -127,7 +126,7 @@ class Text:
         starts = (kind > 0) & (kind != np.concatenate([[0], kind[:-1]]))
         inner = kind > 0
         codes, title, starts = codes[inner], title[inner].astype(np.int64), starts[inner]
-        last = np.concatenate([title[1:] != title[:-1], [True]])[: len(title)]
+        last = run_ends(title)
         # A character moves right by the blanks before it: one for each word begun, one for each title ended.
         place = np.arange(len(codes)) + np.cumsum(starts) + np.cumsum(last) - last
         text = np.full(place[-1] + 2 if len(place) else 0, _BLANK, dtype=np.uint64)
@@ -144,7 +143,7 @@ class Text:
         ends = np.concatenate([starts[1:], [True]])[: len(starts)] | last
         return cls(owner, blank, sums, begin, place[ends] + 1, kind[kind > 0][starts] == 2)
 
-    def hashes(self, begin: Titles, end: Titles) -> Hashed:
+    def hashes(self, begin: Rows, end: Rows) -> Hashed:
         """Hash the pieces from `begin` to `end`: equal pieces have equal hashes wherever they stand."""
         found: Hashed = (self.sums[end] - self.sums[begin]) * _powers(len(self.sums), _INVERSE)[begin]
         return found

@@ -42,24 +42,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kembar.arrays import Bools, Floats, Progress, Rows, default_threads, offsets_of
 from kembar.encoders.devices import Worker, out_of_memory, parse, spread
 from kembar.encoders.hub import first_line
 from kembar.encoders.ngrams import NGrams
 from kembar.encoders.pixels import Frame, pixel_batches
 from kembar.encoders.protocol import (
-    Floats,
     Items,
     Modality,
     Problem,
-    Progress,
-    Rows,
     batches_by_length,
     check_batch,
     check_paths,
     check_titles,
     collect,
     counted,
-    default_threads,
     digest,
     file_parts,
     read_manifest,
@@ -167,8 +164,8 @@ class _Padded:
         there: (b, L) bool, False for padding.
     """
 
-    ids: npt.NDArray[np.int64]
-    there: npt.NDArray[np.bool_]
+    ids: Rows
+    there: Bools
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -258,8 +255,7 @@ def _tokenizer(folder: Path, file: str = "tokenizer.json", max_length: int = 64)
 
     def split(titles: Sequence[str]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         found = [encoding.ids for encoding in tokenizer.encode_batch(list(titles))]
-        offsets = np.zeros(len(found) + 1, dtype=np.int64)
-        np.cumsum([len(ids) for ids in found], out=offsets[1:])
+        offsets = offsets_of(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))
         return offsets, np.fromiter(chain.from_iterable(found), dtype=np.int64, count=int(offsets[-1]))
 
     return Tokens("tokenizers", split, padding)

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from kembar.encoders.protocol import Problem, Rows, default_threads
+from kembar.arrays import Rows, default_threads
+from kembar.encoders.protocol import Problem
 from kembar.errors import ConfigError, PhotoError, nearest
 from kembar.posts.photos import open_photo
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -10,15 +9,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from kembar.encoders.embeddings import unit_length
+from kembar.arrays import Floats, Progress, Rows, unit_rows
 from kembar.errors import ConfigError, EncoderError, EvidenceError, quoted
 
 Modality: TypeAlias = Literal["title", "photo"]
-Floats: TypeAlias = npt.NDArray[np.float32]
-Rows: TypeAlias = npt.NDArray[np.int64]
 Items: TypeAlias = Sequence[str] | Sequence[Path]
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Told (stage, done, total) now and then, from the thread that called `encode`."""
 Problem: TypeAlias = Callable[[int, str], None]
 """Told (index of the item, what is wrong with it); such an item gets a row of zeros."""
 
@@ -171,7 +166,7 @@ def collect(
                 "finite numbers",
                 "Use precision float32 (or bfloat16 on a GPU), or other weights.",
             )
-        out[rows] = unit_length(vectors)
+        out[rows] = unit_rows(vectors)
         step(len(rows))
     return out
 
@@ -208,13 +203,6 @@ def counted(problem: Problem | None, step: Callable[[int], None]) -> Problem:
             problem(index, message)
 
     return told
-
-
-def default_threads() -> int:
-    """Count the threads to work with: OMP_NUM_THREADS where it is set, as the field's libraries do, or all cores."""
-    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(given) if given.isdigit() and int(given) > 0 else cores
 
 
 def digest(parts: Iterable[bytes | memoryview | npt.NDArray[Any]], settings: Mapping[str, object]) -> str:

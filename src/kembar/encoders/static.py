@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kembar.arrays import Floats, Progress, Rows, default_threads
 from kembar.encoders.devices import Worker, spread
 from kembar.encoders.protocol import (
-    Floats,
     Items,
     Modality,
     Problem,
-    Progress,
-    Rows,
     check_batch,
     check_titles,
     collect,
-    default_threads,
     digest,
     file_parts,
     stepper,

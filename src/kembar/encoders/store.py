@@ -28,17 +28,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from kembar.encoders.protocol import (
-    Encoder,
-    Floats,
-    Items,
-    Problem,
-    Progress,
-    Rows,
-    check_paths,
-    check_titles,
-    default_threads,
-)
+from kembar.arrays import Bools, Floats, Progress, Rows, default_threads
+from kembar.encoders.protocol import Encoder, Items, Problem, check_paths, check_titles
 from kembar.errors import FolderError, quoted
 from kembar.folders import new_file
 
@@ -62,7 +53,7 @@ class VectorStore:
         self.folder = Path(folder)
         self._shelves: dict[str, _Shelf] = {}
 
-    def get(self, fingerprint: str, keys: Keys) -> tuple[npt.NDArray[np.bool_], Floats | None]:
+    def get(self, fingerprint: str, keys: Keys) -> tuple[Bools, Floats | None]:
         """Look vectors up.
 
         Args:
@@ -109,8 +100,8 @@ class _Shelf:
     folder: Path
     shards: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     sorted: Keys = field(default_factory=lambda: np.zeros(0, _KEY))
-    shard: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    row: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    shard: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    row: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def refresh(self) -> None:
         """Take in the shards that came since the last time, of this process and of others."""
@@ -122,7 +113,7 @@ class _Shelf:
         if paths:
             self._sort()
 
-    def find(self, keys: Keys) -> tuple[npt.NDArray[np.bool_], Floats | None]:
+    def find(self, keys: Keys) -> tuple[Bools, Floats | None]:
         """Look keys up, all at once."""
         if not len(self.sorted):
             return np.zeros(len(keys), dtype=bool), None
@@ -181,7 +172,7 @@ def _read(path: Path) -> npt.NDArray[Any] | None:
     return None
 
 
-def content_keys(items: Items) -> tuple[Keys, npt.NDArray[np.bool_]]:
+def content_keys(items: Items) -> tuple[Keys, Bools]:
     """Hash what items hold.
 
     Args:
@@ -323,7 +314,7 @@ class _Report:
             self.progress(self.stage, self.done + done, self.total)
 
 
-def _distinct(keys: Keys, known: npt.NDArray[np.bool_]) -> tuple[Rows, Rows]:
+def _distinct(keys: Keys, known: Bools) -> tuple[Rows, Rows]:
     """Find equal items; those without a key equal none.
 
     Returns:

@@ -1,16 +1,15 @@
 """TF-IDF vectors of titles: words, and character n-grams inside word bounds."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from kembar.arrays import Sparse, offsets_of
 from kembar.errors import ConfigError
-
-Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +96,5 @@ def prune(vectors: Sparse, *, most: int = 1000, mass: float = 0.5) -> Sparse:
     reached = total[1:] - total[vectors.indptr[:-1]][row]
     keep = np.ones(len(row), dtype=bool)
     keep[order] = (reached > mass) | (frequency[vectors.indices[order]] <= most)
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(row[keep], minlength=vectors.shape[0]))])
+    offsets = offsets_of(np.bincount(row[keep], minlength=vectors.shape[0]))
     return sp.csr_matrix((vectors.data[keep], vectors.indices[keep], offsets), shape=vectors.shape, dtype=np.float32)

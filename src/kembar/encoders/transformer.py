@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from kembar.arrays import Floats, Progress
 from kembar.encoders.backbones import fingerprint, replicas, to_numpy, worker
 from kembar.encoders.devices import Precision, resolve, spread
 from kembar.encoders.hub import fetch, first_line
 from kembar.encoders.protocol import (
     MANIFEST,
-    Floats,
     Items,
     Modality,
     Problem,
-    Progress,
     batches_by_length,
     check_batch,
     check_titles,

@@ -11,12 +11,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from kembar.arrays import Floats, Rows, ragged
 from kembar.encoders.ngrams import PAIR, WORD, Hashed, Text, mixed
-from kembar.encoders.protocol import Rows, batches_by_length
+from kembar.encoders.protocol import batches_by_length
 from kembar.errors import ConfigError
-
-Numbers = npt.NDArray[np.int64]
-Shapes = npt.NDArray[np.float32]
 
 _SHORT: Final = 16  # features of a word of 5 letters, with n-grams of 2 to 4
 _MIDDLE: Final = 25  # of 8 letters
@@ -110,7 +108,7 @@ class Words:
             letters += 1
         return letters
 
-    def _features(self, text: Text, words: Rows) -> Numbers:
+    def _features(self, text: Text, words: Rows) -> Rows:
         """Hash the given words and their n-grams, the longest first: (v, 40) int64, 0 for none."""
         begin, end = text.begin[words] - 1, text.end[words] + 1
         features = np.zeros((len(words), _LONG), dtype=np.int64)
@@ -118,8 +116,7 @@ class Words:
         used = np.ones(len(words), dtype=np.int64)
         for n in range(self.longest, self.shortest - 1, -1):
             count = np.minimum(np.maximum(end - begin - n + 1, 0), _LONG - used)
-            row = np.repeat(np.arange(len(words)), count)
-            step = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+            row, step = ragged(count)
             start = begin[row] + step
             features[row, used[row] + step] = _numbers(text.hashes(start, start + n))
             used += count
@@ -139,12 +136,12 @@ class Batch:
         pairs: (n, k) int64, the feature of a word and the next one; 0 for none.
     """
 
-    short: Numbers
-    middle: Numbers
-    long: Numbers
-    shapes: Shapes
-    words: Numbers
-    pairs: Numbers
+    short: Rows
+    middle: Rows
+    long: Rows
+    shapes: Floats
+    words: Rows
+    pairs: Rows
 
     def __len__(self) -> int:
         return len(self.words)
@@ -157,7 +154,7 @@ class Batch:
         return {name: getattr(self, name) for name in names}
 
 
-def _numbers(hashes: Hashed) -> Numbers:
+def _numbers(hashes: Hashed) -> Rows:
     """Turn hashes into feature numbers in [1, 2^31)."""
-    numbers: Numbers = np.maximum(mixed(hashes) >> np.uint64(33), np.uint64(1)).astype(np.int64)
+    numbers: Rows = np.maximum(mixed(hashes) >> np.uint64(33), np.uint64(1)).astype(np.int64)
     return numbers

@@ -3,25 +3,17 @@
 Two posts of one product that share few words often share a third post; after blending each holds that post's words.
 """
 
-from typing import Any, TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
-from kembar.encoders.embeddings import unit_length
+from kembar.arrays import Floats, Rows, Sparse, Vectors, unit_rows
 from kembar.errors import ConfigError
 from kembar.evidence.edges import select
 from kembar.evidence.neighbors import Neighbors
 
-Rows = npt.NDArray[np.int64]
-Similarity = npt.NDArray[np.float32]
-Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
-Vectors: TypeAlias = Any  # (n, d) unit rows: a Sparse, or a float32 array
-
 
 def neighborhood(
-    left: Rows, right: Rows, similarity: Similarity, n: int, *, threshold: float, min2: float | None = None
+    left: Rows, right: Rows, similarity: Floats, n: int, *, threshold: float, min2: float | None = None
 ) -> Sparse:
     """Build the weights of one blending step.
 
@@ -94,22 +86,3 @@ def query_expansion(
     if sp.issparse(vectors):
         return sp.csr_matrix(sp.hstack([vectors * half, expanded * half]), dtype=np.float32)
     return np.hstack([vectors * half, expanded * half]).astype(np.float32)
-
-
-def unit_rows(vectors: Vectors) -> Vectors:
-    """Scale every row to length 1; empty rows stay empty.
-
-    Args:
-        vectors: (n, d), sparse or dense.
-
-    Returns:
-        (n, d) float32 of the same kind.
-    """
-    if sp.issparse(vectors):
-        scaled = sp.csr_matrix(vectors, dtype=np.float32, copy=True)
-        scaled.sort_indices()
-        source = np.repeat(np.arange(scaled.shape[0]), np.diff(scaled.indptr))
-        squares = np.bincount(source, scaled.data.astype(np.float64) ** 2, minlength=scaled.shape[0])
-        scaled.data = (scaled.data / np.sqrt(np.where(squares > 0, squares, 1))[source]).astype(np.float32)
-        return scaled
-    return unit_length(vectors)

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Floats, Rows, offsets_of, ragged
 from kembar.encoders.embeddings import Embeddings
 from kembar.evidence.edges import Edges, capped
 from kembar.posts.catalog import Catalog
-
-Rows = npt.NDArray[np.int64]
 
 MOST: Final = 25  # half of the neighbours that a view finds: so many copies are matched one by one
 
@@ -78,29 +76,24 @@ class Copies:
             return edges
         members = np.argsort(self.place, kind="stable")
         count = np.bincount(self.place, minlength=len(self.kept))
-        begin = np.cumsum(count) - count
+        begin = offsets_of(count)[:-1]
         crowd = np.flatnonzero(count > 1)
         source, target = np.concatenate([crowd, edges[0]]), np.concatenate([crowd, edges[1]])
         score = np.concatenate([np.ones(len(crowd), dtype=np.float32), edges[2]])
         # One more than the cap: a copy finds itself among the copies and is taken out below.
-        source, place = _ragged(source, np.minimum(count, cap + 1)[target])
-        target, score = members[begin[target[place[0]]] + place[1]], score[place[0]]
+        edge, place = ragged(np.minimum(count, cap + 1)[target])
+        source, score = source[edge], score[edge]
+        target = members[begin[target[edge]] + place]
         order = np.lexsort((target, -score, source))
         source, target, score = capped((source[order], target[order], score[order]), cap + 2)
         start = np.searchsorted(source, np.arange(len(self.kept) + 1))
-        rows, place = _ragged(np.arange(len(self.place)), np.diff(start)[self.place])
-        at = start[self.place[place[0]]] + place[1]
+        rows, place = ragged(np.diff(start)[self.place])
+        at = start[self.place[rows]] + place
         other = rows != target[at]
         return capped((rows[other], target[at][other], score[at][other]), cap)
 
 
-def _ragged(values: Rows, count: Rows) -> tuple[Rows, tuple[Rows, Rows]]:
-    """Repeat each value count times: the repeated values, and for each its index and its number among the repeats."""
-    index = np.repeat(np.arange(len(values)), count)
-    return values[index], (index, np.arange(len(index)) - np.repeat(np.cumsum(count) - count, count))
-
-
-def _dense_codes(vectors: npt.NDArray[np.float32]) -> Rows:
+def _dense_codes(vectors: Floats) -> Rows:
     """Number distinct rows."""
     whole = np.ascontiguousarray(vectors + np.float32(0)).view(np.dtype((np.void, vectors.shape[1] * 4))).ravel()
     return np.unique(whole, return_inverse=True)[1].astype(np.int64)

@@ -1,16 +1,14 @@
 """Directed edges: pairs seen from both ends, ordered by source, best first; a cut on them, and a cap."""
 
 import numpy as np
-import numpy.typing as npt
 
+from kembar.arrays import Floats, Rows, run_starts
 from kembar.errors import ConfigError
 
-Rows = npt.NDArray[np.int64]
-Similarity = npt.NDArray[np.float32]
-Edges = tuple[Rows, Rows, Similarity]
+Edges = tuple[Rows, Rows, Floats]
 
 
-def directed(left: Rows, right: Rows, similarity: Similarity) -> Edges:
+def directed(left: Rows, right: Rows, similarity: Floats) -> Edges:
     """See every pair from both ends, ordered by source, best first, equal ones by target.
 
     Args:
@@ -28,7 +26,7 @@ def directed(left: Rows, right: Rows, similarity: Similarity) -> Edges:
 
 
 def select(
-    left: Rows, right: Rows, similarity: Similarity, n: int, *, threshold: float, min2: float | None = None
+    left: Rows, right: Rows, similarity: Floats, n: int, *, threshold: float, min2: float | None = None
 ) -> Edges:
     """Keep the pairs at or above a threshold; a post left alone takes its nearest above min2.
 
@@ -58,7 +56,7 @@ def select(
     source, target, score = directed(left[near], right[near], similarity[near])
     keep = score >= threshold
     if min2 is not None:
-        keep |= _first(source)
+        keep |= run_starts(source)
     return source[keep], target[keep], score[keep]
 
 
@@ -78,11 +76,7 @@ def capped(edges: Edges, cap: int) -> Edges:
     if cap < 1:
         raise ConfigError(f"cap {cap}", "at least 1, the post itself", "Raise the cap; Kaggle allows 51.")
     source, target, score = edges
-    begin = np.flatnonzero(np.r_[True, source[1:] != source[:-1]]) if len(source) else np.zeros(0, dtype=np.int64)
+    begin = np.flatnonzero(run_starts(source))
     place = np.arange(len(source)) - np.repeat(begin, np.diff(np.r_[begin, len(source)]))
     keep = place < cap - 1
     return source[keep], target[keep], score[keep]
-
-
-def _first(source: Rows) -> npt.NDArray[np.bool_]:
-    return np.r_[True, source[1:] != source[:-1]] if len(source) else np.zeros(0, dtype=bool)

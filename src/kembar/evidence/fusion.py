@@ -8,15 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from kembar.arrays import Floats
 from kembar.errors import ConfigError, EvidenceError
 
-Similarity = npt.NDArray[np.float32]
-_Rule = Callable[[Similarity, Similarity], Similarity]
+_Rule = Callable[[Floats, Floats], Floats]
 
 
-def rescale(similarity: Similarity, floor: float, ceiling: float = 1.0) -> Similarity:
+def rescale(similarity: Floats, floor: float, ceiling: float = 1.0) -> Floats:
     """Bring a view's similarity to [0, 1]: 0 at or below the floor, 1 at or above the ceiling, linear between.
 
     For a 64-bit hash, floor 1 - 20/64 gives the 1 - differing bits / 20 of the published solutions.
@@ -35,17 +34,17 @@ def rescale(similarity: Similarity, floor: float, ceiling: float = 1.0) -> Simil
     if not floor < ceiling:
         raise ConfigError(f"floor {floor} and ceiling {ceiling}", "floor < ceiling", "Lower the floor.")
     scaled = (similarity - np.float32(floor)) / np.float32(ceiling - floor)
-    clipped: Similarity = np.clip(scaled, 0, 1).astype(np.float32, copy=False)
+    clipped: Floats = np.clip(scaled, 0, 1).astype(np.float32, copy=False)
     return clipped
 
 
 def fuse(
-    similarities: Sequence[Similarity],
+    similarities: Sequence[Floats],
     rule: str = "soft_or",
     *,
     weights: Sequence[float] | None = None,
     thresholds: Sequence[float] | None = None,
-) -> Similarity:
+) -> Floats:
     """Fuse the similarities of pairs by a rule.
 
     With a and b in [0, 1], for two views:
@@ -96,44 +95,44 @@ def fuse(
     return np.clip(fused, 0, 1).astype(np.float32)
 
 
-def _fitting(given: Sequence[float] | None, views: int, default: float, what: str) -> Similarity:
+def _fitting(given: Sequence[float] | None, views: int, default: float, what: str) -> Floats:
     values = np.full(views, default) if given is None else np.asarray(given, dtype=np.float64)
     if len(values) != views or not ((values > 0) & (values < np.inf)).all():
         raise ConfigError(f"{what} {given!r}", f"{views} numbers above 0, one a view", f"Mend the {what}.")
     return values.astype(np.float32)
 
 
-def _share(weights: Similarity) -> Similarity:
+def _share(weights: Floats) -> Floats:
     """Normalise the weights of the views that are present to a sum of 1."""
     total = weights.sum(axis=0)
     return np.divide(weights, np.where(total > 0, total, 1)).astype(np.float32)
 
 
-def _mean(values: Similarity, weights: Similarity) -> Similarity:
-    mean: Similarity = np.sum(values * _share(weights), axis=0, dtype=np.float32)
+def _mean(values: Floats, weights: Floats) -> Floats:
+    mean: Floats = np.sum(values * _share(weights), axis=0, dtype=np.float32)
     return mean
 
 
-def _maximum(values: Similarity, weights: Similarity) -> Similarity:
-    largest: Similarity = values.max(axis=0)
+def _maximum(values: Floats, weights: Floats) -> Floats:
+    largest: Floats = values.max(axis=0)
     return largest
 
 
-def _product(values: Similarity, weights: Similarity) -> Similarity:
+def _product(values: Floats, weights: Floats) -> Floats:
     powers = np.power(values, _share(weights), where=weights > 0, out=np.ones_like(values))
     return np.where(weights.any(axis=0), np.prod(powers, axis=0), np.float32(0))
 
 
-def _soft_or(values: Similarity, weights: Similarity) -> Similarity:
-    none: Similarity = np.prod(np.power(1 - np.minimum(values, 1), weights), axis=0, dtype=np.float32)
+def _soft_or(values: Floats, weights: Floats) -> Floats:
+    none: Floats = np.prod(np.power(1 - np.minimum(values, 1), weights), axis=0, dtype=np.float32)
     return 1 - none
 
 
-def _squares(values: Similarity, weights: Similarity) -> Similarity:
+def _squares(values: Floats, weights: Floats) -> Floats:
     return np.sqrt(np.sum(values**2 * _share(weights), axis=0, dtype=np.float32))
 
 
-def _convex(values: Similarity, weights: Similarity) -> Similarity:
+def _convex(values: Floats, weights: Floats) -> Floats:
     return np.power(np.sum(values**6, axis=0, dtype=np.float32), np.float32(1 / 6))
 
 

@@ -6,9 +6,9 @@ from itertools import chain
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Floats
 from kembar.config import Config
 from kembar.errors import EvidenceError
 from kembar.evidence.blending import neighborhood
@@ -17,8 +17,6 @@ from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.pairs import Pairs, candidates
 from kembar.evidence.views import View
 from kembar.posts.quantities import Quantities
-
-Similarity = npt.NDArray[np.float32]
 
 SIMILARITY: Final = "similarity"  # the evidence column that decisions read
 CONFLICT: Final = "conflict"  # 1 where the quantities of two titles contradict each other
@@ -125,7 +123,7 @@ def blended(evidence: Evidence, config: Config) -> Pairs:
     return pairs
 
 
-def fused(pairs: Pairs, views: Sequence[View], config: Config, suffix: str = "") -> Similarity:
+def fused(pairs: Pairs, views: Sequence[View], config: Config, suffix: str = "") -> Floats:
     """Fuse the views' columns: a weighted mean within title and photo, the rule across the two.
 
     Args:
@@ -137,7 +135,7 @@ def fused(pairs: Pairs, views: Sequence[View], config: Config, suffix: str = "")
     Returns:
         (m,) float32 in [0, 1]; 0 where nothing can be compared.
     """
-    parts: list[Similarity] = []
+    parts: list[Floats] = []
     cuts: list[float] = []
     for modality in _MODALITIES:
         members = [view for view in views if view.modality == modality]
@@ -166,7 +164,7 @@ def _compared(views: Sequence[View], neighbors: Sequence[Neighbors], quantities:
     return Pairs(left, right, {**columns, CONFLICT: conflict.astype(np.float32)})
 
 
-def _compared_again(evidence: Evidence, views: Sequence[View], config: Config) -> tuple[Pairs, Similarity]:
+def _compared_again(evidence: Evidence, views: Sequence[View], config: Config) -> tuple[Pairs, Floats]:
     """Compare blended views; returns the pairs with their final similarity, and the blended similarity alone."""
     changed = [(old, new) for old, new in zip(evidence.views, views, strict=True) if old is not new]
     near = chain(evidence.neighbors, (new.neighbors() for _, new in changed))
@@ -179,17 +177,17 @@ def _compared_again(evidence: Evidence, views: Sequence[View], config: Config) -
     return pairs.with_evidence(**{SIMILARITY: keep * before + (1 - keep) * last}), last
 
 
-def _column(pairs: Pairs, name: str, suffix: str) -> Similarity:
+def _column(pairs: Pairs, name: str, suffix: str) -> Floats:
     return pairs.evidence.get(name + suffix, pairs.evidence[name])
 
 
-def _vetoed(similarity: Similarity, pairs: Pairs, config: Config) -> Similarity:
+def _vetoed(similarity: Floats, pairs: Pairs, config: Config) -> Floats:
     if not config.units.veto:
         return similarity
     return np.where(pairs.evidence[CONFLICT] > 0, np.float32(0), similarity)
 
 
-def _lifted(pairs: Pairs, views: Sequence[View], cuts: dict[str, float], config: Config, least: float) -> Similarity:
+def _lifted(pairs: Pairs, views: Sequence[View], cuts: dict[str, float], config: Config, least: float) -> Floats:
     """Lift the pairs in which a single view reaches its own cut to that view's similarity, and to `least`."""
     similarity = pairs.evidence[SIMILARITY]
     floors = {view.name: view.floor for view in views}

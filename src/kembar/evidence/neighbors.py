@@ -7,19 +7,16 @@ and ties are broken by row, so that the answer depends neither on threads nor on
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 from sparse_dot_topn import sp_matmul_topn
 
+from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, falling, offsets_of, ragged, run_starts, unfalling
 from kembar.errors import ConfigError, EvidenceError
 
-Rows = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float32]
-Edges = tuple[Rows, Rows, Scores]  # source, target, score
-Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
+Edges = tuple[Rows, Rows, Floats]  # source, target, score
 
 _CELLS = 1 << 22  # similarities sorted at once, or recomputed where scores straddle the k-th place: bounds the memory
 _BLOCK = 4096  # dense rows searched at once
@@ -42,7 +39,7 @@ class Neighbors:
     """
 
     index: npt.NDArray[np.int32]
-    score: Scores
+    score: Floats
 
     def __post_init__(self) -> None:
         if self.index.ndim != 2 or self.index.shape != self.score.shape:
@@ -55,7 +52,7 @@ class Neighbors:
     def __len__(self) -> int:
         return len(self.index)
 
-    def edges(self) -> tuple[Rows, Rows, Scores]:
+    def edges(self) -> tuple[Rows, Rows, Floats]:
         """List the neighbours as directed edges, without the posts themselves.
 
         Returns:
@@ -94,11 +91,11 @@ def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: in
     return _gather(*_replaced(edges, straddling, again), first, inverse, k, ordered=True)
 
 
-def dense_neighbors(vectors: npt.NDArray[np.float32], k: int, *, floor: float = 0.0, exact: int = 1 << 16) -> Neighbors:
+def dense_neighbors(vectors: Floats, k: int, *, floor: float = 0.0, exact: int = 1 << 16) -> Neighbors:
     """Find the k most similar rows of a dense matrix by inner product.
 
     Of more than `exact` distinct rows nearly all are found: those in the clusters whose centres are nearest, so that
-    the time grows with the rows to the power 1.5, not 2. Scores are exact in any case.
+    the time grows with the rows to the power 1.5, not 2. Floats are exact in any case.
 
     Args:
         vectors: (n, d) float32 unit rows; an all-zero row has no evidence and no neighbours.
@@ -124,9 +121,7 @@ def dense_neighbors(vectors: npt.NDArray[np.float32], k: int, *, floor: float = 
     return _gather(source[keep], target[keep], score[keep], first, inverse, k)
 
 
-def hash_neighbors(
-    hashes: npt.NDArray[np.uint64], hashed: npt.NDArray[np.bool_], k: int, *, radius: int = 7
-) -> Neighbors:
+def hash_neighbors(hashes: Hashes, hashed: Bools, k: int, *, radius: int = 7) -> Neighbors:
     """Find the k nearest 64-bit hashes within a Hamming radius.
 
     Args:
@@ -168,23 +163,23 @@ def _checked(k: int, n: int) -> int:
     return max(1, min(k, n))
 
 
-def _mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _mix(values: Hashes) -> Hashes:
     """Scramble 64-bit values (the finaliser of splitmix64, Steele et al. 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
 
 
-def _sparse_keys(vectors: Sparse) -> npt.NDArray[np.uint64]:
+def _sparse_keys(vectors: Sparse) -> Hashes:
     """Give equal rows equal 64-bit keys; two of ten million different rows share one with odds of 3e-6."""
     bits = vectors.data.astype(np.float32).view(np.uint32).astype(np.uint64)
     mixed = _mix((vectors.indices.astype(np.uint64) << np.uint64(32)) | bits)
     total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
-    keys: npt.NDArray[np.uint64] = total[vectors.indptr[1:]] - total[vectors.indptr[:-1]]
+    keys: Hashes = total[vectors.indptr[1:]] - total[vectors.indptr[:-1]]
     return keys
 
 
-def _dense_keys(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
+def _dense_keys(vectors: Floats) -> Hashes:
     keys = np.zeros(len(vectors), dtype=np.uint64)
     for column in range(vectors.shape[1]):
         bits = (vectors[:, column] + np.float32(0)).view(np.uint32).astype(np.uint64)
@@ -192,7 +187,7 @@ def _dense_keys(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
     return keys
 
 
-def _distinct(keys: npt.NDArray[np.uint64]) -> tuple[Rows, Rows]:
+def _distinct(keys: Hashes) -> tuple[Rows, Rows]:
     """Number the distinct rows by first appearance: their first rows (u,), and each row's number (n,)."""
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
@@ -246,7 +241,7 @@ def _full_rows(rows: Sparse, columns: Sparse, wanted: Rows, floor: float, k: int
     return wanted[source], target, score
 
 
-def _dense_index(rows: Scores, exact: int) -> faiss.Index:
+def _dense_index(rows: Floats, exact: int) -> faiss.Index:
     """Index rows: all in one place, or, if they are many, by clusters."""
     flat = faiss.IndexFlatIP(rows.shape[1])
     index: faiss.Index = flat
@@ -259,7 +254,7 @@ def _dense_index(rows: Scores, exact: int) -> faiss.Index:
     return index
 
 
-def _dense_block(index: faiss.Index, rows: Scores, wanted: Rows, k: int) -> Edges:
+def _dense_block(index: faiss.Index, rows: Floats, wanted: Rows, k: int) -> Edges:
     """Find candidates for the k best of some rows; where more than a few come close to the k-th, all that do."""
     rough, found = index.search(rows[wanted], min(k + _SPARE, len(rows)))
     there = found.ravel() >= 0  # clusters may hold fewer rows than were asked for
@@ -276,7 +271,7 @@ def _dense_block(index: faiss.Index, rows: Scores, wanted: Rows, k: int) -> Edge
     return _replaced(edges, wanted[close], again)
 
 
-def _rated(rows: Scores, source: Rows, target: Rows) -> Edges:
+def _rated(rows: Floats, source: Rows, target: Rows) -> Edges:
     """Add the inner products to pairs: a matrix product's last bits depend on its shape, these do not."""
     score = np.empty(len(source), dtype=np.float32)
     for begin in range(0, len(source), _CHUNK):
@@ -285,7 +280,7 @@ def _rated(rows: Scores, source: Rows, target: Rows) -> Edges:
     return source, target, np.clip(score, -1, 1)
 
 
-def _hash_range(values: npt.NDArray[np.uint64], radius: int) -> tuple[Rows, Rows, npt.NDArray[np.int64]]:
+def _hash_range(values: Hashes, radius: int) -> tuple[Rows, Rows, Rows]:
     """List all pairs of distinct hashes within the radius, each hash with itself included."""
     if not len(values):
         empty = np.zeros(0, dtype=np.int64)
@@ -303,7 +298,7 @@ def _hash_range(values: npt.NDArray[np.uint64], radius: int) -> tuple[Rows, Rows
 
 
 def _gather(
-    source: Rows, target: Rows, score: Scores, first: Rows, inverse: Rows, k: int, *, ordered: bool = False
+    source: Rows, target: Rows, score: Floats, first: Rows, inverse: Rows, k: int, *, ordered: bool = False
 ) -> Neighbors:
     """Turn edges between distinct rows into the neighbours of all rows.
 
@@ -324,7 +319,7 @@ def _gather(
     return _self_first(table[inverse], scores[inverse])
 
 
-def _best(source: Rows, target: Rows, score: Scores, n: int, k: int) -> Edges:
+def _best(source: Rows, target: Rows, score: Floats, n: int, k: int) -> Edges:
     """Keep the k best edges of every source, by score, then by target; sources must come in rising order.
 
     Score and target are packed into one integer, so that each row of a table sorts without looking anything up.
@@ -348,38 +343,33 @@ def _best(source: Rows, target: Rows, score: Scores, n: int, k: int) -> Edges:
     return _joined(found)
 
 
-def _packed(score: Scores, target: Rows) -> npt.NDArray[np.uint64]:
+def _packed(score: Floats, target: Rows) -> Hashes:
     """Pack (score, target) into integers that rise as the score falls, then as the target rises."""
-    bits = (score + np.float32(0)).view(np.uint32)  # the sum turns -0 into 0
-    rising = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))  # IEEE 754: now in the order of scores
-    return (~rising).astype(np.uint64) << np.uint64(32) | target.astype(np.uint64)
+    return falling(score).astype(np.uint64) << np.uint64(32) | target.astype(np.uint64)
 
 
-def _unpacked(packed: npt.NDArray[np.uint64]) -> tuple[Rows, Scores]:
-    rising = ~(packed >> np.uint64(32)).astype(np.uint32)
-    bits = np.where(rising >> np.uint32(31), rising & np.uint32((1 << 31) - 1), ~rising)
-    return (packed & np.uint64(0xFFFFFFFF)).astype(np.int64), bits.view(np.float32)
+def _unpacked(packed: Hashes) -> tuple[Rows, Floats]:
+    return (packed & np.uint64(0xFFFFFFFF)).astype(np.int64), unfalling((packed >> np.uint64(32)).astype(np.uint32))
 
 
-def _expand(source: Rows, target: Rows, score: Scores, inverse: Rows, distinct: int, k: int) -> Edges:
+def _expand(source: Rows, target: Rows, score: Floats, inverse: Rows, distinct: int, k: int) -> Edges:
     """Replace each distinct target by its copies, of which the first k are enough; edges come best first."""
     present = np.flatnonzero(inverse >= 0)
     members = present[np.argsort(inverse[present], kind="stable")]
     count = np.bincount(inverse[present], minlength=distinct)
-    begin = np.cumsum(count) - count
+    begin = offsets_of(count)[:-1]
     take = np.minimum(count, k)[target]
     # Once better targets have k copies, only one that ties with the last of them can still matter.
-    before = np.cumsum(take) - take
+    before = offsets_of(take)[:-1]
     start = np.searchsorted(source, np.arange(distinct))
     full = before - before[start[source]] >= k
-    keep = ~full | np.r_[False, (score[1:] == score[:-1]) & (source[1:] == source[:-1])]
-    source, target, score, take = source[keep], target[keep], score[keep], take[keep]
-    offset = np.arange(take.sum()) - np.repeat(np.cumsum(take) - take, take)
-    copies = members[np.repeat(begin[target], take) + offset]
-    return _best(np.repeat(source, take), copies, np.repeat(score, take), distinct, k)
+    keep = ~full | ~run_starts(source, score)
+    source, target, score = source[keep], target[keep], score[keep]
+    edge, place = ragged(take[keep])
+    return _best(source[edge], members[begin[target[edge]] + place], score[edge], distinct, k)
 
 
-def _self_first(index: npt.NDArray[np.int64], score: Scores) -> Neighbors:
+def _self_first(index: Rows, score: Floats) -> Neighbors:
     """Bring every row's own number to the front; it takes the last place if it was not in the list."""
     n, k = index.shape
     own = index == np.arange(n)[:, None]

@@ -3,18 +3,15 @@
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Bools, Floats, Rows, Sparse, run_starts
 from kembar.errors import EvidenceError
 from kembar.evidence.neighbors import Neighbors
-
-Rows = npt.NDArray[np.int64]
-Similarity = npt.NDArray[np.float32]
-Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
 
 _CHUNK = 1 << 16  # pairs whose vectors are gathered at once: bounds the memory
 
@@ -31,7 +28,7 @@ class Pairs:
 
     left: Rows
     right: Rows
-    evidence: Mapping[str, Similarity]
+    evidence: Mapping[str, Floats]
 
     def __post_init__(self) -> None:
         wrong = [name for name, column in self.evidence.items() if len(column) != len(self.left)]
@@ -56,11 +53,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.left)
 
-    def with_evidence(self, **columns: Similarity) -> "Pairs":
+    def with_evidence(self, **columns: Floats) -> "Pairs":
         """Add or replace evidence columns."""
         return replace(self, evidence={**self.evidence, **columns})
 
-    def take(self, keep: npt.NDArray[np.bool_] | Rows) -> "Pairs":
+    def take(self, keep: Bools | Rows) -> "Pairs":
         """Keep some of the pairs, given as a mask or as row numbers in rising order."""
         return Pairs(self.left[keep], self.right[keep], {name: c[keep] for name, c in self.evidence.items()})
 
@@ -89,11 +86,11 @@ def candidates(neighbors: Iterable[Neighbors], n: int) -> tuple[Rows, Rows]:
         source, target, _ = view.edges()
         keys.append(np.minimum(source, target) * n + np.maximum(source, target))
     key = np.sort(np.concatenate(keys))  # numpy's hashing np.unique is 20 times slower
-    left, right = np.divmod(key[np.r_[True, key[1:] != key[:-1]]] if len(key) else key, max(n, 1))
+    left, right = np.divmod(key[run_starts(key)], max(n, 1))
     return left, right
 
 
-def sparse_similarity(vectors: Sparse, left: Rows, right: Rows, *, threads: int = 2) -> Similarity:
+def sparse_similarity(vectors: Sparse, left: Rows, right: Rows, *, threads: int = 2) -> Floats:
     """Inner products of given pairs of sparse rows.
 
     Args:
@@ -106,7 +103,7 @@ def sparse_similarity(vectors: Sparse, left: Rows, right: Rows, *, threads: int 
         (m,) float32, at most 1, not below 0 where no vector has negative numbers; NaN where either row is empty.
     """
 
-    def product(begin: int) -> Similarity:
+    def product(begin: int) -> Floats:
         a, b = vectors[left[begin : begin + _CHUNK]], vectors[right[begin : begin + _CHUNK]]
         return np.asarray(a.multiply(b).sum(axis=1), dtype=np.float32).ravel()
 
@@ -116,7 +113,7 @@ def sparse_similarity(vectors: Sparse, left: Rows, right: Rows, *, threads: int 
     return np.clip(similarity, None, 1, out=similarity)
 
 
-def dense_similarity(vectors: npt.NDArray[np.float32], left: Rows, right: Rows, *, threads: int = 2) -> Similarity:
+def dense_similarity(vectors: Floats, left: Rows, right: Rows, *, threads: int = 2) -> Floats:
     """Inner products of given pairs of dense rows.
 
     Args:
@@ -129,7 +126,7 @@ def dense_similarity(vectors: npt.NDArray[np.float32], left: Rows, right: Rows, 
         (m,) float32 in [-1, 1], NaN where either row is zero.
     """
 
-    def product(begin: int) -> Similarity:
+    def product(begin: int) -> Floats:
         a, b = vectors[left[begin : begin + _CHUNK]], vectors[right[begin : begin + _CHUNK]]
         return np.asarray(np.einsum("ij,ij->i", a, b), dtype=np.float32)
 
@@ -139,9 +136,7 @@ def dense_similarity(vectors: npt.NDArray[np.float32], left: Rows, right: Rows, 
     return np.clip(similarity, -1, 1, out=similarity)
 
 
-def hash_similarity(
-    hashes: npt.NDArray[np.uint64], hashed: npt.NDArray[np.bool_], left: Rows, right: Rows
-) -> Similarity:
+def hash_similarity(hashes: npt.NDArray[np.uint64], hashed: Bools, left: Rows, right: Rows) -> Floats:
     """Share of equal bits of given pairs of 64-bit hashes.
 
     Args:
@@ -153,13 +148,13 @@ def hash_similarity(
     Returns:
         (m,) float32 in [0, 1], 1 - differing bits / 64; NaN where either hash is missing.
     """
-    differing: Similarity = np.bitwise_count(hashes[left] ^ hashes[right]).astype(np.float32)
+    differing: Floats = np.bitwise_count(hashes[left] ^ hashes[right]).astype(np.float32)
     similarity = 1 - differing / np.float32(64)
     similarity[~(hashed[left] & hashed[right])] = np.nan
     return similarity
 
 
-def _in_chunks(product: Any, pairs: int, threads: int) -> Similarity:
+def _in_chunks(product: Any, pairs: int, threads: int) -> Floats:
     if not pairs:
         return np.zeros(0, dtype=np.float32)
     with ThreadPoolExecutor(threads) as pool:

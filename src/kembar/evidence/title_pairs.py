@@ -1,21 +1,17 @@
 """How the words of two titles agree and differ: edits, words and numbers weighted by rarity, quantities, lengths."""
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import scipy.sparse as sp
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Indel
 
+from kembar.arrays import Doubles, Floats, Rows, Sparse
 from kembar.posts.quantities import Quantities
 from kembar.posts.units import CATEGORIES
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
 
 _WORD: Final = r"\w+"
 _NUMBER: Final = r"\d"
@@ -110,7 +106,7 @@ class Wording:
         return [*signs.T.copy(), agree.astype(np.float32), conflict.astype(np.float32)]
 
 
-def _table(values: npt.NDArray[np.float64], where: tuple[Any, Any], shape: tuple[int, int]) -> Sparse:
+def _table(values: Doubles, where: tuple[Any, Any], shape: tuple[int, int]) -> Sparse:
     matrix = sp.csr_matrix((values.astype(np.float32), where), shape=shape, dtype=np.float32)
     matrix.sort_indices()
     return matrix

@@ -5,12 +5,13 @@ A view finds each post's neighbours, tells the similarity of given pairs, and ma
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Bools, Floats, Rows, Sparse
 from kembar.config import Characters, Config, Photos, Titles, Vectors, Words
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.tfidf import Tfidf, prune
@@ -19,10 +20,6 @@ from kembar.evidence.neighbors import Neighbors, dense_neighbors, hash_neighbors
 from kembar.evidence.pairs import dense_similarity, hash_similarity, sparse_similarity
 from kembar.posts.catalog import Catalog
 
-Rows = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-Similarity = npt.NDArray[np.float32]
-Sparse: TypeAlias = Any  # a scipy.sparse.csr_matrix; scipy ships no types
 Modality = Literal["title", "photo"]
 
 
@@ -49,7 +46,7 @@ class View(Protocol):
         """Find the nearest posts of every post."""
         ...
 
-    def similarity(self, left: Rows, right: Rows) -> Similarity:
+    def similarity(self, left: Rows, right: Rows) -> Floats:
         """Compare pairs: (m,) float32 in [-1, 1], NaN where either post lacks this evidence."""
         ...
 
@@ -82,7 +79,7 @@ class SparseView:
         """Find the nearest posts by cosine, terms of more than 1,000 titles left out as far as `prune` allows."""
         return sparse_neighbors(prune(self.vectors), self.k, floor=self.least)
 
-    def similarity(self, left: Rows, right: Rows) -> Similarity:
+    def similarity(self, left: Rows, right: Rows) -> Floats:
         """Compare pairs by cosine."""
         return sparse_similarity(self.vectors, left, right)
 
@@ -107,7 +104,7 @@ class DenseView:
     """Vectors of any encoder: (n, d) float32 unit rows, all zero where a post has none."""
 
     name: str
-    vectors: Similarity
+    vectors: Floats
     k: int = 51
     modality: Modality = "photo"
     floor: float = 0.0
@@ -118,7 +115,7 @@ class DenseView:
         """Find the nearest posts by cosine."""
         return dense_neighbors(self.vectors, self.k, floor=self.least)
 
-    def similarity(self, left: Rows, right: Rows) -> Similarity:
+    def similarity(self, left: Rows, right: Rows) -> Floats:
         """Compare pairs by cosine."""
         return dense_similarity(self.vectors, left, right)
 
@@ -141,7 +138,7 @@ class HashView:
 
     name: str
     hashes: npt.NDArray[np.uint64]
-    hashed: npt.NDArray[np.bool_]
+    hashed: Bools
     k: int = 51
     radius: int = 7
     modality: Modality = "photo"
@@ -152,7 +149,7 @@ class HashView:
         """Find the nearest posts by differing bits."""
         return hash_neighbors(self.hashes, self.hashed, self.k, radius=self.radius)
 
-    def similarity(self, left: Rows, right: Rows) -> Similarity:
+    def similarity(self, left: Rows, right: Rows) -> Floats:
         """Compare pairs by their share of equal bits."""
         return hash_similarity(self.hashes, self.hashed, left, right)
 

@@ -13,12 +13,10 @@ from itertools import chain, combinations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Doubles
 from kembar.evidence.views import View
-
-Floats = npt.NDArray[np.float64]
 
 _WORDS: Final = ("word", "char")
 _NO_PHOTO: Final = 0.5  # share of the posts whose photo is hidden
@@ -41,7 +39,7 @@ class Thinned:
     titles: pl.Series
 
 
-def thinned(views: Sequence[View], titles: pl.Series, draws: Floats) -> Iterator[Thinned]:
+def thinned(views: Sequence[View], titles: pl.Series, draws: Doubles) -> Iterator[Thinned]:
     """Hide evidence in every way that leaves the titles something to say.
 
     Kinds of evidence are the photos (hashes and vectors), the title encoders, and words with characters. Left out are
@@ -70,7 +68,7 @@ def thinned(views: Sequence[View], titles: pl.Series, draws: Floats) -> Iterator
         yield Thinned((), left, titles.zip_with(pl.Series(~no_title), pl.Series([""])))
 
 
-def draws_of(ids: pl.Series) -> Floats:
+def draws_of(ids: pl.Series) -> Doubles:
     """Draw a number in [0, 1) for each posting id, always the same: (n,) float64."""
     numbers = [int.from_bytes(blake2b(text.encode(), digest_size=6).digest(), "big") for text in ids]
     return np.array(numbers, dtype=np.float64) / 2**48

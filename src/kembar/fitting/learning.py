@@ -1,19 +1,18 @@
 """A classifier from posts whose groups are known, and the cut of its groups: all that `match` needs, in one folder."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from kembar.arrays import Bools, Floats, Progress, Rows, default_threads
 from kembar.classifier.features import Features
 from kembar.classifier.pair_classifier import PairClassifier, check_truth, pair_weights
 from kembar.classifier.trees import Growth
 from kembar.config import BY_RULES, HERE, SHIPPED, Config
 from kembar.encoders.embeddings import Embeddings
-from kembar.encoders.protocol import default_threads
 from kembar.encoders.store import VectorStore
 from kembar.errors import ConfigError, TrainingError, nearest
 from kembar.evidence.gathering import SIMILARITY, blended, gather
@@ -25,12 +24,6 @@ from kembar.matcher import Clock, Matcher, with_photo_hashes
 from kembar.posts.catalog import Catalog
 from kembar.posts.labels import LabelledPairs, read_pairs, super_components
 from kembar.posts.titles import normalize
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-Progress = Callable[[str, int, int], None]
-
 
 _JUDGES: Final = ("lightgbm", "xgboost", BY_RULES)
 _MANY: Final = 20_000  # pairs from which on the usual growth is right

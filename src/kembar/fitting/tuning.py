@@ -1,7 +1,7 @@
 """Thresholds for any configuration, chosen on posts whose groups are known, by grouped cross-validation."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from sklearn.model_selection import GroupKFold
 
+from kembar.arrays import Bools, Doubles, Progress, Rows, run_starts
 from kembar.config import BY_RULES, CONFIG_FILE, MODEL_FILE, Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.store import VectorStore
@@ -27,11 +27,8 @@ from kembar.matcher import Clock, Matcher, decide, filled, partition, with_photo
 from kembar.posts.catalog import Catalog
 from kembar.results.scores import group_sizes
 
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Progress = Callable[[str, int, int], None]
 Setting = dict[str, float]  # option "section.key" to its value
-Shape = tuple[npt.NDArray[np.bool_], Floats]  # posts, and the row shares of the posts in other folds
+Shape = tuple[Bools, Doubles]  # posts, and the row shares of the posts in other folds
 
 _CUTS: Final = tuple(np.round(np.arange(0.2, 0.951, 0.02), 3).tolist())
 _MIN2: Final = tuple(np.round(np.arange(0.1, 0.71, 0.05), 3).tolist())
@@ -129,7 +126,7 @@ def tune(
     fold = fold_numbers(labels, folds)
     blends = blends or (_BLENDS if config.blend.steps else ({},))
     parts = [np.arange(len(catalog))] if pool == "whole" else [np.flatnonzero(fold == f) for f in range(folds)]
-    sums: dict[tuple[tuple[str, float], ...], Floats] = {}
+    sums: dict[tuple[tuple[str, float], ...], Doubles] = {}
     shares = [row_shares(labels[fold != f]) for f in range(folds)]
     for rows in parts:
         shapes = [(fold[rows] == f, shares[f]) for f in np.unique(fold[rows])]
@@ -171,7 +168,7 @@ def trials(
     blends: tuple[Setting, ...],
     shapes: list[Shape],
     progress: Progress | None,
-) -> Iterator[tuple[Setting, Floats]]:
+) -> Iterator[tuple[Setting, Doubles]]:
     """Try every setting in one pool.
 
     Args:
@@ -195,7 +192,7 @@ def trials(
             progress("trials", done + 1, len(blends))
 
 
-def _decisions(pairs: Pairs, labels: Rows, config: Config, shapes: list[Shape]) -> Iterator[tuple[Setting, Floats]]:
+def _decisions(pairs: Pairs, labels: Rows, config: Config, shapes: list[Shape]) -> Iterator[tuple[Setting, Doubles]]:
     rule = config.decide.rule
     if rule == "threshold":
         yield from _thresholds(pairs, labels, with_min2=config.decide.min2 is not None)
@@ -209,7 +206,7 @@ def _decisions(pairs: Pairs, labels: Rows, config: Config, shapes: list[Shape]) 
         yield {}, scores
 
 
-def cuts_tried(pairs: Pairs, labels: Rows, config: Config) -> Iterator[tuple[Setting, Floats]]:
+def cuts_tried(pairs: Pairs, labels: Rows, config: Config) -> Iterator[tuple[Setting, Doubles]]:
     """Group by every cut: yields a setting, and (n, 3) F1, precision and recall of each post."""
     n, similarity = len(labels), pairs.evidence[SIMILARITY]
     option = "group.cut" if config.by_rules else "learned.cut"
@@ -222,11 +219,11 @@ def cuts_tried(pairs: Pairs, labels: Rows, config: Config) -> Iterator[tuple[Set
         yield {option: cut}, group_scores(parts, labels)
 
 
-def _thresholds(pairs: Pairs, labels: Rows, *, with_min2: bool) -> Iterator[tuple[Setting, Floats]]:
+def _thresholds(pairs: Pairs, labels: Rows, *, with_min2: bool) -> Iterator[tuple[Setting, Doubles]]:
     source, target, score = directed(pairs.left, pairs.right, pairs.evidence[SIMILARITY])
     keep = score >= min(_MIN2[0], _CUTS[0])
     source, target, score = source[keep], target[keep], score[keep]
-    first = np.r_[True, source[1:] != source[:-1]] if len(source) else np.zeros(0, dtype=bool)
+    first = run_starts(source)
     for threshold in _CUTS:
         near = score >= threshold
         if not with_min2:
@@ -238,32 +235,32 @@ def _thresholds(pairs: Pairs, labels: Rows, *, with_min2: bool) -> Iterator[tupl
             yield setting, edge_scores(source[chosen], target[chosen], labels)
 
 
-def edge_scores(source: Rows, target: Rows, labels: Rows) -> Floats:
+def edge_scores(source: Rows, target: Rows, labels: Rows) -> Doubles:
     """Score directed edges: (n, 3) F1, precision and recall of each post."""
     right = (labels[source] == labels[target]) & (labels[source] >= 0)
     matched = 1 + np.bincount(source, minlength=len(labels))
     return _scores(1 + np.bincount(source[right], minlength=len(labels)), matched, labels)
 
 
-def group_scores(parts: Rows, labels: Rows) -> Floats:
+def group_scores(parts: Rows, labels: Rows) -> Doubles:
     """Score a partition: (n, 3) F1, precision and recall of each post."""
     both, counts = np.unique(parts * (labels.max() + 2) + labels, return_inverse=True, return_counts=True)[1:]
     return _scores(counts[both], np.bincount(parts)[parts], labels)
 
 
-def _scores(correct: Rows, matched: Rows, labels: Rows) -> Floats:
+def _scores(correct: Rows, matched: Rows, labels: Rows) -> Doubles:
     size = group_sizes(labels)
     return np.stack([2 * correct / (matched + size), correct / matched, correct / size], axis=1)
 
 
-def by_fold(scores: Floats | None, fold: Rows, labels: Rows, folds: int) -> Floats:
+def by_fold(scores: Doubles | None, fold: Rows, labels: Rows, folds: int) -> Doubles:
     """Sum F1, precision and recall over the labelled posts of each fold: (folds, 3); counts them where None."""
     known = labels >= 0
     values = np.ones((len(labels), 3)) if scores is None else scores
     return np.stack([np.bincount(fold[known], values[known, c], folds) for c in range(3)], axis=1)
 
 
-def choose(config: Config, settings: list[Setting], sums: Floats, counts: Floats, pool: int) -> Tuned:
+def choose(config: Config, settings: list[Setting], sums: Doubles, counts: Doubles, pool: int) -> Tuned:
     """Take for each fold the setting that is best on the others, and for the answer the one that is best on all."""
     total, posts = sums[:, :, 0].sum(axis=1), counts[:, 0]
     table = []

@@ -5,13 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
+from kembar.arrays import Doubles, Rows, connected, run_starts
 from kembar.errors import ConfigError, EvidenceError
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +82,7 @@ def components(left: Rows, right: Rows, n: int) -> Rows:
     Returns:
         (n,) int64 labels, dense from 0, by first row.
     """
-    graph = sp.coo_matrix((np.ones(len(left), dtype=np.int8), (left, right)), shape=(n, n))
-    return number_by_first(connected_components(graph, directed=False)[1])
+    return number_by_first(connected(left, right, n))
 
 
 def average_link(
@@ -141,7 +136,7 @@ class Tree:
         posts: number of posts.
     """
 
-    height: Floats
+    height: Doubles
     kept: Rows
     gone: Rows
     posts: int
@@ -178,12 +173,12 @@ def _lowered(cut: float) -> float:
     return min(cut, float(np.float32(cut)))
 
 
-def _merges(left: Rows, right: Rows, weight: Floats, n: int, cut: float) -> tuple[Floats, Rows, Rows]:
+def _merges(left: Rows, right: Rows, weight: Doubles, n: int, cut: float) -> tuple[Doubles, Rows, Rows]:
     """List all merges at or above the cut: height, surviving and absorbed group (named by their smallest rows)."""
     low, high, weight = _contract(*_reachable(left, right, weight, n, cut), n)
     size = np.ones(n)
     ceiling = np.full(n, np.inf)  # rounding must not lift a merge above the merges it rests on
-    found: list[tuple[Floats, Rows, Rows]] = []
+    found: list[tuple[Doubles, Rows, Rows]] = []
     while len(low):
         mean = weight / (size[low] * size[high])
         kept, gone, height = _reciprocal(low, high, mean, n, cut)
@@ -202,7 +197,7 @@ def _merges(left: Rows, right: Rows, weight: Floats, n: int, cut: float) -> tupl
     return np.concatenate(heights), np.concatenate(keeps), np.concatenate(gones)
 
 
-def _reachable(left: Rows, right: Rows, weight: Floats, n: int, cut: float) -> tuple[Rows, Rows, Floats]:
+def _reachable(left: Rows, right: Rows, weight: Doubles, n: int, cut: float) -> tuple[Rows, Rows, Doubles]:
     """Drop pairs that no merge can ever join: a mean reaches the cut only where some single pair does."""
     strong = weight >= cut
     part = components(left[strong], right[strong], n)
@@ -210,7 +205,7 @@ def _reachable(left: Rows, right: Rows, weight: Floats, n: int, cut: float) -> t
     return left[keep], right[keep], weight[keep]
 
 
-def _contract(left: Rows, right: Rows, weight: Floats, n: int) -> tuple[Rows, Rows, Floats]:
+def _contract(left: Rows, right: Rows, weight: Doubles, n: int) -> tuple[Rows, Rows, Doubles]:
     """Sum parallel edges and drop loops: low < high, ordered by low, then high.
 
     One sum serves both directions: two sums in different orders might disagree in a last bit on whose best is whose.
@@ -222,12 +217,12 @@ def _contract(left: Rows, right: Rows, weight: Floats, n: int) -> tuple[Rows, Ro
         return key, key, weight
     order = np.argsort(key, kind="stable")
     key, weight = key[order], weight[order]
-    begin = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    begin = np.flatnonzero(run_starts(key))
     low, high = np.divmod(key[begin], n)
     return low, high, np.add.reduceat(weight, begin)
 
 
-def _reciprocal(low: Rows, high: Rows, mean: Floats, n: int, cut: float) -> tuple[Rows, Rows, Floats]:
+def _reciprocal(low: Rows, high: Rows, mean: Doubles, n: int, cut: float) -> tuple[Rows, Rows, Doubles]:
     """Find the pairs of groups that are each other's best, at or above the cut; the smaller name is kept.
 
     Among equal means a group chooses the smallest name. So the smallest of all groups that reach the highest mean and

@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Doubles, Floats, Rows, offsets_of, ragged
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.edges import Edges, capped, directed
-
-Rows = npt.NDArray[np.int64]
-Similarity = npt.NDArray[np.float32]
 
 _ALL_PAIRS = 1000  # largest group of which all pairs are listed
 _HOPELESS = 0.005  # probabilities below it change no decision worth the time
@@ -45,7 +42,7 @@ class Matches:
     @classmethod
     def of(cls, source: Rows, target: Rows, n: int) -> "Matches":
         """Build matches from directed edges ordered by source, best first, without the posts themselves."""
-        offsets = np.concatenate([[0], np.cumsum(1 + np.bincount(source, minlength=n))]).astype(np.int64)
+        offsets = offsets_of(1 + np.bincount(source, minlength=n))
         rows = np.empty(offsets[-1], dtype=np.int64)
         own = np.zeros(len(rows), dtype=bool)
         own[offsets[:-1]] = True
@@ -67,7 +64,7 @@ class Matches:
         return pl.DataFrame({"posting_id": ids, "matches": joined["id"]})
 
 
-def chisel(left: Rows, right: Rows, similarity: Similarity, n: int, *, shares: npt.NDArray[np.float64]) -> Edges:
+def chisel(left: Rows, right: Rows, similarity: Floats, n: int, *, shares: Doubles) -> Edges:
     """Cut the lists so that their lengths are shared out like group sizes in labelled data; no threshold.
 
     Kaggle Shopee, 18th place (slawekbiel): for s = 1, 2, 3, ... the target is floor(p_s n) lists of length s; as many
@@ -99,7 +96,7 @@ def chisel(left: Rows, right: Rows, similarity: Similarity, n: int, *, shares: n
 
 
 def expected_f1(
-    left: Rows, right: Rows, probability: Similarity, n: int, *, alone: float = 1.0, longest: int = 51
+    left: Rows, right: Rows, probability: Floats, n: int, *, alone: float = 1.0, longest: int = 51
 ) -> Edges:
     """Choose for each post the matches whose F1 can be expected to be highest.
 
@@ -150,7 +147,7 @@ def expected_f1(
     return source[keep], target[keep], score[keep]
 
 
-def _best_length(table: npt.NDArray[np.float64], alone: float) -> Rows:
+def _best_length(table: Doubles, alone: float) -> Rows:
     """Find the best k of each row of probabilities (b, m), falling, filled up with 0: (b,) int64."""
     posts, most = table.shape
     # inverse[k][:, a] = E[1 / (a + X_{k+1} + ... + X_m)], for a from 0; a < 2 is never asked for
@@ -177,7 +174,7 @@ def _best_length(table: npt.NDArray[np.float64], alone: float) -> Rows:
     return length
 
 
-def row_shares(labels: Rows) -> npt.NDArray[np.float64]:
+def row_shares(labels: Rows) -> Doubles:
     """Measure the share of posts by size of their group, the shape that `chisel` carves.
 
     Args:
@@ -188,13 +185,13 @@ def row_shares(labels: Rows) -> npt.NDArray[np.float64]:
     """
     sizes = np.bincount(labels[labels >= 0])
     posts = np.bincount(sizes, minlength=2) * np.arange(max(2, int(sizes.max(initial=0)) + 1))
-    shares: npt.NDArray[np.float64] = posts / max(1, posts.sum())
+    shares: Doubles = posts / max(1, posts.sum())
     return shares
 
 
 # Row shares on the 34,250 labelled posts of Kaggle Shopee, sizes 2 to 10 as measured; the rest is a tail from 11 to
 # 51 that falls with the inverse square of the size.
-def shopee_shares() -> npt.NDArray[np.float64]:
+def shopee_shares() -> Doubles:
     """Give the row shares of Kaggle Shopee's labelled posts, for a catalogue without labels: (52,) float64."""
     shares = np.zeros(52)
     shares[2:11] = [0.4075, 0.1558, 0.1007, 0.0683, 0.0494, 0.0315, 0.0276, 0.0239, 0.0140]
@@ -218,7 +215,7 @@ def mutual(edges: Edges, n: int) -> Edges:
     return source[keep], target[keep], score[keep]
 
 
-def within_groups(labels: Rows, left: Rows, right: Rows, similarity: Similarity) -> Edges:
+def within_groups(labels: Rows, left: Rows, right: Rows, similarity: Floats) -> Edges:
     """Match every post with all members of its group, best first, those it was never compared with last.
 
     In a group of more than 1,000, which only connected components make, with those alone that it was compared with:
@@ -235,11 +232,9 @@ def within_groups(labels: Rows, left: Rows, right: Rows, similarity: Similarity)
     """
     order = np.argsort(labels, kind="stable")
     sizes = np.bincount(labels, minlength=1)
-    begin = np.cumsum(sizes) - sizes
-    count = np.where(sizes <= _ALL_PAIRS, sizes, 0)[labels]
-    source = np.repeat(np.arange(len(labels)), count)
-    offset = np.arange(len(source)) - np.repeat(np.cumsum(count) - count, count)
-    target = order[np.repeat(begin[labels], count) + offset]
+    begin = offsets_of(sizes)[:-1]
+    source, place = ragged(np.where(sizes <= _ALL_PAIRS, sizes, 0)[labels])
+    target = order[begin[labels][source] + place]
     source, target = source[source < target], target[source < target]
     n = len(labels)
     together = labels[left] == labels[right]

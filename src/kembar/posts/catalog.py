@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Bools, Rows
 from kembar.errors import CatalogError, FolderError, quoted
 from kembar.folders import new_file
 from kembar.posts.columns import (
@@ -60,8 +61,8 @@ class Catalog:
     titles: pl.Series
     images: pl.Series
     hashes: npt.NDArray[np.uint64]
-    hashed: npt.NDArray[np.bool_]
-    labels: npt.NDArray[np.int64] | None
+    hashed: Bools
+    labels: Rows | None
     folder: Path | None
     problems: pl.DataFrame
 
@@ -129,12 +130,12 @@ class Catalog:
         return cls(ids, titles, images, hashes, hashed, labels, folder, problems)
 
     @property
-    def has_titles(self) -> npt.NDArray[np.bool_]:
+    def has_titles(self) -> Bools:
         """(n,) bool, True where the title holds more than white space."""
         return (self.titles.str.strip_chars() != "").to_numpy()
 
     @property
-    def has_images(self) -> npt.NDArray[np.bool_]:
+    def has_images(self) -> Bools:
         """(n,) bool, True where a photo is named; whether the file is there is found when it is read."""
         return (self.images != "").to_numpy()
 
@@ -177,9 +178,7 @@ class Catalog:
             _ordered(self.problems, ids),
         )
 
-    def with_hashes(
-        self, hashes: npt.NDArray[np.uint64], hashed: npt.NDArray[np.bool_], problems: pl.DataFrame
-    ) -> "Catalog":
+    def with_hashes(self, hashes: npt.NDArray[np.uint64], hashed: Bools, problems: pl.DataFrame) -> "Catalog":
         """Return the same posts with other perceptual hashes and further problems.
 
         Args:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Bools, Rows
 from kembar.errors import CatalogError, nearest, quoted
 
 PROBLEMS = {"posting_id": pl.String, "part": pl.String, "problem": pl.String}
@@ -235,7 +236,7 @@ def _is_inside(path: str, root: str) -> bool:
     return os.path.commonpath([root, os.path.realpath(path)]) == root
 
 
-def read_hashes(cells: pl.Series, ids: pl.Series) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_], pl.DataFrame]:
+def read_hashes(cells: pl.Series, ids: pl.Series) -> tuple[npt.NDArray[np.uint64], Bools, pl.DataFrame]:
     """Parse perceptual hashes.
 
     Args:
@@ -289,7 +290,7 @@ def _no_hash(bad: pl.Series) -> CatalogError:
     )
 
 
-def read_labels(cells: pl.Series) -> npt.NDArray[np.int64]:
+def read_labels(cells: pl.Series) -> Rows:
     """Number the groups 0, 1, 2, ... by their sorted names, so that the order of rows does not matter.
 
     Args:

@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Bools, Progress
 from kembar.errors import EvidenceError, PhotoError, quoted
 from kembar.posts.photos import Hashes, check_hashes, check_positive, hash_file, truncation
 
-Progress: TypeAlias = Callable[[str, int, int], None]
 _Chunk: TypeAlias = Sequence[tuple[int, Path]]  # row and path
 _Outcome: TypeAlias = tuple[int, int | None, str | None]  # row, hash if there is one, problem if there is one
 _Take: TypeAlias = Callable[[Iterable[_Outcome]], None]
@@ -53,7 +52,7 @@ class PhotoHashes:
     """
 
     hashes: Hashes
-    hashed: npt.NDArray[np.bool_]
+    hashed: Bools
     problems: pl.DataFrame
 
     def __post_init__(self) -> None:

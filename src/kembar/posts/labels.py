@@ -7,15 +7,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
+from kembar.arrays import Bools, Rows, connected
 from kembar.errors import CatalogError, EvidenceError, quoted
 from kembar.posts.columns import Columns, check_ids, read_ids, read_labels
 from kembar.posts.sources import read_table
 
 
-def read_truth(path: Path | str, ids: pl.Series, columns: Columns | None = None) -> npt.NDArray[np.int64]:
+def read_truth(path: Path | str, ids: pl.Series, columns: Columns | None = None) -> Rows:
     """Read the groups of posts.
 
     Args:
@@ -62,14 +61,13 @@ class LabelledPairs:
         same: (m,) bool, whether the two sell one product.
     """
 
-    left: npt.NDArray[np.int64]
-    right: npt.NDArray[np.int64]
-    same: npt.NDArray[np.bool_]
+    left: Rows
+    right: Rows
+    same: Bools
 
-    def groups(self, n: int) -> npt.NDArray[np.int64]:
+    def groups(self, n: int) -> Rows:
         """Join the posts that are said to be the same: (n,) int64 group codes, -1 for posts in no pair."""
-        links = (np.ones(int(self.same.sum()), dtype=np.int8), (self.left[self.same], self.right[self.same]))
-        group = connected_components(sp.coo_matrix(links, shape=(n, n)), directed=False)[1].astype(np.int64)
+        group = connected(self.left[self.same], self.right[self.same], n)
         asked = np.zeros(n, dtype=bool)
         asked[self.left] = asked[self.right] = True
         return np.where(asked, group, -1)
@@ -118,12 +116,12 @@ def read_pairs(path: Path | str, ids: pl.Series) -> LabelledPairs:
     return pairs
 
 
-def _rows(ids: pl.Series, rows: pl.DataFrame) -> npt.NDArray[np.int64]:
+def _rows(ids: pl.Series, rows: pl.DataFrame) -> Rows:
     found = pl.DataFrame({"id": ids}).join(rows, on="id", how="left", maintain_order="left")["row"]
     return found.cast(pl.Int64).fill_null(-1).to_numpy()
 
 
-def _answers(cells: pl.Series, path: Path | str) -> npt.NDArray[np.int64]:
+def _answers(cells: pl.Series, path: Path | str) -> Rows:
     text = cells.cast(pl.String).fill_null("").str.strip_chars().str.to_lowercase()
     strange = text.filter(~text.is_in([*_ANSWERS, ""]))
     if len(strange):
@@ -136,9 +134,7 @@ def _answers(cells: pl.Series, path: Path | str) -> npt.NDArray[np.int64]:
 _ANSWERS: Final = {"1": 1, "1.0": 1, "true": 1, "yes": 1, "0": 0, "0.0": 0, "false": 0, "no": 0}
 
 
-def super_components(
-    labels: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], hashed: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.int64]:
+def super_components(labels: Rows, hashes: npt.NDArray[np.uint64], hashed: Bools) -> Rows:
     """Join groups that share a photo's hash: the units of a split in which no fold can tell on another.
 
     Of 34,250 labelled Shopee posts 147 hashes appear in more than one group.
@@ -155,15 +151,12 @@ def super_components(
     groups = np.where(labels >= 0, labels, labels.max(initial=-1) + 1 + np.arange(n))
     groups = np.unique(groups, return_inverse=True)[1]
     codes = groups.max(initial=-1) + 1 + np.unique(hashes, return_inverse=True)[1]
-    links = (np.ones(int(hashed.sum()), dtype=np.int8), (groups[hashed], codes[hashed]))
     size = int(max(groups.max(initial=-1), codes.max(initial=-1))) + 1
-    found = connected_components(sp.coo_matrix(links, shape=(size, size)), directed=False)[1][groups]
+    found = connected(groups[hashed], codes[hashed], size)[groups]
     return np.unique(found, return_inverse=True)[1].astype(np.int64)
 
 
-def contradictions(
-    left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], same: npt.NDArray[np.bool_], n: int
-) -> npt.NDArray[np.int64]:
+def contradictions(left: Rows, right: Rows, same: Bools, n: int) -> Rows:
     """Find labelled pairs that contradict the others: A = B and B = C, but A is not C.
 
     Args:
@@ -175,6 +168,5 @@ def contradictions(
     Returns:
         Places in the m pairs of those said to differ although a chain of others says that they are the same, rising.
     """
-    links = (np.ones(int(same.sum()), dtype=np.int8), (left[same], right[same]))
-    group = connected_components(sp.coo_matrix(links, shape=(n, n)), directed=False)[1]
+    group = connected(left[same], right[same], n)
     return np.flatnonzero(~same & (group[left] == group[right]))

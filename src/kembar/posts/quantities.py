@@ -15,11 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Bools, Rows, offsets_of, ragged
 from kembar.errors import CatalogError, EvidenceError
 from kembar.posts.units import CATEGORIES, LARGEST, VETO, read
-
-Bools = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
 
 _DISPLAY: Final = {
     "weight": ((10**9, "kg"), (10**6, "g"), (10**3, "mg")),
@@ -49,9 +47,9 @@ class Quantities:
         EvidenceError: the arrays do not fit each other.
     """
 
-    offsets: Integers
+    offsets: Rows
     categories: npt.NDArray[np.int8]
-    values: Integers
+    values: Rows
 
     def __post_init__(self) -> None:
         offsets, count = self.offsets, len(self.values)
@@ -79,7 +77,7 @@ class Quantities:
         series = _series(titles)
         frame = read(series)
         counts = np.bincount(frame["row"].to_numpy(), minlength=len(series))
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        offsets = offsets_of(counts)
         return cls(offsets, frame["category"].to_numpy().astype(np.int8), frame["value"].to_numpy())
 
     def __len__(self) -> int:
@@ -109,8 +107,9 @@ class Quantities:
         taken = given.astype(np.int64)
         starts = self.offsets[taken]
         counts = self.offsets[taken + 1] - starts
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        source = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+        offsets = offsets_of(counts)
+        which, place = ragged(counts)
+        source = starts[which] + place
         return Quantities(offsets, self.categories[source], self.values[source])
 
     def conflicts(self, other: Quantities, categories: Collection[str] = VETO) -> Bools:
@@ -179,14 +178,14 @@ class Quantities:
         pairs = zip(one.categories.tolist(), one.values.tolist(), strict=True)
         return ", ".join(_named(CATEGORIES[category], value) for category, value in pairs)
 
-    def _present(self, wanted: int) -> Integers:
+    def _present(self, wanted: int) -> Rows:
         """(n,) int64, the bits of the wanted categories each title has."""
         rows = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         bits = np.zeros(len(self), np.int64)
         np.bitwise_or.at(bits, rows, np.int64(1) << self.categories.astype(np.int64))
         return bits & wanted
 
-    def _compare(self, other: Quantities, categories: Collection[str]) -> tuple[Integers, Integers]:
+    def _compare(self, other: Quantities, categories: Collection[str]) -> tuple[Rows, Rows]:
         """Bits of the categories both titles have, and of those with a common value."""
         wanted = _bits(categories)
         if len(self) != len(other):

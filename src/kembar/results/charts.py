@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Doubles
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -24,7 +26,7 @@ _STYLE: Final[Any] = {
 _BLUE, _GREY, _RED = "#2a6f97", "#9aa5ad", "#c8553d"
 
 
-def group_sizes(posts: npt.NDArray[np.integer], expected: npt.NDArray[np.float64], path: Path) -> None:
+def group_sizes(posts: npt.NDArray[np.integer], expected: Doubles, path: Path) -> None:
     """Draw the share of posts by size of their group beside the share in labelled Shopee posts.
 
     Args:
@@ -117,7 +119,7 @@ def waterfall(steps: Sequence[tuple[str, float]], path: Path, *, top: int = 12) 
     _save(draw, path)
 
 
-def _gathered(shares: npt.NDArray[np.float64], top: int) -> npt.NDArray[np.float64]:
+def _gathered(shares: Doubles, top: int) -> Doubles:
     """Take sizes 1 to top - 1 one by one and the rest together."""
     padded = np.concatenate([shares, np.zeros(max(0, top + 1 - len(shares)))])
     return np.concatenate([padded[1:top], [padded[top:].sum()]])

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Rows
 from kembar.classifier.classify import RULES, WEIGHT, contributions
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
@@ -20,8 +20,6 @@ from kembar.posts.catalog import Catalog
 from kembar.posts.quantities import Quantities
 from kembar.posts.titles import normalize
 from kembar.results import charts
-
-Rows = npt.NDArray[np.int64]
 
 _MEANING = {
     "word": "cosine of the words of the titles (TF-IDF)",

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Rows, offsets_of
 from kembar.config import CONFIG_FILE, Config
 from kembar.errors import FolderError
 from kembar.evidence.gathering import SIMILARITY
@@ -28,8 +28,6 @@ from kembar.results import charts
 from kembar.results.explanation import Explanation, differences, explain
 from kembar.results.report import summary
 from kembar.results.scores import Curve, b_cubed, curve, oracle, pair_score, score_edges
-
-Rows = npt.NDArray[np.int64]
 
 _FORMAT: Final = "kembar run"
 _VERSION: Final = 1
@@ -245,7 +243,7 @@ class Result:
             left, right = (_rows_of(pairs[end], rows) for end in ("left", "right"))
             columns = {name: pairs[name].to_numpy() for name in pairs.columns[2:]}
             answers = pl.read_parquet(source / "matches.parquet")
-            offsets = np.concatenate([[0], np.cumsum(answers["matches"].list.len().to_numpy())]).astype(np.int64)
+            offsets = offsets_of(answers["matches"].list.len().to_numpy())
             matches = Matches(offsets, _rows_of(answers["matches"].explode(), rows))
             groups = Groups.of(_rows_of(answers["group_id"], rows), catalog.ids)
             copy_of = _rows_of(answers["copy_of"], rows)

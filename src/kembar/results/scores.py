@@ -10,11 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Doubles, Rows, run_ends
 from kembar.errors import EvidenceError
-
-Rows = npt.NDArray[np.int64]
-Labels = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 _ROUNDING = 1e-12  # sums of the same F1 gains in another order differ by less
 
@@ -46,7 +43,7 @@ class Score:
         )
 
 
-def score_edges(source: Rows, target: Rows, labels: Labels, rows: Rows | None = None) -> Score:
+def score_edges(source: Rows, target: Rows, labels: Rows, rows: Rows | None = None) -> Score:
     """Score matches given as directed edges; every post also matches itself.
 
     Args:
@@ -70,7 +67,7 @@ def score_edges(source: Rows, target: Rows, labels: Labels, rows: Rows | None = 
     return _means(correct[scored], matched[scored], group_sizes(labels)[scored], n)
 
 
-def group_sizes(labels: Labels) -> Rows:
+def group_sizes(labels: Rows) -> Rows:
     """Count the posts that share each post's label, itself included; 1 where the label is unknown (-1)."""
     sizes = np.ones(len(labels), dtype=np.int64)
     known = labels >= 0
@@ -78,7 +75,7 @@ def group_sizes(labels: Labels) -> Rows:
     return sizes
 
 
-def pair_score(source: Rows, target: Rows, labels: Labels) -> dict[str, float]:
+def pair_score(source: Rows, target: Rows, labels: Rows) -> dict[str, float]:
     """Precision, recall and F1 over pairs: each pair counts once, so that a group of 51 weighs as 1,275 pairs.
 
     Args:
@@ -101,7 +98,7 @@ def pair_score(source: Rows, target: Rows, labels: Labels) -> dict[str, float]:
     return {"pair_precision": precision, "pair_recall": recall, "pair_f1": _harmonic(precision, recall)}
 
 
-def b_cubed(groups: Labels, labels: Labels) -> dict[str, float]:
+def b_cubed(groups: Rows, labels: Rows) -> dict[str, float]:
     """B-cubed precision, recall and F1 of a partition (Bagga and Baldwin 1998, equations 1 and 2).
 
     Args:
@@ -124,7 +121,7 @@ def b_cubed(groups: Labels, labels: Labels) -> dict[str, float]:
     return {"b3_precision": precision, "b3_recall": recall, "b3_f1": _harmonic(precision, recall)}
 
 
-def oracle(left: Rows, right: Rows, labels: Labels, rows: Rows | None = None) -> Score:
+def oracle(left: Rows, right: Rows, labels: Rows, rows: Rows | None = None) -> Score:
     """Score what a perfect judge of the candidate pairs would reach: the ceiling of every later stage.
 
     Args:
@@ -158,11 +155,11 @@ class Curve:
         alone: mean F1 of posts that match only themselves.
     """
 
-    threshold: Floats
-    f1: Floats
-    precision: Floats
-    recall: Floats
-    first: Floats
+    threshold: Doubles
+    f1: Doubles
+    precision: Doubles
+    recall: Doubles
+    first: Doubles
     alone: float
 
     def best(self) -> tuple[float, float]:
@@ -221,7 +218,7 @@ class Curve:
         columns = {name: getattr(self, name)[at] for name in ("threshold", "f1", "precision", "recall")}
         return pl.DataFrame(columns)
 
-    def _peak(self, gain: Floats, base: float) -> tuple[float, float]:
+    def _peak(self, gain: Doubles, base: float) -> tuple[float, float]:
         if not len(gain) or gain.max() <= 0:
             return float("inf"), base
         at = int(gain.argmax())
@@ -234,13 +231,13 @@ class Curve:
         middle = (here + below) / 2
         return middle if np.float32(middle) > below else here
 
-    def _value(self, gain: Floats, threshold: float) -> float:
+    def _value(self, gain: Doubles, threshold: float) -> float:
         place = int(np.searchsorted(-self.threshold, -threshold, side="right")) - 1
         return float(gain[place]) if place >= 0 else 0.0
 
 
 def curve(
-    left: Rows, right: Rows, similarity: npt.NDArray[np.floating], labels: Labels, rows: Rows | None = None
+    left: Rows, right: Rows, similarity: npt.NDArray[np.floating], labels: Rows, rows: Rows | None = None
 ) -> Curve:
     """Compute mean F1, precision and recall for every threshold at once.
 
@@ -285,20 +282,20 @@ def curve(
     gains.append(np.where(place == 0, gains[0], 0.0))
     by_value = np.argsort(-value, kind="stable")
     value = value[by_value]
-    last = np.flatnonzero(np.r_[value[1:] != value[:-1], True]) if len(value) else np.zeros(0, dtype=np.int64)
+    last = np.flatnonzero(run_ends(value))
     sums = [np.cumsum(gain[by_value])[last] / len(scored) for gain in gains]
     alone = float((2 / (1 + size[scored])).mean())
     alone_recall = float((1 / size[scored]).mean())
     return Curve(value[last], alone + sums[0], 1 + sums[1], alone_recall + sums[2], sums[3], alone)
 
 
-def _steps(after: Floats, start: Floats, place: Rows) -> Floats:
+def _steps(after: Doubles, start: Doubles, place: Rows) -> Doubles:
     """How much each next member of a list changes the list's value."""
     before = np.where(place == 0, start, np.roll(after, 1))
     return after - before
 
 
-def _scored(labels: Labels, rows: Rows | None) -> Rows:
+def _scored(labels: Rows, rows: Rows | None) -> Rows:
     scored = np.flatnonzero(labels >= 0) if rows is None else rows[labels[rows] >= 0]
     if not len(scored):
         raise EvidenceError(

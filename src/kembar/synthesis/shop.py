@@ -9,7 +9,7 @@ only photos are drawn one by one, in processes.
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,13 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Hashes, Progress, Rows
 from kembar.errors import ConfigError, FolderError
 from kembar.folders import check_free, new_folder
 from kembar.synthesis.drawing import Job, Look, save_photos
 from kembar.synthesis.vocabulary import FAMILIES, VARIANTS
-from kembar.synthesis.wording import FORMS, Flags, Integers, Products, banks, coin_tables, write_titles
-
-Progress = Callable[[str, int, int], None]
+from kembar.synthesis.wording import FORMS, Flags, Products, banks, coin_tables, write_titles
 
 # Label groups by size on the Shopee posts; 226 groups of 11 to 50 follow a power law with their mean size, 16.8.
 _HEAD = (6979, 1779, 862, 468, 282, 154, 118, 91, 48)
@@ -55,10 +54,10 @@ class Shop:
     products: pl.DataFrame
     product: npt.NDArray[np.int32]
     view: npt.NDArray[np.uint8]
-    edit: Integers
+    edit: Rows
     quality: npt.NDArray[np.uint8]
 
-    def looks(self, rows: Integers) -> list[Look]:
+    def looks(self, rows: Rows) -> list[Look]:
         """Describe products to the drawer.
 
         Args:
@@ -76,7 +75,7 @@ class Shop:
         ]
 
 
-def group_sizes(rng: np.random.Generator, n: int) -> Integers:
+def group_sizes(rng: np.random.Generator, n: int) -> Rows:
     """Draw group sizes whose sum is n, distributed as on the Shopee posts.
 
     Args:
@@ -105,7 +104,7 @@ def group_sizes(rng: np.random.Generator, n: int) -> Integers:
     return sizes.astype(np.int64)
 
 
-def _lines(rng: np.random.Generator, count: int) -> tuple[Integers, Integers, Flags]:
+def _lines(rng: np.random.Generator, count: int) -> tuple[Rows, Rows, Flags]:
     """Deal products into lines of siblings: for each its line, its rank there, whether it has no sibling."""
     several = rng.choice(_SIBLING_COUNTS, size=count // 2 + 1, p=_SIBLING_SHARES)
     several = several[np.cumsum(several) <= round(_SIBLINGS * count)]
@@ -171,13 +170,13 @@ def _product_table(rng: np.random.Generator, products: Products, tables: dict[st
     )
 
 
-def _first_form(number: Integers) -> Integers:
+def _first_form(number: Rows) -> Rows:
     return np.where(number > 0, 1 + (number - 1) * FORMS, 0)
 
 
 def _photo_choices(
     rng: np.random.Generator, usual: npt.NDArray[np.uint32], copied: Flags
-) -> tuple[npt.NDArray[np.uint8], Integers, npt.NDArray[np.uint8]]:
+) -> tuple[npt.NDArray[np.uint8], Rows, npt.NDArray[np.uint8]]:
     """Choose for each post the original photo, the seed of the edits (0 for none) and the JPEG quality."""
     n = len(copied)
     views = np.array([1, 1, 2, 2, 2, 3, 3, 3], dtype=np.uint8)[(usual >> 23) % 8]
@@ -190,18 +189,18 @@ def _photo_choices(
     return view, edit, quality
 
 
-def _balanced(rng: np.random.Generator, count: int) -> npt.NDArray[np.uint64]:
+def _balanced(rng: np.random.Generator, count: int) -> Hashes:
     """Hashes such as `imagehash.phash` gives: half of the bits set, the first always."""
     words = np.arange(1 << 16, dtype=np.uint64)
     words = words[np.bitwise_count(words) == 8]
     high = words[words >= 1 << 15]
-    hashes: npt.NDArray[np.uint64] = high[rng.integers(0, len(high), count)]
+    hashes: Hashes = high[rng.integers(0, len(high), count)]
     for _ in range(3):
         hashes = (hashes << np.uint64(16)) | words[rng.integers(0, len(words), count)]
     return hashes
 
 
-def _flips(rng: np.random.Generator, bits: Integers) -> npt.NDArray[np.uint64]:
+def _flips(rng: np.random.Generator, bits: Rows) -> Hashes:
     """Masks with up to the given numbers of bits set."""
     mask = np.zeros(len(bits), dtype=np.uint64)
     for i in range(int(bits.max(initial=0))):

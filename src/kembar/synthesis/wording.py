@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from kembar.arrays import Bools, Doubles, Rows
 from kembar.synthesis import vocabulary
 from kembar.synthesis.vocabulary import FAMILIES, VARIANTS
 
-Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
+Flags = Bools
 FORMS = 8  # wordings of a text: mostly the same one, some misspelt
 
 
@@ -33,8 +33,8 @@ class Bank:
     """
 
     table: pl.Series
-    start: Integers
-    count: Integers
+    start: Rows
+    count: Rows
 
     @classmethod
     def of(cls, families: Sequence[Sequence[Sequence[str]]]) -> "Bank":
@@ -92,13 +92,13 @@ class Products:
         usual: random bits, from which the usual wording of the product is chosen.
     """
 
-    line: Integers
-    family: Integers
-    brand: Integers
-    name: Integers
-    code: Integers
-    variant: Integers
-    size: Integers
+    line: Rows
+    family: Rows
+    brand: Rows
+    name: Rows
+    code: Rows
+    variant: Rows
+    size: Rows
     by_size: Flags
     alone: Flags
     usual: npt.NDArray[np.uint32]
@@ -151,38 +151,38 @@ _ORDERS = tuple(
 class _Writer:
     """Words one block of titles; every method answers for all posts of the block."""
 
-    def __init__(self, rng: np.random.Generator, products: Products, product: Integers, copied: Flags) -> None:
+    def __init__(self, rng: np.random.Generator, products: Products, product: Rows, copied: Flags) -> None:
         self.rng, self.products, self.product, self.copied = rng, products, product, copied
         self.family = products.family[product]
         self.usual = products.usual[product]
 
-    def chance(self, share: float | npt.NDArray[np.float64]) -> Flags:
+    def chance(self, share: float | Doubles) -> Flags:
         return self.rng.random(len(self.product), dtype=np.float32) < share
 
-    def pick(self, count: Integers | int, turn: int, loyal: float) -> Integers:
+    def pick(self, count: Rows | int, turn: int, loyal: float) -> Rows:
         """Choose one of `count`: the product's usual choice for copies and some others, else any."""
         fresh = self.rng.integers(0, 1 << 16, len(self.product), dtype=np.uint32)
         stays = self.copied | self.chance(loyal)
         return np.where(stays, self.usual >> turn, fresh).astype(np.int64) % count
 
-    def form(self, shown: Flags, row: Integers) -> Integers:
+    def form(self, shown: Flags, row: Rows) -> Rows:
         """Rows of a table of wordings, 0 where the slot stays empty."""
         form = self.rng.integers(0, FORMS, len(row))
         form[self.chance(np.where(self.copied, 0.9, 0.65))] = 0
         return np.where(shown, 1 + row * FORMS + form, 0)
 
-    def row(self, slot: str, turn: int, loyal: float) -> Integers:
+    def row(self, slot: str, turn: int, loyal: float) -> Rows:
         bank = banks()[slot]
         family = self.family if len(bank.start) > 1 else np.zeros_like(self.family)
         return bank.start[family] + self.pick(bank.count[family], turn, loyal)
 
-    def text(self, slot: str, shown: Flags, row: Integers) -> pl.Series:
+    def text(self, slot: str, shown: Flags, row: Rows) -> pl.Series:
         return banks()[slot].table.gather(self.form(shown, row))
 
-    def fixed(self, slot: str, shown: Flags, choice: Integers) -> pl.Series:
+    def fixed(self, slot: str, shown: Flags, choice: Rows) -> pl.Series:
         return self.text(slot, shown, banks()[slot].start[self.family] + choice[self.product])
 
-    def coined(self, table: pl.Series, number: Integers, share: float) -> pl.Series:
+    def coined(self, table: pl.Series, number: Rows, share: float) -> pl.Series:
         number = number[self.product]
         return table.gather(self.form((number > 0) & self.chance(share), np.maximum(number, 1) - 1))
 
@@ -255,7 +255,7 @@ def write_titles(
     rng: np.random.Generator,
     products: Products,
     tables: dict[str, pl.Series],
-    product: Integers,
+    product: Rows,
     copied: Flags,
 ) -> pl.Series:
     """Word one title per post.

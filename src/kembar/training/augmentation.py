@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
+from kembar.arrays import Rows
 from kembar.errors import ConfigError, nearest
 from kembar.synthesis.edits import BLACK, WHITE, Colour, write_text
 
@@ -94,7 +95,7 @@ def augment(
     return np.asarray(_seller(photo, rng, size, others))
 
 
-def cutmix(photos: Bytes, rng: Generator, *, most: float = 0.4) -> tuple[Bytes, npt.NDArray[np.int64], float]:
+def cutmix(photos: Bytes, rng: Generator, *, most: float = 0.4) -> tuple[Bytes, Rows, float]:
     """Lay a rectangle of another photo of the batch over each photo (Yun et al. 2019, CutMix).
 
     Args:

@@ -13,11 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from kembar.arrays import Floats, Rows
 from kembar.encoders.ngrams import NGrams
 from kembar.training.heads import unit
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
 
 # Lengths learn faster and directions slower than others by so much: what a word weighs holds for new titles too, where
 # it points is mostly learned by heart. On held-out Shopee titles F1 is .004, with min2 .009 higher than with 1 and 1.

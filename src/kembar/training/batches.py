@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from kembar.arrays import Rows
 from kembar.training.augmentation import cutmix
 from kembar.training.objectives import mine_pairs, mine_triplets
 from kembar.training.recipe import Recipe
 from kembar.training.samplers import GroupSampler
 
-Rows = npt.NDArray[np.int64]
 Inputs: TypeAlias = tuple[Tensor, ...]
 Batch: TypeAlias = tuple[Inputs, Tensor, Tensor, float]
 """What the model takes, the target, the target of what is mixed in, and the share of the first of the two."""

@@ -1,24 +1,21 @@
 """Posts to learn from: labelled ones of one modality, cleaned, and cut into a training and a held-out part."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-import scipy.sparse as sp
 
+from kembar.arrays import Progress, Rows, connected
 from kembar.errors import TrainingError, quoted
 from kembar.posts.catalog import Catalog
 from kembar.posts.hashing import hash_photos
 from kembar.posts.titles import normalize
 from kembar.training.recipe import Modality
 
-Rows = npt.NDArray[np.int64]
 Items: TypeAlias = Sequence[str] | Sequence[Path]
-Progress: TypeAlias = Callable[[str, int, int], None]
 
 log = logging.getLogger(__name__)
 
@@ -240,8 +237,7 @@ def _joined(*kinds: Rows) -> Rows:
         nodes.append(kind[known] + start)
         start += int(kind.max(initial=-1)) + 1
     left, right = np.concatenate(posts), np.concatenate(nodes)
-    graph = sp.coo_matrix((np.ones(len(left), dtype=bool), (left, right)), shape=(start, start))
-    return np.asarray(sp.csgraph.connected_components(graph, directed=False)[1][:n], dtype=np.int64)
+    return connected(left, right, start)[:n]
 
 
 def _check_groups(examples: Examples, several: int, alone: int) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from kembar.arrays import Floats
 from kembar.encoders.onnx import MODEL, OnnxEncoder
 from kembar.encoders.protocol import MANIFEST, write_manifest
 from kembar.errors import TrainingError
@@ -20,8 +20,6 @@ from kembar.training.graphs import bag_graph, traced
 from kembar.training.models import BagModel, Model, PhotoModel, TokenModel
 from kembar.training.quantization import quantize_photos, quantize_weights
 from kembar.training.validation import HeldOut, embed, held_out_score
-
-Floats = npt.NDArray[np.float32]
 
 _SAME = 0.999  # least cosine between what torch and its export give
 _NEAR, _NEAR_MEAN = 0.9, 0.98  # least and mean cosine between float32 and int8

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import lightning.pytorch as lightning
 import numpy as np
@@ -21,6 +21,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor, nn
 
+from kembar.arrays import Progress
 from kembar.encoders.devices import resolve
 from kembar.errors import ConfigError, TrainingError
 from kembar.training.batches import Batch, Feed, Plan
@@ -32,8 +33,6 @@ from kembar.training.optimizers import build_optimizer, clip_, schedule
 from kembar.training.recipe import Recipe
 from kembar.training.validation import HeldOut, features
 from kembar.training.watch import LAST, Watch
-
-Progress: TypeAlias = Callable[[str, int, int], None]
 
 _PRECISIONS = {"float32": "32-true", "float16": "16-mixed", "bfloat16": "bf16-mixed"}
 _OFTEN = 200  # steps between checkpoints, where an epoch has more

@@ -7,18 +7,18 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pytorch_metric_learning import losses, miners
 from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor, nn
 
+from kembar.arrays import Floats, Rows
 from kembar.errors import TrainingError
 from kembar.training.heads import unit
 from kembar.training.recipe import Recipe
 
-Sizes = npt.NDArray[np.int64]
+Sizes = Rows
 
 _HIGHEST_MARGIN = 1.5  # the highest a recipe can ask for; a class-size factor does not go above it either
 _EDGE = 1e-6  # how near cosines come to 1 and -1, where the angle has no finite gradient
@@ -235,7 +235,7 @@ def _small(weight: Tensor, **_: Any) -> None:
     nn.init.normal_(weight, std=weight.shape[0] ** -0.5)
 
 
-def class_factors(sizes: Sizes, power: float) -> npt.NDArray[np.float32]:
+def class_factors(sizes: Sizes, power: float) -> Floats:
     """Return what multiplies the margin of each class: n^-power, scaled to mean 1 over the posts.
 
     Small classes get the larger margins (Kaggle Shopee, 1st place: power .1 for photos, .2 for titles). They do not
@@ -250,7 +250,7 @@ def class_factors(sizes: Sizes, power: float) -> npt.NDArray[np.float32]:
     """
     posts = np.asarray(sizes, dtype=np.float64)
     raw = posts**-power
-    factors: npt.NDArray[np.float32] = (raw * posts.sum() / (raw * posts).sum()).astype(np.float32)
+    factors: Floats = (raw * posts.sum() / (raw * posts).sum()).astype(np.float32)
     return factors
 
 

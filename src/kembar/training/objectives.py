@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from kembar.arrays import Bools, Rows, ragged, run_starts
 from kembar.errors import ConfigError, EvidenceError, TrainingError, nearest
 from kembar.training.recipe import Recipe
-
-Rows = npt.NDArray[np.int64]
 
 CONCATENATIONS = ("u,v", "|u-v|", "u*v", "|u-v|,u*v", "u,v,u*v", "u,v,|u-v|", "u,v,|u-v|,u*v")
 """What the classifier may see of a pair: table 6 of the paper."""
@@ -161,7 +159,7 @@ class MinedPairs:
 
     left: Rows
     right: Rows
-    same: npt.NDArray[np.bool_]
+    same: Bools
 
     def __len__(self) -> int:
         return len(self.left)
@@ -180,7 +178,7 @@ class MinedTriplets:
 
 
 def mine_pairs(
-    labels: npt.NDArray[np.int64],
+    labels: Rows,
     negatives_per_positive: int = 2,
     seed: int = 0,
     hard: Rows | None = None,
@@ -219,7 +217,7 @@ def mine_pairs(
 
 
 def mine_triplets(
-    labels: npt.NDArray[np.int64],
+    labels: Rows,
     negatives_per_positive: int = 1,
     seed: int = 0,
     hard: Rows | None = None,
@@ -258,7 +256,7 @@ def _wide(vectors: Tensor) -> Tensor:
     return vectors.to(torch.promote_types(vectors.dtype, torch.float32))
 
 
-def _check(labels: npt.NDArray[np.int64], hard: Rows | None) -> None:
+def _check(labels: Rows, hard: Rows | None) -> None:
     sizes = np.unique(labels, return_counts=True)[1]
     if len(sizes) < 2 or sizes.max() < 2:
         given = f"{len(labels)} posts in {len(sizes)} groups, none of two or more" if len(sizes) > 1 else "one group"
@@ -269,7 +267,7 @@ def _check(labels: npt.NDArray[np.int64], hard: Rows | None) -> None:
         raise EvidenceError(given, f"one row for each of {len(labels)} posts", "Search among the same posts.")
 
 
-def _true_pairs(labels: npt.NDArray[np.int64], most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+def _true_pairs(labels: Rows, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
     order = np.argsort(labels, kind="stable")
     bounds = np.flatnonzero(np.r_[True, np.diff(labels[order]) != 0, True])
     lefts, rights = [], []
@@ -283,7 +281,7 @@ def _true_pairs(labels: npt.NDArray[np.int64], most: int, rng: np.random.Generat
     return np.concatenate(lefts), np.concatenate(rights)
 
 
-def _strangers(labels: npt.NDArray[np.int64], anchor: Rows, hard: Rows | None, rng: np.random.Generator) -> Rows:
+def _strangers(labels: Rows, anchor: Rows, hard: Rows | None, rng: np.random.Generator) -> Rows:
     """Draw a post of another group for each anchor: its next unused hard one, else one at random."""
     order = np.argsort(labels, kind="stable")
     _, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
@@ -305,8 +303,7 @@ def _occurrence(values: Rows) -> Rows:
     """Count, for each entry, the equal ones before it."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
-    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(values) else np.empty(0, dtype=np.int64)
-    counts = np.diff(np.r_[first, len(values)])
+    counts = np.diff(np.append(np.flatnonzero(run_starts(ordered)), len(values)))
     turn = np.empty(len(values), dtype=np.int64)
-    turn[order] = np.arange(len(values)) - np.repeat(first, counts)
+    turn[order] = ragged(counts)[1]
     return turn

@@ -5,18 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from kembar.arrays import Rows
 from kembar.encoders.pixels import Frame
 from kembar.errors import ConfigError
 from kembar.posts.photos import open_photo
 from kembar.training.augmentation import augment
 from kembar.training.heads import Features
 from kembar.training.recipe import Recipe
-
-Rows = npt.NDArray[np.int64]
 
 _SPARE = 1.5  # a crop shows a part at the size of the whole: photos are decoded so much larger
 _BESIDE = 3  # photos that a collage may take from

@@ -5,13 +5,13 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from kembar.arrays import Progress
 from kembar.encoders.devices import resolve
 from kembar.encoders.protocol import MANIFEST
 from kembar.errors import FolderError, TrainingError
@@ -23,8 +23,6 @@ from kembar.training.fit import Fit, fit
 from kembar.training.models import Model, build_model
 from kembar.training.recipe import Recipe
 from kembar.training.validation import HeldOut
-
-Progress: TypeAlias = Callable[[str, int, int], None]
 
 _STATE = "state.json"
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 from torch.utils.data import Sampler
 
+from kembar.arrays import Rows
 from kembar.errors import ConfigError, TrainingError
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class GroupSampler(Sampler[list[int]]):
 
     def __init__(
         self,
-        labels: npt.NDArray[np.int64],
+        labels: Rows,
         groups: int,
         per_group: int,
         seed: int = 0,
@@ -95,13 +95,13 @@ class GroupSampler(Sampler[list[int]]):
         shuffled = [dealt[i] for i in rng.permutation(len(dealt))]
         return [[int(post) for _, posts in batch for post in posts] for batch in shuffled]
 
-    def _cut(self, group: int, rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:
+    def _cut(self, group: int, rng: np.random.Generator) -> list[Rows]:
         members = rng.permutation(self._members[group])
         wanted = int(self._portions[group]) * self.per_group
         whole = np.resize(members, wanted)  # repeats the members in order until there are enough
         return np.split(whole, int(self._portions[group]))
 
-    def _fill(self, present: set[int], short: int, rng: np.random.Generator) -> list[tuple[int, npt.NDArray[np.int64]]]:
+    def _fill(self, present: set[int], short: int, rng: np.random.Generator) -> list[tuple[int, Rows]]:
         if short <= 0:
             return []
         others = np.setdiff1d(np.arange(len(self._members)), np.fromiter(present, dtype=np.int64))

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from kembar.arrays import Rows
 from kembar.encoders.transformer import load_model, loading, local_folder
 from kembar.errors import EncoderError, nearest, quoted
-
-Rows = npt.NDArray[np.int64]
 
 ARCHITECTURES: dict[str, tuple[str, dict[str, int]]] = {
     "bert-base-multilingual-uncased": ("bert", {}),

@@ -5,19 +5,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
-from kembar.encoders.embeddings import unit_length
+from kembar.arrays import Floats, Rows, unit_rows
 from kembar.errors import TrainingError
 from kembar.evidence.neighbors import dense_neighbors
 from kembar.evidence.pairs import candidates, dense_similarity
 from kembar.results.scores import curve
 from kembar.training.batches import Inputs, Reader
-
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
 
 NEIGHBORS = 51  # of a post, itself counted: the longest list of Kaggle Shopee
 
@@ -97,7 +93,8 @@ def embed(model: nn.Module, reader: Reader, *, batch: int = 256) -> Floats:
     Returns:
         (n, d) float32 unit rows.
     """
-    return unit_length(features(model, reader, batch=batch))
+    vectors: Floats = unit_rows(features(model, reader, batch=batch))
+    return vectors
 
 
 @torch.no_grad()

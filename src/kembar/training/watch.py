@@ -5,18 +5,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import lightning.pytorch as lightning
 import torch
 from torch import Tensor, nn
 
+from kembar.arrays import Progress
 from kembar.errors import FolderError, TrainingError
 from kembar.training.batches import Feed
 from kembar.training.recipe import Recipe
 from kembar.training.validation import HeldOut
-
-Progress: TypeAlias = Callable[[str, int, int], None]
 
 LAST: Final = "last.ckpt"
 """The whole state of a training, as of its last checkpoint."""
