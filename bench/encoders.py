@@ -39,7 +39,7 @@ from kembar.training.recipe import Recipe
 from kembar.training.samplers import GroupSampler
 from shopee import FOLDS, MIN2, PLAIN, data
 
-ALONE = ["word.use=false", "char.use=false", "hash.use=false"]
+ALONE = ["word=false", "char=false", "hash=false"]
 WIDTH, EPOCHS, BATCH = 384, 8, 256
 BLENDS = tuple(
     {"blend.threshold": t, "blend.min2": 0.55 * t, "blend.keep": k} for t in (0.6, 0.7, 0.8) for k in (0.25,)
@@ -227,7 +227,7 @@ def row(
     """Score vectors alone: plain, with min2, and blended."""
     scores = []
     floor = [f"{modality}.floor={strangers(vectors):.3f}"]
-    for settings, blends in ((PLAIN, ({},)), (MIN2, ({},)), (["units.veto=false", "decide.rule=threshold"], BLENDS)):
+    for settings, blends in ((PLAIN, ({},)), (MIN2, ({},)), (["advanced.fusion.veto=false", "rule=threshold"], BLENDS)):
         config = Config.read(None, [*ALONE, *floor, *settings])
         scores.append(
             tune(

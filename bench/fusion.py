@@ -390,7 +390,7 @@ def grouped(pool: Pool, p: np.ndarray, setting: str) -> np.ndarray:
 
 def by_rules(posts: int) -> float:
     """The default cut of the rules in a pool of this size."""
-    return Config.read(None, ["learned.model=rules"]).at_pool(posts).group.cut
+    return Config.read(None, ["model=rules"]).at_pool(posts).group.cut
 
 
 def main() -> None:

@@ -13,13 +13,13 @@ from kembar import Catalog, Config, Matcher, write_shop
 from kembar.encoders.store import VectorStore
 
 ROWS: dict[str, tuple[str, ...]] = {
-    "hand-set rules": ("learned.model=rules",),
-    "hand-set rules, no photos": ("learned.model=rules", "photo.use=false"),
+    "hand-set rules": ("model=rules",),
+    "hand-set rules, no photos": ("model=rules", "photo=false"),
     "classifier, photos weighed (the default)": (),
-    "classifier, no photos": ("photo.use=false",),
-    "hand-set rules, titles alone": ("learned.model=rules", "photo.use=false", "hash.use=false"),
-    "classifier, titles alone": ("photo.use=false", "hash.use=false"),
-    "photos and hashes alone (so the rules judge)": ("word.use=false", "char.use=false", "title.use=false"),
+    "classifier, no photos": ("photo=false",),
+    "hand-set rules, titles alone": ("model=rules", "photo=false", "hash=false"),
+    "classifier, titles alone": ("photo=false", "hash=false"),
+    "photos and hashes alone (so the rules judge)": ("word=false", "char=false", "title=false"),
 }
 
 

@@ -22,7 +22,11 @@ from kembar.posts.titles import normalize
 from kembar.results.scores import oracle
 from shopee import FOLDS
 
-BARE = ["title.use=false", "word.least=0.15", "char.least=0.12"]  # without the encoder, words have to find more
+BARE = [
+    "title=false",
+    "advanced.word.least=0.15",
+    "advanced.char.least=0.12",
+]  # without the encoder, words have to find more
 EVERYTHING = "everything"
 HALF = "half without hashes, a tenth without titles"
 LACKING = {  # in the order in which kembar.fitting.dropout hides evidence, by the views that are lacking altogether

@@ -29,13 +29,13 @@ from kembar.posts.catalog import Catalog
 from kembar.results.scores import score_edges
 
 FOLDS = 4
-BARE = ["title.use=false"]
-WORD = ["char.use=false", "hash.use=false"]
-CHAR = ["word.use=false", "hash.use=false"]
-PHOTO = ["word.use=false", "char.use=false"]
-PLAIN = ["blend.steps=0", "units.veto=false", "decide.rule=threshold", "decide.min2=none"]
-MIN2 = ["blend.steps=0", "units.veto=false", "decide.rule=threshold"]
-VETO = ["blend.steps=0", "decide.rule=threshold"]
+BARE = ["title=false"]
+WORD = ["char=false", "hash=false"]
+CHAR = ["word=false", "hash=false"]
+PHOTO = ["word=false", "char=false"]
+PLAIN = ["advanced.blend.steps=0", "advanced.fusion.veto=false", "rule=threshold", "advanced.decide.min2=none"]
+MIN2 = ["advanced.blend.steps=0", "advanced.fusion.veto=false", "rule=threshold"]
+VETO = ["advanced.blend.steps=0", "rule=threshold"]
 SURE = tuple(
     {"blend.threshold": t, "blend.min2": m, "blend.keep": 0.25} for t in (0.6, 0.65, 0.7) for m in (0.22, 0.28)
 )
@@ -47,13 +47,23 @@ ROWS: list[tuple[str, list[str], tuple[Setting, ...], str]] = [
     ("word TF-IDF", WORD + PLAIN, (), ".778"),
     ("word TF-IDF + min2", WORD + MIN2, (), ".7865"),
     ("word TF-IDF + min2 + unit veto", WORD + VETO, (), ".7887"),
-    ("word TF-IDF + min2 + veto, blended once", [*WORD, "decide.rule=threshold"], SURE_WORDS, ".811"),
-    ("word TF-IDF + min2 + veto, query expansion", WORD + VETO + ["blend.expansion=2"], (), ".8042"),
+    ("word TF-IDF + min2 + veto, blended once", [*WORD, "rule=threshold"], SURE_WORDS, ".811"),
+    ("word TF-IDF + min2 + veto, query expansion", WORD + VETO + ["advanced.blend.expansion=2"], (), ".8042"),
     ("char TF-IDF", CHAR + PLAIN, (), ".768-.778"),
     ("char TF-IDF + min2", CHAR + MIN2, (), ".792"),
-    ("word and char TF-IDF + min2", ["hash.use=false", *MIN2], (), ""),
-    ("hash and titles, union", ["fusion.rule=union", "fusion.thresholds.photo=0.7", *PLAIN], (), ".800"),
-    ("hash and titles, union + min2", ["fusion.rule=union", "fusion.thresholds.photo=0.7", *MIN2], (), ".809"),
+    ("word and char TF-IDF + min2", ["hash=false", *MIN2], (), ""),
+    (
+        "hash and titles, union",
+        ["advanced.fusion.rule=union", "advanced.fusion.thresholds.photo=0.7", *PLAIN],
+        (),
+        ".800",
+    ),
+    (
+        "hash and titles, union + min2",
+        ["advanced.fusion.rule=union", "advanced.fusion.thresholds.photo=0.7", *MIN2],
+        (),
+        ".809",
+    ),
 ]
 for rule, plain, min2 in (
     ("max", ".811", ".816"),
@@ -63,36 +73,36 @@ for rule, plain, min2 in (
     ("convex", "", ""),
     ("soft_or", ".810-.816", ".822"),
 ):
-    ROWS.append((f"hash and titles, {rule}", [f"fusion.rule={rule}", *PLAIN], (), plain))
-    ROWS.append((f"hash and titles, {rule} + min2", [f"fusion.rule={rule}", *MIN2], (), min2))
+    ROWS.append((f"hash and titles, {rule}", [f"advanced.fusion.rule={rule}", *PLAIN], (), plain))
+    ROWS.append((f"hash and titles, {rule} + min2", [f"advanced.fusion.rule={rule}", *MIN2], (), min2))
 ROWS += [
     ("soft_or + min2 + unit veto", VETO, (), ""),
-    ("soft_or + veto, chisel", ["blend.steps=0", "decide.rule=chisel"], (), ""),
-    ("soft_or + min2 + veto, query expansion", [*VETO, "blend.expansion=2"], (), ""),
-    ("soft_or + min2 + veto, blended once", ["decide.rule=threshold"], SURE, ""),
-    ("soft_or + min2 + veto, blended twice", ["decide.rule=threshold", "blend.steps=2"], LATER, ""),
-    ("soft_or + veto, blended once, chisel", ["decide.rule=chisel"], SURE, ""),
-    ("soft_or + veto, average link", ["blend.steps=0"], (), ""),
-    ("soft_or + veto, blended once, components", ["group.link=any"], SURE, ""),
+    ("soft_or + veto, chisel", ["advanced.blend.steps=0", "rule=chisel"], (), ""),
+    ("soft_or + min2 + veto, query expansion", [*VETO, "advanced.blend.expansion=2"], (), ""),
+    ("soft_or + min2 + veto, blended once", ["rule=threshold"], SURE, ""),
+    ("soft_or + min2 + veto, blended twice", ["rule=threshold", "advanced.blend.steps=2"], LATER, ""),
+    ("soft_or + veto, blended once, chisel", ["rule=chisel"], SURE, ""),
+    ("soft_or + veto, average link", ["advanced.blend.steps=0"], (), ""),
+    ("soft_or + veto, blended once, components", ["advanced.group.link=any"], SURE, ""),
     ("**soft_or + veto, blended once, average link (the default without an encoder)**", [], SURE, ""),
-    ("soft_or + veto, blended twice, average link", ["blend.steps=2"], LATER, ""),
+    ("soft_or + veto, blended twice, average link", ["advanced.blend.steps=2"], LATER, ""),
 ]
 
 
 WIDE = tuple({"blend.threshold": t, "blend.min2": 0.3, "blend.keep": 0.25} for t in (0.7, 0.75, 0.8))
-ALONE = ["word.use=false", "char.use=false", "hash.use=false"]
+ALONE = ["word=false", "char=false", "hash=false"]
 MORE = tuple(
     {"blend.threshold": t, "blend.min2": 0.3, "blend.keep": k} for t in (0.5, 0.55, 0.6, 0.65, 0.7) for k in (0.0, 0.25)
 )
 TITLE: list[tuple[str, list[str], tuple[Setting, ...], str]] = [
     ("title encoder", ALONE + PLAIN, (), ""),
     ("title encoder + min2", ALONE + MIN2, (), ""),
-    ("title encoder + min2 + veto, blended once", [*ALONE, "decide.rule=threshold"], MORE, ".8345"),
-    ("titles: words, characters, encoder + min2", ["hash.use=false", *MIN2], (), ""),
-    ("titles + min2 + veto, blended once", ["hash.use=false", "decide.rule=threshold"], MORE, ".8345"),
-    ("titles, blended once, average link", ["hash.use=false"], MORE, ""),
+    ("title encoder + min2 + veto, blended once", [*ALONE, "rule=threshold"], MORE, ".8345"),
+    ("titles: words, characters, encoder + min2", ["hash=false", *MIN2], (), ""),
+    ("titles + min2 + veto, blended once", ["hash=false", "rule=threshold"], MORE, ".8345"),
+    ("titles, blended once, average link", ["hash=false"], MORE, ""),
     ("titles and hash + min2 + veto", VETO, (), ""),
-    ("titles and hash + min2 + veto, blended once", ["decide.rule=threshold"], SURE, ""),
+    ("titles and hash + min2 + veto, blended once", ["rule=threshold"], SURE, ""),
     ("**titles and hash + veto, blended once, average link (default)**", [], SURE, ""),
 ]
 
@@ -187,7 +197,7 @@ class Vectors:
 
 def same_hash(catalog: Catalog) -> tuple[np.ndarray, int]:
     """Posts whose perceptual hashes are equal: nothing to tune."""
-    config = Config.read(None, PHOTO + PLAIN + ["hash.radius=0"])
+    config = Config.read(None, PHOTO + PLAIN + ["advanced.hash.radius=0"])
     fold = fold_numbers(catalog.labels, FOLDS)
     scores = []
     for f in range(FOLDS):

@@ -121,7 +121,7 @@ def photo_weights(folder: Path) -> np.ndarray:
     """What a cosine of the photo encoder adds to the log-odds of a pair of a drawn shop, where hashes differ."""
     write_shop(folder / "shop", DRAWN, seed=7)
     catalog = Catalog.read(folder / "shop" / "posts.csv", images=folder / "shop" / "photos")
-    pairs = Matcher(Config().judged_by(BY_RULES)).match(catalog).pairs
+    pairs = Matcher(Config().with_model(BY_RULES)).match(catalog).pairs
     truth = catalog.labels[pairs.left] == catalog.labels[pairs.right]
     known = (pairs.evidence["hash"] < ALIKE) & ~np.isnan(pairs.evidence["photo"])
     return weights(truth[known].astype(float), hundredths(pairs.evidence["photo"][known]))

@@ -1,5 +1,6 @@
 import tomllib
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from kembar.config import FUSION_RULES as RULES
-from kembar.config import Blend, Config, Decide, Group, Vectors
+from kembar.config import Config, Vectors
+from kembar.config.advanced import Advanced, Blend, Decide, Group, Pool
 from kembar.errors import ConfigError
 from properties import examples
 
@@ -36,16 +38,22 @@ def configs(draw: st.DrawFn) -> Config:
         "direct": draw(st.dictionaries(name, share, max_size=2)),
         "steps": draw(st.integers(0, 5)),
     }
-    return Config.of(
-        {
-            "fusion": {"rule": draw(st.sampled_from(RULES)), "thresholds": {"photo": draw(cut)}},
-            "blend": blend,
-            "decide": {"threshold": high, "min2": draw(st.none() | st.just(low)), "mutual": draw(st.booleans())},
-            "group": {"cut": draw(cut), "target_size": draw(st.none() | st.floats(1, 50))},
-            "vectors": draw(st.dictionaries(name, st.fixed_dictionaries({"weight": cut}), max_size=2)),
-            "char": {"n_gram": [draw(st.integers(1, 3)), draw(st.integers(3, 5))], "max_df": draw(cut)},
-        }
-    )
+    advanced = {
+        "fusion": {"rule": draw(st.sampled_from(RULES)), "thresholds": {"photo": draw(cut)}},
+        "blend": blend,
+        "decide": {"threshold": high, "min2": draw(st.none() | st.just(low)), "mutual": draw(st.booleans())},
+        "group": {"cut": draw(cut)},
+        "char": {"n_gram": [draw(st.integers(1, 3)), draw(st.integers(3, 5))], "max_df": draw(cut)},
+    }
+    vectors = draw(st.dictionaries(name, st.fixed_dictionaries({"weight": cut}), max_size=2))
+    own = {
+        "word": draw(st.booleans()),
+        "cut": draw(st.none() | cut),
+        "veto": draw(st.none() | st.booleans()),
+        "model": draw(st.sampled_from(["rules", "kembar-classifier"])),
+        "target_size": draw(st.none() | st.floats(1, 50)),
+    }
+    return Config.of({**own, "vectors": vectors, "advanced": advanced})
 
 
 def refused(*parts: str, settings: tuple[str, ...] = (), path: Path | None = None) -> ConfigError:
@@ -67,10 +75,10 @@ def test_text_reads_back_as_the_same_configuration(config: Config) -> None:
 
 
 def test_text_of_a_file_reads_back(tmp_path: Path) -> None:
-    config = Config.read(None, ["blend.min2=none", "vectors.clip.modality=title", "group.target_size=3.1"])
+    config = Config.read(None, ["advanced.blend.min2=none", "vectors.clip.modality=title", "target_size=3.1"])
     (tmp_path / "c.toml").write_text(config.text(), encoding="utf-8")
     assert Config.read(tmp_path / "c.toml") == config
-    assert config.blend.min2 is None
+    assert config.advanced.blend.min2 is None
     assert config.vectors["clip"] == Vectors(modality="title")
 
 
@@ -86,34 +94,44 @@ def test_text_tells_the_meaning_of_every_option() -> None:
 
 
 def test_settings_change_the_file_and_come_one_after_the_other(tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text("[blend]\nsteps = 2\nkeep = 0.1\n[word]\nn_gram = [1, 2]\n")
-    config = Config.read(tmp_path / "c.toml", ["blend.steps=0", "blend.steps = 3", "decide.rule=chisel"])
-    assert (config.blend.steps, config.blend.keep, config.word.n_gram) == (3, 0.1, (1, 2))
-    assert config.decide.rule == "chisel"
+    (tmp_path / "c.toml").write_text("[advanced.blend]\nsteps = 2\nkeep = 0.1\n[advanced.word]\nn_gram = [1, 2]\n")
+    config = Config.read(tmp_path / "c.toml", ["advanced.blend.steps=0", "advanced.blend.steps = 3", "rule=chisel"])
+    assert (config.advanced.blend.steps, config.advanced.blend.keep, config.advanced.word.n_gram) == (3, 0.1, (1, 2))
+    assert config.rule == "chisel"
     assert config.char == Config().char
 
 
 @pytest.mark.parametrize(
-    ("setting", "section", "key", "value"),
+    ("setting", "key", "value"),
     [
-        ("decide.rule=threshold", "decide", "rule", "threshold"),
-        ('decide.rule="threshold"', "decide", "rule", "threshold"),
-        ("decide.min2=none", "decide", "min2", None),
-        ("decide.min2=null", "decide", "min2", None),
-        ("decide.mutual=true", "decide", "mutual", True),
-        ("word.n_gram=[1,2]", "word", "n_gram", (1, 2)),
-        ('units.categories=["weight", "volume"]', "units", "categories", ("weight", "volume")),
-        ("blend.direct.hash=0.95", "blend", "direct", {"hash": 0.95}),
-        ("pool.slope=0", "pool", "slope", 0.0),
+        ("rule=threshold", "rule", "threshold"),
+        ('rule="threshold"', "rule", "threshold"),
+        ("cut=0.5", "cut", 0.5),
+        ("cut=auto", "cut", None),
+        ("veto=true", "veto", True),
+        ("advanced.decide.min2=none", "advanced.decide.min2", None),
+        ("advanced.decide.min2=null", "advanced.decide.min2", None),
+        ("advanced.decide.mutual=true", "advanced.decide.mutual", True),
+        ("advanced.word.n_gram=[1,2]", "advanced.word.n_gram", (1, 2)),
+        ('categories=["weight", "volume"]', "categories", ("weight", "volume")),
+        ("advanced.blend.direct.hash=0.95", "advanced.blend.direct", {"hash": 0.95}),
+        ("advanced.pool.slope=0", "advanced.pool.slope", 0.0),
     ],
 )
-def test_a_setting(setting: str, section: str, key: str, value: Any) -> None:
-    assert getattr(getattr(Config.read(None, [setting]), section), key) == value
+def test_a_setting(setting: str, key: str, value: Any) -> None:
+    assert attrgetter(key)(Config.read(None, [setting])) == value
+
+
+def test_about_fourteen_options_are_for_everybody() -> None:
+    assert set(Config.model_fields) - {"vectors", "advanced"} == {
+        *("word", "char", "title", "title_encoder", "hash", "photo", "photo_encoder"),
+        *("model", "cut", "veto", "rule", "target_size", "single", "categories"),
+    }
 
 
 def test_it_is_frozen() -> None:
     with pytest.raises(ValidationError):
-        Config().blend.steps = 3  # type: ignore[misc]
+        Config().advanced.blend.steps = 3  # type: ignore[misc]
 
 
 # --- what is refused
@@ -123,25 +141,26 @@ def test_it_is_frozen() -> None:
     ("setting", "parts"),
     [
         ("blnd.steps=2", ("unknown option 'blnd'", "Nearest: 'blend'")),
-        ("blend.stepz=2", ("unknown option 'blend.stepz'", "Nearest: 'steps'")),
+        ("advanced.blend.stepz=2", ("unknown option 'advanced.blend.stepz'", "Nearest: 'steps'")),
         ("vectors.clip.modalty=title", ("unknown option 'vectors.clip.modalty'", "Nearest: 'modality'")),
         ("zzz=1", ("unknown option 'zzz'", "`kembar config` shows")),
-        ("fusion.rule=soft_orr", ("fusion.rule = 'soft_orr'", "one of mean", "Nearest: 'soft_or'")),
-        ("fusion.thresholds.phto=0.3", ("'phto'", "one of title, photo", "Nearest: 'photo'")),
-        ("fusion.thresholds.photo=0", ("fusion.thresholds.photo = 0", "greater than 0")),
-        ('units.categories=["weigt"]', ("units.categories = 'weigt'", "Nearest: 'weight'")),
-        ("decide.rule=grup", ("decide.rule = 'grup'", "'group', 'threshold', 'chisel' or 'expected'")),
-        ("decide.threshold=1.5", ("decide.threshold = 1.5", "less than or equal to 1")),
-        ("decide.threshold=0.1", ("decide.min2", "decide.threshold 0.1", "Lower decide.min2")),
-        ("blend.threshold=0.01", ("blend.min2", "blend.threshold 0.01", "Lower blend.min2")),
-        ("word.k=1", ("word.k = 1", "greater than or equal to 2")),
-        ("word.k=x", ("word.k = 'x'", "valid integer")),
-        ("word.weight=inf", ("word.weight = inf", "finite")),
-        ("group.cut=nan", ("group.cut = nan",)),
-        ("group.cut=0", ("group.cut = 0",)),
-        ("decide.cap=0", ("decide.cap = 0",)),
-        ("blend=3", ("blend = 3",)),
-        ("blend.steps.more=3", ("blend.steps",)),
+        ("advanced.fusion.rule=soft_orr", ("advanced.fusion.rule = 'soft_orr'", "one of mean", "Nearest: 'soft_or'")),
+        ("advanced.fusion.thresholds.phto=0.3", ("'phto'", "one of title, photo", "Nearest: 'photo'")),
+        ("advanced.fusion.thresholds.photo=0", ("advanced.fusion.thresholds.photo = 0", "greater than 0")),
+        ('categories=["weigt"]', ("categories = 'weigt'", "Nearest: 'weight'")),
+        ("rule=grup", ("rule = 'grup'", "'group', 'threshold', 'chisel' or 'expected'")),
+        ("advanced.decide.threshold=1.5", ("advanced.decide.threshold = 1.5", "less than or equal to 1")),
+        ("advanced.decide.threshold=0.1", ("decide.min2", "decide.threshold 0.1", "Lower advanced.decide.min2")),
+        ("advanced.blend.threshold=0.01", ("blend.min2", "blend.threshold 0.01", "Lower advanced.blend.min2")),
+        ("advanced.word.k=1", ("advanced.word.k = 1", "greater than or equal to 2")),
+        ("advanced.word.k=x", ("advanced.word.k = 'x'", "valid integer")),
+        ("advanced.word.weight=inf", ("advanced.word.weight = inf", "finite")),
+        ("advanced.group.cut=nan", ("advanced.group.cut = nan",)),
+        ("advanced.group.cut=0", ("advanced.group.cut = 0",)),
+        ("advanced.decide.cap=0", ("advanced.decide.cap = 0",)),
+        ("advanced.blend=3", ("advanced.blend = 3",)),
+        ("cut=1.5", ("cut = 1.5", "less than or equal to 1")),
+        ("advanced.blend.steps.more=3", ("blend.steps",)),
         ("blend.steps", ("setting 'blend.steps'", "key=value")),
         ("=3", ("setting '=3'", "key=value")),
     ],
@@ -151,9 +170,12 @@ def test_a_setting_that_is_refused(setting: str, parts: tuple[str, ...]) -> None
 
 
 def test_a_setting_inside_a_value_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text("blend = 3\n")
+    (tmp_path / "c.toml").write_text("[advanced]\nblend = 3\n")
     refused(
-        "setting 'blend.steps=2'", "'blend' holds a single value", path=tmp_path / "c.toml", settings=("blend.steps=2",)
+        "setting 'advanced.blend.steps=2'",
+        "'blend' holds a single value",
+        path=tmp_path / "c.toml",
+        settings=("advanced.blend.steps=2",),
     )
 
 
@@ -165,7 +187,7 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
     refused("latin.toml", "valid TOML", path=tmp_path / "latin.toml")
     refused("valid TOML", path=tmp_path)
     (tmp_path / "unknown.toml").write_text("[decide]\ntreshold = 0.5\n")
-    refused("unknown option 'decide.treshold'", "Nearest: 'threshold'", path=tmp_path / "unknown.toml")
+    refused("unknown option 'advanced.decide.treshold'", "Nearest: 'threshold'", path=tmp_path / "unknown.toml")
 
 
 # --- the size of the pool
@@ -174,23 +196,28 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
 def cuts(config: Config) -> dict[str, float | None]:
     parts = {"blend": ("threshold", "min2", "later"), "decide": ("threshold", "min2"), "group": ("cut",)}
     names = chain.from_iterable([(section, key) for key in keys] for section, keys in parts.items())
-    return {f"{section}.{key}": getattr(getattr(config, section), key) for section, key in names}
+    return {f"{section}.{key}": getattr(getattr(config.advanced, section), key) for section, key in names} | {
+        "cut": config.cut
+    }
 
 
 def test_each_doubling_of_the_pool_lifts_every_cut_by_the_slope() -> None:
     config = Config(
-        blend=Blend(threshold=0.6, min2=0.4, later=0.7),
-        decide=Decide(threshold=0.5, min2=None),
-        group=Group(cut=0.5),
-        learned={"model": "rules"},  # type: ignore[arg-type]
-        pool={"size": 1000, "slope": 0.05},  # type: ignore[arg-type]
+        model="rules",
+        cut=0.55,
+        advanced=Advanced(
+            blend=Blend(threshold=0.6, min2=0.4, later=0.7),
+            decide=Decide(threshold=0.5, min2=None),
+            group=Group(cut=0.5),
+            pool=Pool(size=1000, slope=0.05),
+        ),
     )
     moved = config.at_pool(4000)
-    assert moved.pool.size == 4000
+    assert moved.advanced.pool.size == 4000
     for key, before in cuts(config).items():
         assert cuts(moved)[key] == (None if before is None else pytest.approx(before + 0.1)), key
-    same = {"fusion", "word", "char", "hash", "units", "vectors"}
-    assert config.model_dump(include=same) == moved.model_dump(include=same)
+    changed = {"cut": True, "advanced": {"blend", "decide", "group", "pool"}}
+    assert config.model_dump(exclude=changed) == moved.model_dump(exclude=changed)
 
 
 @given(configs(), st.integers(0, 10**8), st.integers(1, 10**8))
@@ -204,5 +231,113 @@ def test_a_pool_keeps_the_order_of_cuts_and_their_range(config: Config, n: int, 
 
 
 def test_no_slope_moves_nothing() -> None:
-    config = Config.read(None, ["pool.slope=0"])
+    config = Config.read(None, ["advanced.pool.slope=0"])
     assert cuts(config.at_pool(10)) == cuts(config)
+
+
+def test_the_cut_of_a_classifier_holds_for_any_pool() -> None:
+    config = Config(cut=0.4)
+    assert config.at_pool(10).cut == 0.4
+    assert config.at_pool(10).advanced.blend.threshold < config.advanced.blend.threshold
+
+
+# --- auto
+
+
+def test_auto_is_what_the_model_says() -> None:
+    rules = Config(model="rules").settled()
+    assert (rules.cut, rules.veto) == (Config().advanced.group.cut, True)
+    learned = Config().settled(0.3)
+    assert (learned.cut, learned.veto) == (0.3, False)
+    asked = Config(cut=0.5, veto=True).settled(0.3)
+    assert (asked.cut, asked.veto) == (0.5, True)
+
+
+def test_a_cut_for_a_classifier_is_none_for_rules() -> None:
+    config = Config(cut=0.9, veto=True)
+    assert config.with_model("rules").cut is None
+    assert config.with_model("folder").cut == 0.9
+
+
+def test_an_unsettled_cut_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cut 'auto' with a classifier"):
+        Config().group_cut  # noqa: B018
+
+
+# --- names of older versions
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("blend.steps=2", "advanced.blend.steps=2"),
+        ("word.k=9", "advanced.word.k=9"),
+        ("word.use=false", "word=false"),
+        ("title.encoder=use", "title_encoder=use"),
+        ("learned.model=rules", "model=rules"),
+        ("learned.model=kembar-fuser", "model=kembar-classifier"),
+        ("learned.cut=0.3", "cut=0.3"),
+        ("learned.veto=true", "veto=true"),
+        ("units.veto=false", "advanced.fusion.veto=false"),
+        ('units.categories=["weight"]', 'categories=["weight"]'),
+        ("decide.rule=chisel", "rule=chisel"),
+        ("decide.cap=9", "advanced.decide.cap=9"),
+        ("group.target_size=2", "target_size=2"),
+        ("blend.direct.hash=0.9", "advanced.blend.direct.hash=0.9"),
+    ],
+)
+def test_a_setting_under_its_older_name_is_read_and_told(old: str, new: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert Config.read(None, [old]) == Config.read(None, [new])
+    assert repr(new.partition("=")[0]) in caplog.text
+    caplog.clear()
+    Config.read(None, [new])
+    assert not caplog.text
+
+
+OLD = """
+[word]
+use = true
+k = 40
+[title]
+use = false
+encoder = "use"
+[learned]
+model = "MODEL"
+cut = 0.37
+veto = true
+[units]
+veto = true
+categories = ["weight"]
+[decide]
+rule = "threshold"
+threshold = 0.7
+[group]
+link = "average"
+cut = 0.5
+bridge = 0.2
+[pool]
+size = 5000
+"""
+
+
+def test_a_file_of_an_older_version_is_read_and_told_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "old.toml").write_text(OLD.replace("MODEL", "kembar-fuser"))
+    config = Config.read(tmp_path / "old.toml")
+    assert (config.model, config.cut, config.veto) == ("kembar-classifier", 0.37, True)
+    assert (config.title, config.title_encoder, config.categories) == (False, "use", ("weight",))
+    assert (config.rule, config.advanced.decide.threshold, config.advanced.word.k) == ("threshold", 0.7, 40)
+    assert len(caplog.records) == 1
+
+
+def test_in_an_older_file_the_cut_of_a_classifier_is_none_for_rules(tmp_path: Path) -> None:
+    (tmp_path / "old.toml").write_text(OLD.replace("MODEL", "rules"))
+    config = Config.read(tmp_path / "old.toml")
+    assert (config.cut, config.group_cut, config.settled().veto) == (None, 0.5, True)
+
+
+def test_what_is_gone_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "old.toml").write_text('[group]\nlink = "pruned"\n')
+    refused("'pruned', which this version no longer has", "average", path=tmp_path / "old.toml")
+    refused("'pruned', which this version no longer has", settings=("group.link=pruned",))

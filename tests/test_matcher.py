@@ -15,7 +15,7 @@ RULE_OF_DECISION = ("group", "threshold", "chisel")
 
 def run(catalog: Catalog, *changes: str, **embeddings: np.ndarray) -> Result:
     vectors = {name: Embeddings.of(given) for name, given in embeddings.items()}
-    return Matcher(Config.read(None, ["learned.model=rules", *changes])).match(catalog, embeddings=vectors)
+    return Matcher(Config.read(None, ["model=rules", *changes])).match(catalog, embeddings=vectors)
 
 
 def by_id(result: Result) -> tuple[dict[str, list[str]], dict[str, str], dict[tuple[str, str], tuple[float, ...]]]:
@@ -31,7 +31,7 @@ def by_id(result: Result) -> tuple[dict[str, list[str]], dict[str, str], dict[tu
 
 def check(result: Result) -> None:
     """Hold what must always hold."""
-    n, cap = len(result), result.config.decide.cap
+    n, cap = len(result), result.config.advanced.decide.cap
     assert len(result.matches) == len(result.groups.labels) == n
     offsets = result.matches.offsets
     assert (result.matches.rows[offsets[:-1]] == np.arange(n)).all()  # self first
@@ -41,10 +41,10 @@ def check(result: Result) -> None:
     labels = result.groups.labels
     assert set(labels.tolist()) == set(range(len(result.groups.ids)))  # a partition, numbered densely
     assert all(result.catalog.ids[int(np.flatnonzero(labels == g)[0])] is not None for g in range(len(result.groups)))
-    if result.config.decide.rule == "group":
+    if result.config.rule == "group":
         source, target = result.matches.edges()
         assert (labels[source] == labels[target]).all()
-        if not result.config.decide.mutual:
+        if not result.config.advanced.decide.mutual:
             assert np.array_equal(np.diff(offsets), np.minimum(result.groups.sizes()[labels], cap))
     similarity = result.pairs.evidence["similarity"]
     assert ((similarity >= 0) & (similarity <= 1)).all()
@@ -64,7 +64,7 @@ def edges_by_similarity(result: Result) -> list[list[float]]:
 @pytest.mark.parametrize("rule", RULE_OF_DECISION)
 @pytest.mark.parametrize("steps", [0, 2])
 def test_the_order_of_rows_changes_nothing(catalog: Catalog, rule: str, steps: int) -> None:
-    changes = (f"decide.rule={rule}", f"blend.steps={steps}")
+    changes = (f"rule={rule}", f"advanced.blend.steps={steps}")
     expected = by_id(run(catalog, *changes))
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(len(catalog))
@@ -87,11 +87,11 @@ def test_the_order_of_rows_changes_nothing_among_many_ties(posts: list[tuple[lis
     rows = [(f"p{i}", " ".join(title), photo) for i, (title, photo) in enumerate(posts)]
     rows.append(("last", "kopi", "94974f937d4c2433"))
     frame = pl.DataFrame(rows, schema=["posting_id", "title", "image_phash"], orient="row")
-    first = run(Catalog.read(frame), "decide.rule=threshold", "word.k=3", "char.k=2", "hash.k=2")
+    first = run(Catalog.read(frame), "rule=threshold", "advanced.word.k=3", "advanced.char.k=2", "advanced.hash.k=2")
     check(first)
     chance.shuffle(rows)
     again = pl.DataFrame(rows, schema=["posting_id", "title", "image_phash"], orient="row")
-    second = run(Catalog.read(again), "decide.rule=threshold", "word.k=3", "char.k=2", "hash.k=2")
+    second = run(Catalog.read(again), "rule=threshold", "advanced.word.k=3", "advanced.char.k=2", "advanced.hash.k=2")
     assert by_id(second) == by_id(first)
 
 
@@ -103,7 +103,7 @@ def test_threads_and_repetition_change_nothing(catalog: Catalog, oracle_vectors:
     try:
         for count in (1, 3, 1):
             faiss.omp_set_num_threads(count)
-            found.append(by_id(run(catalog, "blend.steps=2", clip=oracle_vectors)))
+            found.append(by_id(run(catalog, "advanced.blend.steps=2", clip=oracle_vectors)))
     finally:
         faiss.omp_set_num_threads(threads)
     assert found[0] == found[1] == found[2]
@@ -117,7 +117,12 @@ def test_threads_and_repetition_change_nothing(catalog: Catalog, oracle_vectors:
 @pytest.mark.parametrize("steps", [0, 1, 2])
 @pytest.mark.parametrize("expansion", [0, 2])
 def test_every_way_through(catalog: Catalog, rule: str, link: str, steps: int, expansion: int) -> None:
-    changes = (f"decide.rule={rule}", f"group.link={link}", f"blend.steps={steps}", f"blend.expansion={expansion}")
+    changes = (
+        f"rule={rule}",
+        f"advanced.group.link={link}",
+        f"advanced.blend.steps={steps}",
+        f"advanced.blend.expansion={expansion}",
+    )
     result = run(catalog, *changes)
     check(result)
     assert result.scores()["f1"] > 0.6
@@ -127,26 +132,28 @@ def test_every_way_through(catalog: Catalog, rule: str, link: str, steps: int, e
 
 @pytest.mark.parametrize("fusion", RULES)
 def test_every_rule_of_fusion(catalog: Catalog, fusion: str) -> None:
-    result = run(catalog, f"fusion.rule={fusion}", "group.cut=0.3")
+    result = run(catalog, f"advanced.fusion.rule={fusion}", "advanced.group.cut=0.3")
     check(result)
     assert result.scores()["pair_recall"] > 0.15
 
 
 @pytest.mark.parametrize("rule", RULE_OF_DECISION)
 def test_mutual_matches_are_symmetric_and_a_cap_holds(catalog: Catalog, rule: str) -> None:
-    result = run(catalog, f"decide.rule={rule}", "decide.mutual=true", "decide.cap=51")
+    result = run(catalog, f"rule={rule}", "advanced.decide.mutual=true", "advanced.decide.cap=51")
     source, target = result.matches.edges()
     edges = set(zip(source.tolist(), target.tolist(), strict=True))
     assert edges == {(b, a) for a, b in edges}
-    capped = run(catalog, f"decide.rule={rule}", "decide.cap=3")
+    capped = run(catalog, f"rule={rule}", "advanced.decide.cap=3")
     check(capped)
     assert np.diff(capped.matches.offsets).max() == 3
-    assert np.diff(run(catalog, "decide.cap=1").matches.offsets).max() == 1
+    assert np.diff(run(catalog, "advanced.decide.cap=1").matches.offsets).max() == 1
 
 
 def test_threshold_and_min2_decide_as_they_say(catalog: Catalog) -> None:
-    result = run(catalog, "decide.rule=threshold", "decide.threshold=0.7", "decide.min2=0.5", "pool.size=300")
-    assert result.config.decide.threshold == 0.7
+    result = run(
+        catalog, "rule=threshold", "advanced.decide.threshold=0.7", "advanced.decide.min2=0.5", "advanced.pool.size=300"
+    )
+    assert result.config.advanced.decide.threshold == 0.7
     similarity = np.zeros((len(catalog), len(catalog)))
     pairs = result.pairs
     similarity[pairs.left, pairs.right] = similarity[pairs.right, pairs.left] = pairs.evidence["similarity"]
@@ -158,19 +165,19 @@ def test_threshold_and_min2_decide_as_they_say(catalog: Catalog) -> None:
 
 
 def test_cuts_move_with_the_pool(catalog: Catalog) -> None:
-    fixed = run(catalog, "pool.slope=0", "group.cut=0.5")
-    moved = run(catalog, f"pool.size={4 * len(catalog)}", "pool.slope=0.05", "group.cut=0.6")
-    assert fixed.config.group.cut == moved.config.group.cut == 0.5
-    assert moved.config.pool.size == len(catalog)
+    fixed = run(catalog, "advanced.pool.slope=0", "advanced.group.cut=0.5")
+    moved = run(catalog, f"advanced.pool.size={4 * len(catalog)}", "advanced.pool.slope=0.05", "advanced.group.cut=0.6")
+    assert fixed.config.advanced.group.cut == moved.config.advanced.group.cut == 0.5
+    assert moved.config.advanced.pool.size == len(catalog)
 
 
 def test_groups_reach_a_target_size(catalog: Catalog) -> None:
-    result = run(catalog, "group.target_size=3")
+    result = run(catalog, "target_size=3")
     assert len(catalog) / len(result.groups) == pytest.approx(3, rel=0.02)
 
 
 def test_any_link_is_never_finer_than_average_link(catalog: Catalog) -> None:
-    average, chained = run(catalog).groups, run(catalog, "group.link=any").groups
+    average, chained = run(catalog).groups, run(catalog, "advanced.group.link=any").groups
     for group in range(len(average)):
         assert len(set(chained.labels[average.labels == group].tolist())) == 1
 
@@ -178,23 +185,37 @@ def test_any_link_is_never_finer_than_average_link(catalog: Catalog) -> None:
 def test_the_unit_veto_parts_sizes_of_one_product() -> None:
     titles = ["susu bubuk dancow 400 gr", "susu bubuk dancow 400 gram", "susu bubuk dancow 800 gr"]
     catalog = Catalog.read(pl.DataFrame({"posting_id": ["a", "b", "c"], "title": titles}))
-    with_veto, without = run(catalog, "group.cut=0.5"), run(catalog, "units.veto=false", "group.cut=0.3")
+    with_veto, without = (
+        run(catalog, "advanced.group.cut=0.5"),
+        run(catalog, "advanced.fusion.veto=false", "advanced.group.cut=0.3"),
+    )
     assert with_veto.groups.labels.tolist() == [0, 0, 1]
     assert without.groups.labels.tolist() == [0, 0, 0]
 
 
 def test_the_unit_veto_helps(catalog: Catalog) -> None:
-    assert run(catalog).scores()["precision"] > run(catalog, "units.veto=false").scores()["precision"]
+    assert run(catalog).scores()["precision"] > run(catalog, "advanced.fusion.veto=false").scores()["precision"]
 
 
 def test_a_direct_cut_and_a_single_cut_reach_the_decision(catalog: Catalog) -> None:
-    direct = run(catalog, "decide.rule=threshold", "decide.threshold=1", "decide.min2=none", "blend.direct.hash=1")
+    direct = run(
+        catalog,
+        "rule=threshold",
+        "advanced.decide.threshold=1",
+        "advanced.decide.min2=none",
+        "advanced.blend.direct.hash=1",
+    )
     same = (direct.pairs.evidence["hash"] == 1) & (direct.pairs.evidence["conflict"] == 0)
     source, target = direct.matches.edges()
     found = set(zip(source.tolist(), target.tolist(), strict=True))
     assert set(zip(direct.pairs.left[same].tolist(), direct.pairs.right[same].tolist(), strict=True)) <= found
-    strict = ("pool.slope=0", "fusion.rule=mean", "blend.threshold=0.99", "blend.min2=none")
-    single = run(catalog, *strict, "blend.single.hash=0.8", "blend.single.word=0.9")
+    strict = (
+        "advanced.pool.slope=0",
+        "advanced.fusion.rule=mean",
+        "advanced.blend.threshold=0.99",
+        "advanced.blend.min2=none",
+    )
+    single = run(catalog, *strict, "advanced.blend.single.hash=0.8", "advanced.blend.single.word=0.9")
     check(single)
     assert single.scores()["recall"] > run(catalog, *strict).scores()["recall"]
 
@@ -231,7 +252,7 @@ def test_photos_are_hashed_and_bad_ones_counted(shop, tmp_path) -> None:
     hashed = with_photo_hashes(catalog, Config())
     assert hashed.hashed.all()
     assert with_photo_hashes(hashed, Config()) is hashed  # nothing left to do
-    assert with_photo_hashes(catalog, Config.read(None, ["hash.use=false"])) is catalog
+    assert with_photo_hashes(catalog, Config.read(None, ["hash=false"])) is catalog
     names = pl.Series([name if row % 3 else f"no{row}.jpg" for row, name in enumerate(catalog.images)])
     broken = Catalog.read(catalog.frame().with_columns(image=names), images=shop / "photos")
     result = Matcher().match(broken)
@@ -264,7 +285,7 @@ def test_vectors_are_a_view_and_help(catalog: Catalog, oracle_vectors: np.ndarra
     alone = run(catalog, *others, clip=oracle_vectors)
     assert set(alone.pairs.evidence) == {"clip", "clip_blended", "conflict", "similarity"}
     alone = [f"{name}.use=false" for name in ("word", "char", "title")]
-    cut = ("decide.rule=threshold", "decide.threshold=0.75", "pool.slope=0", *alone)
+    cut = ("rule=threshold", "advanced.decide.threshold=0.75", "advanced.pool.slope=0", *alone)
     helped = run(catalog, *cut, "vectors.clip.modality=title", clip=oracle_vectors).scores()
     assert helped["f1"] > run(catalog, *cut).scores()["f1"] + 0.1
 
@@ -295,7 +316,9 @@ def test_f1_on_drawn_photos_with_the_defaults(pictured: Catalog) -> None:
 def test_f1_on_drawn_photos_is_above_that_of_every_single_view(pictured: Catalog) -> None:
     def best(*changes: str) -> float:
         cuts = ("0.45", "0.5", "0.55", "0.6")
-        return max(run(pictured, *changes, "pool.slope=0", f"group.cut={cut}").scores()["f1"] for cut in cuts)
+        return max(
+            run(pictured, *changes, "advanced.pool.slope=0", f"advanced.group.cut={cut}").scores()["f1"] for cut in cuts
+        )
 
     together = best()
     assert together > 0.9  # 0.920 when written
@@ -320,10 +343,10 @@ def test_decide_and_partition_on_pairs_alone() -> None:
     shares = np.array([0, 0.4, 0.6])
 
     def lists(*changes: str) -> list[set[int]]:
-        (source, target, _), _ = decide(pairs, 6, Config.read(None, ["learned.model=rules", *changes]), shares)
+        (source, target, _), _ = decide(pairs, 6, Config.read(None, ["model=rules", *changes]), shares)
         return [set(target[source == row].tolist()) for row in range(6)]
 
-    assert lists("decide.rule=threshold", "decide.threshold=0.6", "decide.min2=0.4") == [
+    assert lists("rule=threshold", "advanced.decide.threshold=0.6", "advanced.decide.min2=0.4") == [
         {1},
         {0, 2},
         {1},
@@ -331,7 +354,7 @@ def test_decide_and_partition_on_pairs_alone() -> None:
         {3},
         set(),
     ]
-    assert lists("decide.rule=threshold", "decide.threshold=0.6", "decide.min2=none") == [
+    assert lists("rule=threshold", "advanced.decide.threshold=0.6", "advanced.decide.min2=none") == [
         {1},
         {0, 2},
         {1},
@@ -339,9 +362,9 @@ def test_decide_and_partition_on_pairs_alone() -> None:
         set(),
         set(),
     ]
-    assert lists("group.cut=0.8") == [{1}, {0}, set(), set(), set(), set()]
-    assert lists("group.cut=0.6", "group.link=any") == [{1, 2}, {0, 2}, {0, 1}, set(), set(), set()]
-    assert partition(pairs, 6, Config.read(None, ["learned.model=rules", "group.cut=0.39"])).tolist() == [
+    assert lists("advanced.group.cut=0.8") == [{1}, {0}, set(), set(), set(), set()]
+    assert lists("advanced.group.cut=0.6", "advanced.group.link=any") == [{1, 2}, {0, 2}, {0, 1}, set(), set(), set()]
+    assert partition(pairs, 6, Config.read(None, ["model=rules", "advanced.group.cut=0.39"])).tolist() == [
         0,
         0,
         0,
@@ -349,15 +372,13 @@ def test_decide_and_partition_on_pairs_alone() -> None:
         1,
         2,
     ]
-    assert sorted(map(len, lists("decide.rule=chisel"))) == [0, 0, 1, 1, 1, 1]
+    assert sorted(map(len, lists("rule=chisel"))) == [0, 0, 1, 1, 1, 1]
 
 
 def test_a_vetoed_pair_never_fills_a_list() -> None:
     pairs = Pairs(np.array([0]), np.array([1]), {"similarity": np.zeros(1, dtype=np.float32)})
     for rule in RULE_OF_DECISION:
-        edges, labels = decide(
-            pairs, 2, Config.read(None, ["learned.model=rules", f"decide.rule={rule}"]), np.array([0, 0, 1.0])
-        )
+        edges, labels = decide(pairs, 2, Config.read(None, ["model=rules", f"rule={rule}"]), np.array([0, 0, 1.0]))
         assert len(edges[0]) == 0, rule
         assert labels.tolist() == [0, 1]
 

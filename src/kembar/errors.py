@@ -103,6 +103,6 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f" Nearest: {', '.join(map(repr, near))}." if near else ""
 
 
-def mend(value: str, known: Iterable[str]) -> str:
+def look_up(value: str, known: Iterable[str]) -> str:
     """Say what to do about an unknown option: the nearest spellings, or where all are shown."""
     return nearest(value, known).strip() or "`kembar config` shows everything that can be set."

@@ -11,6 +11,7 @@ import polars as pl
 
 from kembar.arrays import Doubles, Progress, Rows
 from kembar.classifier.classify import judged
+from kembar.classifier.ownership import adopted
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import BY_RULES, Config
 from kembar.encoders.embeddings import Embeddings
@@ -63,7 +64,7 @@ class Matcher:
         self.config = config or Config()
         self.device = device
         self.store = store
-        self.classifier = None if self.config.by_rules else PairClassifier.load(self.config.learned.model)
+        self.classifier = None if self.config.by_rules else PairClassifier.load(self.config.model)
 
     def match(
         self,
@@ -97,7 +98,7 @@ class Matcher:
             catalog, vectors = self.encoded(catalog, embeddings, progress)
         order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
         classifier = self._judge(catalog, vectors)
-        config = (self.config if classifier else self.config.judged_by(BY_RULES)).at_pool(len(catalog))
+        config = self._settled(classifier).at_pool(len(catalog))
         spare = {} if classifier is None else _spare(vectors, config, classifier, embeddings or {})
         brought = _sorted(vectors, order)
         ordered = catalog.take(order)
@@ -108,16 +109,22 @@ class Matcher:
             pairs = blended(evidence, config)
         if classifier is not None:
             with clock.stage("classifier"):
-                pairs = judged(pairs, evidence.titles, evidence.quantities, classifier, spare, veto=config.learned.veto)
+                pairs = judged(pairs, evidence.titles, evidence.quantities, classifier, spare, veto=bool(config.veto))
         with clock.stage("decisions"):
             edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog))
-            edges, labels = copies.edges(edges, config.decide.cap), labels[copies.place]
+            edges, labels = copies.edges(edges, config.advanced.decide.cap), labels[copies.place]
             pairs, edges, labels = _restored(order, copies.kept, pairs, edges, labels)
             matches = Matches.of(edges[0], edges[1], len(catalog))
             groups = Groups.of(labels, catalog.ids)
         copy_of = np.empty_like(order)
         copy_of[order] = order[copies.kept[copies.place]]
         return Result(catalog, config, pairs, matches, groups, copy_of, clock.seconds, peak_memory())
+
+    def _settled(self, classifier: PairClassifier | None) -> Config:
+        """Give the configuration of a run: the classifier's own options, or those of rules, and no "auto"."""
+        if classifier is None:
+            return self.config.with_model(BY_RULES).settled()
+        return adopted(self.config, classifier).settled(classifier.cut)
 
     def _judge(self, catalog: Catalog, vectors: Mapping[str, Embeddings]) -> PairClassifier | None:
         """Give the classifier, but not where a view is lacking that it has not learned to do without: rules can."""
@@ -195,26 +202,26 @@ def decide(pairs: Pairs, n: int, config: Config, shares: Doubles) -> tuple[Edges
     similarity = pairs.evidence[SIMILARITY]
     ends = pairs.left, pairs.right, similarity
     labels = partition(pairs, n, config)
-    if config.decide.rule == "group":
+    if config.rule == "group":
         edges = within_groups(labels, *ends)
-    elif config.decide.rule == "threshold":
-        edges = select(*ends, n, threshold=config.decide.threshold, min2=config.decide.min2)
-    elif config.decide.rule == "expected":
-        edges = expected_f1(*ends, n, alone=config.decide.alone, longest=config.decide.cap)
+    elif config.rule == "threshold":
+        edges = select(*ends, n, threshold=config.advanced.decide.threshold, min2=config.advanced.decide.min2)
+    elif config.rule == "expected":
+        edges = expected_f1(*ends, n, alone=config.advanced.decide.alone, longest=config.advanced.decide.cap)
     else:
         possible = similarity > 0  # a vetoed pair never fills a list
         edges = chisel(pairs.left[possible], pairs.right[possible], similarity[possible], n, shares=shares)
-    if config.decide.mutual:
+    if config.advanced.decide.mutual:
         edges = mutual(edges, n)
-    return capped(edges, config.decide.cap), labels
+    return capped(edges, config.advanced.decide.cap), labels
 
 
 def partition(pairs: Pairs, n: int, config: Config) -> Rows:
     """Group posts by the configured link: (n,) int64 labels."""
-    similarity, group, cut = pairs.evidence[SIMILARITY], config.group, config.cut
+    similarity, link, cut = pairs.evidence[SIMILARITY], config.advanced.group.link, config.group_cut
     ends = pairs.left, pairs.right, similarity
-    if group.link == "average":
-        size = group.target_size
+    if link == "average":
+        size = config.target_size
         labels = average_link(*ends, n, cut=cut if size is None else 0.0, target_size=size)
     else:
         near = similarity >= cut
@@ -224,7 +231,7 @@ def partition(pairs: Pairs, n: int, config: Config) -> Rows:
 
 def filled(labels: Rows, pairs: Pairs, config: Config) -> Rows:
     """Let lone posts join their nearest group, where the configuration says so: (n,) int64 labels."""
-    cut = config.group.single
+    cut = config.single
     return labels if cut is None else fill_singles(labels, pairs.left, pairs.right, pairs.evidence[SIMILARITY], cut=cut)
 
 
@@ -240,7 +247,7 @@ def with_photo_hashes(catalog: Catalog, config: Config, progress: Progress | Non
         The catalogue with more hashes, and with a problem row for each photo that could not be used.
     """
     wanted = np.flatnonzero(catalog.has_images & ~catalog.hashed)
-    if not config.hash.use or catalog.folder is None or not len(wanted):
+    if not config.hash or catalog.folder is None or not len(wanted):
         return catalog
     paths = catalog.take(wanted).photo_paths()
     found = hash_photos(paths, progress=progress)
@@ -267,20 +274,19 @@ def _sorted(embeddings: Mapping[str, Embeddings], order: Rows) -> dict[str, Embe
 
 def _compared(catalog: Catalog, config: Config, vectors: Mapping[str, Embeddings]) -> set[str]:
     """Name the views that the posts give and the configuration uses."""
-    titles = {name for name in ("word", "char") if getattr(config, name).use and catalog.has_titles.any()}
-    dense = {name for name, given in vectors.items() if vectors_section(config, name)[0].use and given.vectors.any()}
-    return titles | dense | ({"hash"} if config.hash.use and catalog.hashed.any() else set())
+    titles = {name for name in ("word", "char") if getattr(config, name) and catalog.has_titles.any()}
+    dense = {name for name, given in vectors.items() if vectors_section(config, name)[0] and given.vectors.any()}
+    return titles | dense | ({"hash"} if config.hash and catalog.hashed.any() else set())
 
 
 def _spare(
     vectors: Mapping[str, Embeddings], config: Config, classifier: PairClassifier, brought: Mapping[str, Embeddings]
 ) -> dict[str, str]:
     """Name photo vectors that the classifier has not learned from, and their encoders ("" where they were brought)."""
-    sections = {name: vectors_section(config, name) for name in vectors if name not in classifier.names}
     return {
-        name: "" if name in brought else str(part.encoder)
-        for name, (part, modality) in sections.items()
-        if modality == "photo"
+        name: "" if name in brought else str(config.encoder_of(name))
+        for name in vectors
+        if name not in classifier.names and vectors_section(config, name)[-1] == "photo"
     }
 
 

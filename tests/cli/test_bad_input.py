@@ -129,7 +129,7 @@ def test_nothing_to_compare(refused, tmp_path: Path) -> None:
 def test_one_post_works(cli: Cli, tmp_path: Path) -> None:
     path = write(tmp_path, posting_id=["a"], title=["kopi hitam"])
     for rule in ("group", "threshold", "chisel"):
-        words = ("match", path, "-o", tmp_path / rule, "--set", f"decide.rule={rule}", "--set", "blend.steps=2")
+        words = ("match", path, "-o", tmp_path / rule, "--set", f"rule={rule}", "--set", "advanced.blend.steps=2")
         assert cli(*words).exit_code == 0
         assert (tmp_path / rule / "matches.csv").read_text() == "posting_id,matches\na,a\n"
 
@@ -226,7 +226,7 @@ def test_ten_thousand_posts_that_are_one(tmp_path: Path) -> None:
     subprocess.run(kembar("match", path, "-o", tmp_path / "run", "-q"), check=True, timeout=60)
     found = Result.load(tmp_path / "run")
     assert found.peak_memory < 2**30
-    by_threshold = Matcher(Config.read(None, ["decide.rule=threshold"])).match(Catalog.read(path))
+    by_threshold = Matcher(Config.read(None, ["rule=threshold"])).match(Catalog.read(path))
     for result in (found, by_threshold):
         assert (np.diff(result.matches.offsets) == 51).all()
         assert result.groups.sizes().tolist() == [10_000]
@@ -240,15 +240,20 @@ def test_ten_thousand_posts_that_are_one(tmp_path: Path) -> None:
 def test_options_that_are_refused(refused, tmp_path: Path) -> None:
     path = write(tmp_path, posting_id=ids(3), title=["kopi"] * 3)
     out = ("match", path, "-o", tmp_path / "run")
-    refused(*out, "--set", "decide.threshold=1.5", parts=("decide.threshold = 1.5", "less than or equal to 1"))
-    refused(*out, "--set", "decide.treshold=0.5", parts=("unknown option", "Nearest: 'threshold'"))
+    refused(
+        *out,
+        "--set",
+        "advanced.decide.threshold=1.5",
+        parts=("advanced.decide.threshold = 1.5", "less than or equal to 1"),
+    )
+    refused(*out, "--set", "advanced.decide.treshold=0.5", parts=("unknown option", "Nearest: 'threshold'"))
     refused(*out, "-c", tmp_path / "none.toml", parts=("none.toml", "not there"))
     (tmp_path / "bad.toml").write_text("[blend]\nsteps = 1\n\n[blnd]\nsteps = 2\n")
     refused(*out, "-c", tmp_path / "bad.toml", parts=("unknown option 'blnd'", "Nearest: 'blend'"))
     (tmp_path / "broken.toml").write_text("[blend\n")
     refused(*out, "-c", tmp_path / "broken.toml", parts=("broken.toml", "valid TOML"))
-    refused(*out, "--set", "word.n_gram=[3,1]", parts=("n_gram", "shortest <= longest"))
-    refused(*out, "--set", "blend.direct.hsh=0.9", parts=("cut for view 'hsh'",))
+    refused(*out, "--set", "advanced.word.n_gram=[3,1]", parts=("n_gram", "shortest <= longest"))
+    refused(*out, "--set", "advanced.blend.direct.hsh=0.9", parts=("cut for view 'hsh'",))
     for word, part in {
         "clip": "NAME=FILE",
         "clip=no.npy": "no.npy",
@@ -267,7 +272,7 @@ def test_options_that_are_refused(refused, tmp_path: Path) -> None:
     (tmp_path / "v.parquet").write_bytes(b"PAR1 garbage")
     refused(*out, "--vectors", f"clip={tmp_path / 'v.parquet'}", parts=("do not read",))
     with pytest.raises(ConfigError):
-        Config.read(None, ["decide.threshold=1.5"])
+        Config.read(None, ["advanced.decide.threshold=1.5"])
 
 
 def test_more_neighbours_than_posts_work(cli: Cli, tmp_path: Path) -> None:

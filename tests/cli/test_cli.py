@@ -127,7 +127,7 @@ def text_of(report: Path) -> str:
 def test_two_processes_write_the_same_bytes_whatever_their_threads(file: Path, tmp_path: Path) -> None:
     for name, threads in (("one", "1"), ("two", "4")):
         variables = {"OMP_NUM_THREADS": threads, "POLARS_MAX_THREADS": threads, "PYTHONHASHSEED": threads}
-        words = ("match", file, "-o", tmp_path / name, "-q", "--set", "blend.steps=2")
+        words = ("match", file, "-o", tmp_path / name, "-q", "--set", "advanced.blend.steps=2")
         done = kembar(*([] if name == "one" else ["--verbose"]), *words, **variables)
         assert (done.returncode, done.stdout) == (0, "")
         logged = [line.split()[-1] for line in done.stderr.splitlines()]
@@ -180,8 +180,8 @@ def test_the_files_open_with_the_usual_tools(run: Path) -> None:
 
 
 def test_it_does_what_the_library_does(cli: Cli, file: Path, catalog: Catalog, tmp_path: Path) -> None:
-    cli("match", file, "-o", tmp_path / "run", "--set", "decide.rule=threshold", "--set", "blend.steps=0", "-q")
-    config = Config.read(None, ["decide.rule=threshold", "blend.steps=0"])
+    cli("match", file, "-o", tmp_path / "run", "--set", "rule=threshold", "--set", "advanced.blend.steps=0", "-q")
+    config = Config.read(None, ["rule=threshold", "advanced.blend.steps=0"])
     expected = Matcher(config).match(catalog)
     found = Result.load(tmp_path / "run")
     assert np.array_equal(found.matches.rows, expected.matches.rows)
@@ -207,8 +207,8 @@ def test_overwrite(cli: Cli, file: Path, tmp_path: Path) -> None:
     assert refused.exit_code == 2
     assert "--overwrite" in refused.stderr
     assert (tmp_path / "run" / "manifest.json").stat().st_ino == before
-    assert cli(*words, "--overwrite", "--set", "decide.cap=2").exit_code == 0
-    assert Result.load(tmp_path / "run").config.decide.cap == 2
+    assert cli(*words, "--overwrite", "--set", "advanced.decide.cap=2").exit_code == 0
+    assert Result.load(tmp_path / "run").config.advanced.decide.cap == 2
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
@@ -269,7 +269,7 @@ def test_explain(cli: Cli, run: Path) -> None:
 
 @pytest.mark.parametrize("pool", ["whole", "fold"])
 def test_tune(cli: Cli, file: Path, tmp_path: Path, pool: str) -> None:
-    words = ("tune", file, "-o", tmp_path / "t", "--folds", 2, "--pool", pool, "--set", "decide.rule=threshold")
+    words = ("tune", file, "-o", tmp_path / "t", "--folds", 2, "--pool", pool, "--set", "rule=threshold")
     words = (*words, "--judge", "rules")
     outcome = cli(*words)
     assert outcome.exit_code == 0, outcome.output
@@ -293,12 +293,20 @@ def test_synth_repeats_itself(cli: Cli, tmp_path: Path) -> None:
 
 def test_config_goes_out_and_in(cli: Cli, tmp_path: Path) -> None:
     assert Config.of(tomllib.loads(cli("config").stdout)) == Config()
-    first = cli("config", "--set", "decide.min2=none", "--set", "vectors.clip.modality=title", "--set", "word.k=9")
+    first = cli(
+        "config",
+        "--set",
+        "advanced.decide.min2=none",
+        "--set",
+        "vectors.clip.modality=title",
+        "--set",
+        "advanced.word.k=9",
+    )
     (tmp_path / "c.toml").write_text(first.stdout)
     second = cli("config", "-c", tmp_path / "c.toml")
     assert second.stdout == first.stdout
     config = Config.read(tmp_path / "c.toml")
-    assert (config.decide.min2, config.vectors["clip"].modality, config.word.k) == (None, "title", 9)
+    assert (config.advanced.decide.min2, config.vectors["clip"].modality, config.advanced.word.k) == (None, "title", 9)
 
 
 def test_a_model_never_replaces_a_run(cli: Cli, file: Path, tmp_path: Path) -> None:

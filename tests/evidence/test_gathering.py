@@ -38,8 +38,16 @@ def at(pairs: Pairs, left: int, right: int, column: str = SIMILARITY) -> float:
 
 def slow_fused(pairs: Pairs, config: Config, suffix: str = "") -> np.ndarray:
     """The soft or of a weighted mean within title and photo, pair by pair."""
-    floors = {"word": config.word.floor, "char": config.char.floor, "hash": config.hash.floor}
-    weights = {"word": config.word.weight, "char": config.char.weight, "hash": config.hash.weight}
+    floors = {
+        "word": config.advanced.word.floor,
+        "char": config.advanced.char.floor,
+        "hash": config.advanced.hash.floor,
+    }
+    weights = {
+        "word": config.advanced.word.weight,
+        "char": config.advanced.char.weight,
+        "hash": config.advanced.hash.weight,
+    }
     values = []
     for row in range(len(pairs)):
         none_alike = 1.0
@@ -66,8 +74,12 @@ def slow_blended(evidence: Evidence, config: Config) -> dict[str, np.ndarray]:
             rows = view.vectors.toarray().astype(float)
             new = rows.copy()
             for i in range(n):
-                sure = np.flatnonzero(similarity[i] >= config.blend.threshold)
-                if not len(sure) and config.blend.min2 is not None and similarity[i].max() >= config.blend.min2:
+                sure = np.flatnonzero(similarity[i] >= config.advanced.blend.threshold)
+                if (
+                    not len(sure)
+                    and config.advanced.blend.min2 is not None
+                    and similarity[i].max() >= config.advanced.blend.min2
+                ):
                     sure = np.array([similarity[i].argmax()])
                 new[i] += similarity[i, sure] @ rows[sure]
                 new[i] /= np.linalg.norm(new[i]) or 1
@@ -89,7 +101,7 @@ def test_candidates_are_the_neighbours_of_all_views(catalog: Catalog) -> None:
 
 
 def test_similarity_equals_a_slow_twin(catalog: Catalog) -> None:
-    config = of(["word.weight=3", "char.floor=0.1", "units.veto=false"])
+    config = of(["advanced.word.weight=3", "advanced.char.floor=0.1", "advanced.fusion.veto=false"])
     pairs = evidence_of(catalog, config).pairs
     assert np.allclose(pairs.evidence[SIMILARITY], slow_fused(pairs, config), atol=1e-5)
 
@@ -106,12 +118,12 @@ def test_the_unit_veto_sets_conflicting_pairs_to_0_and_no_other(catalog: Catalog
 def test_categories_limit_the_veto() -> None:
     posts = shelf(["susu bubuk anak 400 gr", "susu bubuk anak 800 gr"])
     assert at(evidence_of(posts, Config()).pairs, 0, 1) == 0
-    assert at(evidence_of(posts, of(['units.categories=["volume", "pieces"]'])).pairs, 0, 1) > 0.5
+    assert at(evidence_of(posts, of(['categories=["volume", "pieces"]'])).pairs, 0, 1) > 0.5
 
 
 def test_missing_evidence_is_left_out_and_not_a_zero() -> None:
     posts = shelf(["kopi hitam kapal", "kopi hitam kapal", "kopi hitam kapal", None], [ALIKE, OTHER, None, ALIKE])
-    pairs = evidence_of(posts, of(["fusion.rule=mean", "hash.radius=64"])).pairs
+    pairs = evidence_of(posts, of(["advanced.fusion.rule=mean", "advanced.hash.radius=64"])).pairs
     assert at(pairs, 0, 2) == pytest.approx(1)  # the titles alone
     assert at(pairs, 0, 3) == pytest.approx(1)  # the photos alone
     assert at(pairs, 0, 1) == pytest.approx(0.5)  # both, and the photos have nothing in common
@@ -123,24 +135,31 @@ def test_missing_evidence_is_left_out_and_not_a_zero() -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_stays_in_range_and_knows_twins(rule: str) -> None:
     posts = shelf(["kopi hitam kapal api", "kopi hitam kapal api", "tas sekolah anak"], [ALIKE, ALIKE, OTHER])
-    pairs = evidence_of(posts, of([f"fusion.rule={rule}"])).pairs
+    pairs = evidence_of(posts, of([f"advanced.fusion.rule={rule}"])).pairs
     assert at(pairs, 0, 1) == pytest.approx(1)
     assert ((pairs.evidence[SIMILARITY] >= 0) & (pairs.evidence[SIMILARITY] <= 1)).all()
 
 
 def test_union_takes_a_cut_for_each_modality() -> None:
     posts = shelf(["kopi hitam kapal api", "kopi hitam besar luwak"], [ALIKE, OTHER])
-    config = of(["fusion.rule=union", "fusion.thresholds.title=0.3", "fusion.thresholds.photo=0.9", "char.use=false"])
+    config = of(
+        [
+            "advanced.fusion.rule=union",
+            "advanced.fusion.thresholds.title=0.3",
+            "advanced.fusion.thresholds.photo=0.9",
+            "char=false",
+        ]
+    )
     pairs = evidence_of(posts, config).pairs
     assert at(pairs, 0, 1) == pytest.approx(at(pairs, 0, 1, "word") / 0.3 / 2, abs=1e-5)
 
 
 def test_weights_and_floors_of_views() -> None:
     posts = shelf(["kopi hitam kapal api", "kopi hitam kapal luwak"])
-    plain = evidence_of(posts, of(["fusion.rule=mean", "word.weight=3"])).pairs
+    plain = evidence_of(posts, of(["advanced.fusion.rule=mean", "advanced.word.weight=3"])).pairs
     word, char = at(plain, 0, 1, "word"), at(plain, 0, 1, "char")
     assert at(plain, 0, 1) == pytest.approx((3 * word + char) / 4, abs=1e-5)
-    floored = evidence_of(posts, of(["char.use=false", f"word.floor={word / 2}"])).pairs
+    floored = evidence_of(posts, of(["char=false", f"advanced.word.floor={word / 2}"])).pairs
     assert at(floored, 0, 1) == pytest.approx((word - word / 2) / (1 - word / 2), abs=1e-5)
 
 
@@ -152,10 +171,12 @@ def test_views_follow_the_configuration_and_what_posts_have(catalog: Catalog, or
         return [view.name for view in build_views(catalog, titles, of(settings), brought)]
 
     assert names() == ["word", "char", "clip", "hash"]
-    assert names("word.use=false", "hash.use=false") == ["char", "clip"]
+    assert names("word=false", "hash=false") == ["char", "clip"]
     assert names("vectors.clip.modality=title") == ["word", "char", "clip", "hash"]
-    assert names("vectors.clip.use=false", "char.use=false") == ["word", "hash"]
-    views = build_views(catalog, titles, of(["vectors.clip.k=7", "vectors.clip.weight=2", "hash.radius=5"]), brought)
+    assert names("vectors.clip.use=false", "char=false") == ["word", "hash"]
+    views = build_views(
+        catalog, titles, of(["vectors.clip.k=7", "vectors.clip.weight=2", "advanced.hash.radius=5"]), brought
+    )
     assert [type(view) for view in views] == [SparseView, SparseView, DenseView, HashView]
     assert isinstance(views[2], DenseView)
     assert isinstance(views[3], HashView)
@@ -164,10 +185,10 @@ def test_views_follow_the_configuration_and_what_posts_have(catalog: Catalog, or
 
 def test_query_expansion_by_the_post_alone_changes_nothing_and_by_more_does(catalog: Catalog) -> None:
     plain = evidence_of(catalog, Config()).pairs
-    alone = evidence_of(catalog, of(["blend.expansion=1"])).pairs
+    alone = evidence_of(catalog, of(["advanced.blend.expansion=1"])).pairs
     assert np.array_equal(plain.left, alone.left)
     assert np.allclose(plain.evidence["word"], alone.evidence["word"], atol=1e-5, equal_nan=True)
-    near = evidence_of(catalog, of(["blend.expansion=3"])).pairs
+    near = evidence_of(catalog, of(["advanced.blend.expansion=3"])).pairs
     strong = near.evidence["word"] > 0.6
     both = {(a, b) for a, b in zip(plain.left.tolist(), plain.right.tolist(), strict=True)}
     kept = [i for i in np.flatnonzero(strong) if (near.left[i], near.right[i]) in both][:50]
@@ -177,7 +198,7 @@ def test_query_expansion_by_the_post_alone_changes_nothing_and_by_more_does(cata
 
 def test_nothing_to_compare_is_refused() -> None:
     for posts in (shelf(["", None]), shelf([" ", "!!"], None)):
-        config = of(["hash.use=false"])
+        config = of(["hash=false"])
         catalog = Catalog.read(posts)
         views = () if posts["title"][0] == "" else build_views(catalog, normalize(catalog.titles), config, {})
         if views:
@@ -198,12 +219,12 @@ def test_vectors_under_the_name_of_other_evidence_are_refused(name: str) -> None
 
 def test_no_step_changes_nothing(catalog: Catalog) -> None:
     evidence = evidence_of(catalog, Config())
-    assert blended(evidence, of(["blend.steps=0"])) is evidence.pairs
+    assert blended(evidence, of(["advanced.blend.steps=0"])) is evidence.pairs
 
 
 @pytest.mark.parametrize("min2", ["none", "0.3"])
 def test_one_step_equals_a_slow_twin(catalog: Catalog, min2: str) -> None:
-    config = of([f"blend.min2={min2}", "blend.threshold=0.6", "blend.keep=0.4"])
+    config = of([f"advanced.blend.min2={min2}", "advanced.blend.threshold=0.6", "advanced.blend.keep=0.4"])
     evidence = evidence_of(catalog, config)
     pairs = blended(evidence, config)
     for name, cosines in slow_blended(evidence, config).items():
@@ -221,7 +242,7 @@ def test_blending_only_adds_candidates(catalog: Catalog) -> None:
     before = set(zip(evidence.pairs.left.tolist(), evidence.pairs.right.tolist(), strict=True))
     sizes = []
     for steps in range(3):
-        pairs = blended(evidence, of([f"blend.steps={steps}"]))
+        pairs = blended(evidence, of([f"advanced.blend.steps={steps}"]))
         after = set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
         assert before <= after
         sizes.append(len(after))
@@ -229,7 +250,7 @@ def test_blending_only_adds_candidates(catalog: Catalog) -> None:
 
 
 def test_keeping_all_of_the_unblended_similarity_is_the_unblended_similarity(catalog: Catalog) -> None:
-    config = of(["blend.keep=1"])
+    config = of(["advanced.blend.keep=1"])
     evidence = evidence_of(catalog, config)
     pairs = blended(evidence, config)
     expected = np.where(pairs.evidence[CONFLICT] == 1, 0, fused(pairs, evidence.views, config))
@@ -242,11 +263,16 @@ def test_a_single_view_makes_a_sure_neighbour_unless_quantities_conflict(
 ) -> None:
     titles = [f"susu bubuk anak {quantities[0]}", f"minuman bubuk sehat {quantities[1]}", "minuman susu sehat", "sabun"]
     posts = shelf(titles, [ALIKE, ALIKE, OTHER, OTHER])
-    settings = ["fusion.rule=mean", "blend.threshold=0.95", "blend.min2=none", "hash.weight=1"]
+    settings = [
+        "advanced.fusion.rule=mean",
+        "advanced.blend.threshold=0.95",
+        "advanced.blend.min2=none",
+        "advanced.hash.weight=1",
+    ]
     evidence = evidence_of(posts, of(settings))
     assert at(evidence.pairs, 0, 1) < 0.95
     plain = blended(evidence, of(settings))
-    lifted = blended(evidence, of([*settings, "blend.single.hash=0.9"]))
+    lifted = blended(evidence, of([*settings, "advanced.blend.single.hash=0.9"]))
     assert at(plain, 0, 1, "word" + BLENDED) == pytest.approx(at(plain, 0, 1, "word"), abs=1e-5)
     gain = at(lifted, 0, 1, "word" + BLENDED) - at(plain, 0, 1, "word" + BLENDED)
     assert gain > 0.3 if blends else gain == pytest.approx(0, abs=1e-6)
@@ -257,7 +283,7 @@ def test_a_direct_cut_makes_a_certain_pair_unless_quantities_conflict(catalog: C
     posts = posts.with_columns(title=pl.col("title") + pl.Series([f" {1 + row % 2} kg" for row in range(len(posts))]))
     evidence = evidence_of(posts, Config())
     plain = blended(evidence, Config()).evidence[SIMILARITY]
-    pairs = blended(evidence, of(["blend.direct.hash=0.9"]))
+    pairs = blended(evidence, of(["advanced.blend.direct.hash=0.9"]))
     scaled = (pairs.evidence["hash"] - Config().hash.floor) / (1 - Config().hash.floor)
     reached, conflict = scaled >= 0.9, pairs.evidence[CONFLICT] == 1
     assert (reached & conflict).any()

@@ -17,8 +17,8 @@ from kembar.posts.titles import normalize
 from kembar.results.result import Result
 
 GROWTH = Growth(trees=40, leaves=15, rate=0.15, least=20, threads=1)
-BARE = Config.read(None, ["title.use=false"])
-RULES = Config.read(None, ["title.use=false", "learned.model=rules"])
+BARE = Config.read(None, ["title=false"])
+RULES = Config.read(None, ["title=false", "model=rules"])
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_the_order_of_rows_changes_nothing(model: Path, labelled: pl.DataFrame) 
 
 def test_expected_f1_decides_by_the_probabilities(model: Path, labelled: pl.DataFrame) -> None:
     catalog = Catalog.read(labelled.head(600))
-    config = Config.read(model / "config.toml", ["decide.rule=expected"])
+    config = Config.read(model / "config.toml", ["rule=expected"])
     result = Matcher(config).match(catalog)
     assert result.scores()["f1"] > Matcher(RULES).match(catalog).scores()["f1"] - 0.02
     assert result.matches.offsets[-1] > len(catalog)
@@ -74,8 +74,8 @@ def test_expected_f1_decides_by_the_probabilities(model: Path, labelled: pl.Data
 
 def test_cuts_on_probabilities_do_not_move_with_the_pool(model: Path) -> None:
     config = with_model(model)
-    assert config.at_pool(10).cut == config.cut == config.learned.cut
-    assert config.at_pool(10).blend.threshold < config.blend.threshold
+    assert config.at_pool(10).cut == config.group_cut == config.learned.cut
+    assert config.at_pool(10).blend.threshold < config.advanced.blend.threshold
 
 
 def test_posts_without_labels_are_strangers(labelled: pl.DataFrame) -> None:
@@ -96,7 +96,7 @@ def test_without_any_title_the_rules_judge_and_say_so(
         result = Matcher(with_model(model)).match(catalog)
     assert "nothing is compared by 'char', 'word'" in caplog.text
     assert result.report["judge"] == "rules"
-    expected = Matcher(with_model(model).judged_by("rules")).match(catalog)
+    expected = Matcher(with_model(model).with_model("rules")).match(catalog)
     assert np.array_equal(result.pairs.evidence["similarity"], expected.pairs.evidence["similarity"])
     assert np.array_equal(result.groups.labels, expected.groups.labels)
     assert with_model(model).group.cut < Config().group.cut - 0.1, "the rules' cut is that of the pool it learned in"
@@ -138,7 +138,7 @@ def test_too_little_to_learn_from_is_refused(labelled: pl.DataFrame) -> None:
 def test_the_command_line_learns_matches_and_explains(cli: object, labelled: pl.DataFrame, tmp_path: Path) -> None:
     labelled.head(260).write_csv(tmp_path / "posts.csv")
     model, run = tmp_path / "model", tmp_path / "run"
-    done = cli("tune", tmp_path / "posts.csv", "-o", model, "--set", "title.use=false", "--folds", 2)  # type: ignore[operator]
+    done = cli("tune", tmp_path / "posts.csv", "-o", model, "--set", "title=false", "--folds", 2)  # type: ignore[operator]
     assert done.exit_code == 0, done.output
     assert "Cross-validated F1" in done.output
     assert isinstance(PairClassifier.load(model), PairClassifier)
@@ -156,7 +156,7 @@ def test_a_model_that_is_not_there_is_refused(cli: object, labelled: pl.DataFram
     done = cli("match", tmp_path / "posts.csv", "--model", tmp_path / "nowhere", "-o", tmp_path / "run")  # type: ignore[operator]
     assert done.exit_code == 2
     with pytest.raises(FolderError):
-        Matcher(Config.read(None, ["learned.model=nowhere"]))
+        Matcher(Config.read(None, ["model=nowhere"]))
 
 
 def test_contributions_explain_exactly_the_probability_that_decided(
@@ -206,7 +206,7 @@ def test_some_hundred_judged_pairs_are_enough_to_learn_from(
     same = [group[a] == group[b] for a, b in zip(queue["left"], queue["right"], strict=True)]
     queue.select("left", "right").with_columns(same=pl.Series(same)).write_csv(tmp_path / "pairs.csv")
     bare.write_csv(tmp_path / "posts.csv")
-    words = ("--set", "title.use=false", "--folds", 3, "--labels", tmp_path / "pairs.csv")
+    words = ("--set", "title=false", "--folds", 3, "--labels", tmp_path / "pairs.csv")
     done = cli("tune", tmp_path / "posts.csv", "-o", tmp_path / "model", *words)  # type: ignore[operator]
     assert done.exit_code == 0, done.output
     assert "FittedClassifier from 500 pairs" in done.output
@@ -253,7 +253,7 @@ def test_the_evidence_of_one_pair_is_that_of_the_whole_table(model: Path, labell
 
 def test_a_veto_parts_what_the_classifier_would_join(labelled: pl.DataFrame) -> None:
     catalog = Catalog.read(labelled.head(600))
-    plain, strict = (Matcher(Config.read(None, [f"learned.veto={veto}"])).match(catalog) for veto in ("false", "true"))
+    plain, strict = (Matcher(Config.read(None, [f"veto={veto}"])).match(catalog) for veto in ("false", "true"))
     conflict = plain.pairs.evidence["conflict"] > 0
     assert plain.pairs.evidence["similarity"][conflict].max() > 0.5
     assert (strict.pairs.evidence["similarity"][conflict] == 0).all()

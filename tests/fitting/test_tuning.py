@@ -19,7 +19,7 @@ TWO = (*ONE, {"blend.threshold": 0.8, "blend.min2": 0.44, "blend.keep": 0.0})
 
 
 def of(*changes: str) -> Config:
-    return Config.read(None, ["title.use=false", *changes])
+    return Config.read(None, ["title=false", *changes])
 
 
 def dealt(labels: np.ndarray, folds: int) -> list[np.ndarray]:
@@ -31,7 +31,7 @@ def dealt(labels: np.ndarray, folds: int) -> list[np.ndarray]:
 
 def test_a_fold_is_scored_with_what_is_best_on_the_others(catalog: Catalog) -> None:
     """Redo the whole pool by hand, for the threshold rule, with the plain functions."""
-    labels, config = catalog.labels, of("decide.rule=threshold")
+    labels, config = catalog.labels, of("rule=threshold")
     assert labels is not None
     found = tune(catalog, config, folds=3, blends=ONE)
     folds = dealt(labels, 3)
@@ -52,12 +52,12 @@ def test_a_fold_is_scored_with_what_is_best_on_the_others(catalog: Catalog) -> N
         assert row["decide.threshold"] == found.trials["decide.threshold"][best]
         assert row["decide.min2"] == found.trials["decide.min2"][best]
         assert (row["posts"], row["pool"]) == (len(folds[f]), 300)
-    assert found.config.decide.threshold == found.trials["decide.threshold"][int(table.sum(axis=1).argmax())]
+    assert found.config.advanced.decide.threshold == found.trials["decide.threshold"][int(table.sum(axis=1).argmax())]
 
 
 def test_a_fold_that_is_a_pool_of_its_own(catalog: Catalog) -> None:
     """Redo folds as pools by hand, for groups."""
-    labels, config = catalog.labels, of("pool.slope=0")
+    labels, config = catalog.labels, of("advanced.pool.slope=0")
     assert labels is not None
     found = tune(catalog, config, folds=3, pool="fold", blends=ONE)
     folds = dealt(labels, 3)
@@ -75,11 +75,11 @@ def test_a_fold_that_is_a_pool_of_its_own(catalog: Catalog) -> None:
         best = int(np.delete(table, f, axis=1).sum(axis=1).argmax())
         assert row["group.cut"] == pytest.approx(cuts[best])
         assert row["f1"] == pytest.approx(table[best, f] / len(folds[f]))
-    assert found.config.pool.size == found.folds["pool"][0] == len(folds[0])
+    assert found.config.advanced.pool.size == found.folds["pool"][0] == len(folds[0])
 
 
 def test_chisel_learns_lengths_from_the_other_folds(catalog: Catalog) -> None:
-    labels, config = catalog.labels, of("decide.rule=chisel", "blend.steps=0")
+    labels, config = catalog.labels, of("rule=chisel", "advanced.blend.steps=0")
     assert labels is not None
     found = tune(catalog, config, folds=3)
     pairs = Matcher.evidence(catalog, config, {}).pairs
@@ -90,7 +90,7 @@ def test_chisel_learns_lengths_from_the_other_folds(catalog: Catalog) -> None:
 
 
 def test_folds_hold_whole_groups_and_every_post(catalog: Catalog) -> None:
-    found = tune(catalog, of("decide.rule=threshold"), folds=5, blends=ONE)
+    found = tune(catalog, of("rule=threshold"), folds=5, blends=ONE)
     assert found.folds["posts"].sum() == 300
     assert found.folds["fold"].to_list() == [0, 1, 2, 3, 4]
 
@@ -100,7 +100,7 @@ def test_folds_hold_whole_groups_and_every_post(catalog: Catalog) -> None:
 @pytest.mark.parametrize("steps", [0, 1])
 def test_every_rule_in_both_pools(catalog: Catalog, rule: str, pool: str, steps: int) -> None:
     found = tune(
-        catalog, of(f"decide.rule={rule}", f"blend.steps={steps}"), folds=2, pool=pool, blends=TWO if steps else None
+        catalog, of(f"rule={rule}", f"advanced.blend.steps={steps}"), folds=2, pool=pool, blends=TWO if steps else None
     )
     mean, spread = found.f1()
     assert mean == pytest.approx(found.folds["f1"].mean())
@@ -109,21 +109,21 @@ def test_every_rule_in_both_pools(catalog: Catalog, rule: str, pool: str, steps:
     assert found.trials["f1"].max() >= mean - 0.05
     for row in found.folds.iter_rows(named=True):
         assert min(row["precision"], row["recall"]) > 0.5
-    assert found.config.decide.rule == rule
-    assert found.config.blend.steps == steps
+    assert found.config.rule == rule
+    assert found.config.advanced.blend.steps == steps
     if steps:
-        assert found.config.blend.threshold in (0.6, 0.8)
+        assert found.config.advanced.blend.threshold in (0.6, 0.8)
     assert "Cross-validated F1" in str(found)
     assert str(found).count("fold ") == 2
 
 
 def test_the_tuned_configuration_reaches_its_score_on_the_same_posts(catalog: Catalog) -> None:
     for rule in ("group", "threshold"):
-        found = tune(catalog, of(f"decide.rule={rule}"), folds=3, blends=TWO)
+        found = tune(catalog, of(f"rule={rule}"), folds=3, blends=TWO)
         result = Matcher(found.config).match(catalog)
         assert result.config == found.config  # tuned for this very pool: no cut moves
         assert result.scores()["f1"] == pytest.approx(found.trials["f1"].max(), abs=2e-3)
-        assert result.scores()["f1"] > Matcher(of(f"decide.rule={rule}")).match(catalog).scores()["f1"]
+        assert result.scores()["f1"] > Matcher(of(f"rule={rule}")).match(catalog).scores()["f1"]
 
 
 def test_the_order_of_rows_hardly_matters(catalog: Catalog) -> None:
@@ -158,7 +158,7 @@ def test_the_default_grid_of_blends_and_progress(posts: pl.DataFrame) -> None:
 
 
 def test_the_saved_folder_holds_a_configuration(catalog: Catalog, tmp_path: Path) -> None:
-    found = tune(catalog, of("decide.min2=none", "group.target_size=none"), folds=2, blends=ONE)
+    found = tune(catalog, of("advanced.decide.min2=none", "target_size=none"), folds=2, blends=ONE)
     folder = tmp_path / "tuned"
     found.save(folder)
     assert Config.read(folder / "config.toml") == found.config

@@ -6,7 +6,7 @@ import pytest
 
 from kembar import Catalog, CatalogError, Config, Explanation, Matcher, Result
 
-RULES = Config.read(None, ["learned.model=rules"])
+RULES = Config.read(None, ["model=rules"])
 ALIKE, NEAR, OTHER = "94974f937d4c2433", "94974f937d4c2430", "6b68b06c82b3dbcc"
 POSTS = {
     "coffee": ("Kopi Kapal Api Special 165 gr", ALIKE),
@@ -21,7 +21,7 @@ POSTS = {
 def run(*changes: str) -> Result:
     rows = [(name, title, photo) for name, (title, photo) in POSTS.items()]
     frame = pl.DataFrame(rows, schema=["posting_id", "title", "image_phash"], orient="row")
-    config = Config.read(None, ["learned.model=rules", "pool.slope=0", "group.cut=0.5", *changes])
+    config = Config.read(None, ["model=rules", "advanced.pool.slope=0", "advanced.group.cut=0.5", *changes])
     return Matcher(config).match(Catalog.read(frame))
 
 
@@ -67,7 +67,7 @@ def test_quantities_that_conflict(result: Result) -> None:
     assert found.evidence["conflict"] == 1
     assert found.evidence["similarity"] == 0
     holds(found, "do not match", "contradict each other: the unit veto sets", "quantities: 165 g | 380 g")
-    off = run("units.veto=false").explain("coffee", "coffee3")
+    off = run("advanced.fusion.veto=false").explain("coffee", "coffee3")
     holds(off, "contradict each other: the unit veto is off")
     assert off.evidence["similarity"] == pytest.approx(1, abs=0.2)
 
@@ -89,15 +89,15 @@ def test_evidence_that_a_post_lacks(result: Result) -> None:
 
 
 def test_what_each_rule_says() -> None:
-    threshold = ("decide.rule=threshold", "decide.threshold=0.999", "decide.min2=0.3")
+    threshold = ("rule=threshold", "advanced.decide.threshold=0.999", "advanced.decide.min2=0.3")
     assert "matches are the members" in str(run().explain("coffee", "coffee2"))
     close = run(*threshold).explain("coffee", "coffee2")
     holds(close, "is below the threshold 0.999", "it reaches min2 0.300")
     holds(run(*threshold[:1]).explain("coffee", "coffee2"), "reaches the threshold 0.600")
-    holds(run("decide.rule=chisel").explain("coffee", "coffee2"), "chisel cut the two lists to")
-    holds(run("group.link=any").explain("coffee", "coffee2"), "connected components put both into a group")
-    holds(run("group.target_size=2").explain("coffee", "coffee2"), "(target size 2)")
-    pair = run("group.cut=0.99", "decide.min2=none").explain("coffee", "bag")
+    holds(run("rule=chisel").explain("coffee", "coffee2"), "chisel cut the two lists to")
+    holds(run("advanced.group.link=any").explain("coffee", "coffee2"), "connected components put both into a group")
+    holds(run("target_size=2").explain("coffee", "coffee2"), "(target size 2)")
+    pair = run("advanced.group.cut=0.99", "advanced.decide.min2=none").explain("coffee", "bag")
     holds(pair, "kept their groups apart: mean similarity between them 0.000, cut 0.990")
 
 

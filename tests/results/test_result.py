@@ -26,7 +26,7 @@ FILES = {
 }
 
 
-BY_RULES = Config.read(None, ["learned.model=rules"])
+BY_RULES = Config.read(None, ["model=rules"])
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,9 @@ def test_a_run_folder_reads_back(result: Result, saved: Path) -> None:
 
 @pytest.mark.parametrize("rule", ["threshold", "chisel"])
 def test_every_rule_reads_back(catalog: Catalog, rule: str, tmp_path: Path) -> None:
-    config = Config.read(None, [f"decide.rule={rule}", "decide.cap=4", "blend.min2=none", "blend.direct.hash=0.99"])
+    config = Config.read(
+        None, [f"rule={rule}", "advanced.decide.cap=4", "advanced.blend.min2=none", "advanced.blend.direct.hash=0.99"]
+    )
     result = Matcher(config).match(catalog)
     result.save(tmp_path / "run")
     same(result, Result.load(tmp_path / "run"))
@@ -371,7 +373,7 @@ def order(result: Result, left: str, right: str) -> tuple[float, int]:
 @pytest.mark.parametrize("rule", ["group", "threshold", "chisel", "expected"])
 @pytest.mark.parametrize("cap", [51, 3])
 def test_differences_between_lists_and_groups_are_told(catalog: Catalog, rule: str, cap: int) -> None:
-    result = Matcher(Config.read(None, [f"decide.rule={rule}", f"decide.cap={cap}"])).match(catalog)
+    result = Matcher(Config.read(None, [f"rule={rule}", f"advanced.decide.cap={cap}"])).match(catalog)
     found = {(a, b): row for a, b, *row in result.differences().iter_rows()}
     labels, ids = result.groups.labels, result.catalog.ids
     expected = set()

@@ -26,8 +26,12 @@ from kembar.folders import new_folder
 FEWEST_PAIRS: Final = 50
 """True pairs that training needs."""
 
-_FORMAT: Final = "kembar fuser"
-_VERSION: Final = 2
+USUAL_CUT: Final = 0.44
+"""Where no cut was chosen on groups: that of the classifier that ships."""
+
+_FORMAT: Final = "kembar pair classifier"
+_VERSION: Final = 3
+_OLDER: Final = ("fuser.json", "kembar fuser", 2)  # the same, without its cut and its options
 _MARK: Final = "classifier.json"
 _MODEL: Final = "trees.txt"
 _MATTERS: Final = 0.1  # share of the gain from which on changed columns matter; another size of pool moves .07
@@ -50,6 +54,8 @@ class PairClassifier:
             for each encoder, one number for each hundredth from 0 to 1 (see kembar.classifier.match_weights).
         without: sets of views that some pools of its training lacked altogether: it can do without all views of any one
             of them.
+        cut: the mean probability from which on its groups are joined best.
+        evidence: the options that its columns depend on (see kembar.classifier.ownership), by their names.
         held_out: (m,) float32 probabilities of the training pairs by trees that had not seen their posts; not saved.
     """
 
@@ -60,6 +66,8 @@ class PairClassifier:
     card: Mapping[str, Any]
     weights: Mapping[str, Doubles] = field(default_factory=dict, compare=False)
     without: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
+    cut: float = field(default=USUAL_CUT, compare=False)
+    evidence: Mapping[str, Any] = field(default_factory=dict, compare=False)
     held_out: Floats | None = field(default=None, compare=False, repr=False)
 
     @classmethod
@@ -212,6 +220,8 @@ class PairClassifier:
             },
             "profiles": [profile.tree() for profile in self.profiles],
             "without": self.without,
+            "cut": self.cut,
+            "evidence": dict(self.evidence),
             "weights": {name: guess.round(3).tolist() for name, guess in self.weights.items()},
         }
         (folder / _MODEL).write_text(self.trees.text(), encoding="utf-8")
@@ -241,7 +251,8 @@ class PairClassifier:
             trees = replant(tree["kind"], text, len(names))
             weights = {name: np.array(guess) for name, guess in tree.get("weights", {}).items()}
             without = tuple(tuple(views) for views in tree.get("without", ()))
-            return cls(names, trees, Calibration(*knots), profiles, tree["card"], weights, without)
+            owned = {"cut": tree.get("cut", USUAL_CUT), "evidence": tree.get("evidence", {})}
+            return cls(names, trees, Calibration(*knots), profiles, tree["card"], weights, without, **owned)
         except (OSError, KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
             raise _incomplete(source, f"no {error}") from error
 
@@ -256,7 +267,8 @@ class PairClassifier:
 
 def has_classifier(folder: Path | str) -> bool:
     """Tell whether a model folder holds a classifier, not the cuts of hand-set rules alone."""
-    return (model_folder(folder) / _MARK).exists()
+    source = model_folder(folder)
+    return (source / _MARK).exists() or (source / _OLDER[0]).exists()
 
 
 def model_folder(spec: Path | str) -> Path:
@@ -332,11 +344,13 @@ def _tell(progress: Progress | None, done: int, total: int) -> None:
 
 
 def _read(source: Path) -> dict[str, Any]:
+    older = not (source / _MARK).exists() and (source / _OLDER[0]).exists()
+    mark, kind, version = _OLDER if older else (_MARK, _FORMAT, _VERSION)
     try:
-        tree = json.loads((source / _MARK).read_text(encoding="utf-8"))
+        tree = json.loads((source / mark).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _incomplete(source, f"no readable {_MARK}") from error
-    if not isinstance(tree, dict) or tree.get("format") != _FORMAT or tree.get("version") != _VERSION:
+        raise _incomplete(source, f"no readable {mark}") from error
+    if not isinstance(tree, dict) or tree.get("format") != kind or tree.get("version") != version:
         found = tree.get("version") if isinstance(tree, dict) else None
         raise FolderError(
             f"{str(source)!r}, another kind of folder or version {found}",

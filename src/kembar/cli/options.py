@@ -36,7 +36,9 @@ Model = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change one option, such as `blend.steps=2`; repeat for more. See `kembar config`."),
+    typer.Option(
+        "--set", help="Change one option, such as `advanced.blend.steps=2`; repeat for more. See `kembar config`."
+    ),
 ]
 VectorFiles = Annotated[
     list[str] | None,
@@ -72,7 +74,7 @@ def model_config(model: Path | None, path: Path | None, settings: list[str] | No
             PairClassifier.load(model)  # says what is wrong with the folder before the configuration does
         else:
             judge = BY_RULES
-    return read_config(path or own, [f"learned.model={json.dumps(judge)}", *(settings or ())])
+    return read_config(path or own, [f"model={json.dumps(judge)}", *(settings or ())])
 
 
 def read_catalog(posts: Path, images: Path | None, *names: str) -> "Catalog":

@@ -25,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="Train an encoder on posts whose groups are known (needs `pip install 'kembar[train]'`).",
-    epilog="Example: `kembar train title posts.csv -o encoder`, then `kembar match --set title.encoder=encoder ...`",
+    epilog="Example: `kembar train title posts.csv -o encoder`, then `kembar match --set title_encoder=encoder ...`",
 )
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Encoder folder to make.", show_default=False)]

@@ -125,8 +125,8 @@ def default_store() -> VectorStore:
 def _wanted(catalog: Catalog, config: Config, brought: Mapping[str, Embeddings]) -> Iterator[tuple[str, str, Modality]]:
     """List name, encoder and modality of the vectors that are to be made and have something to be made from."""
     sections: list[tuple[str, bool, str | None, Modality]] = [
-        ("title", config.title.use, config.title.encoder, "title"),
-        ("photo", config.photo.use, config.photo.encoder, "photo"),
+        ("title", config.title, config.title_encoder, "title"),
+        ("photo", config.photo, config.photo_encoder, "photo"),
         *((name, part.use, part.encoder, part.modality) for name, part in config.vectors.items()),
     ]
     photos = catalog.folder is not None and bool(catalog.has_images.any())

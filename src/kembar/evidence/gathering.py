@@ -78,8 +78,8 @@ def gather(
         )
     _check_names([view.name for view in views])
     neighbors = tuple(view.neighbors() for view in views)
-    if config.blend.expansion:
-        k, alpha = config.blend.expansion, config.blend.alpha
+    if config.advanced.blend.expansion:
+        k, alpha = config.advanced.blend.expansion, config.advanced.blend.alpha
         views = [view.expanded(near, k, alpha) for view, near in zip(views, neighbors, strict=True)]
         neighbors = tuple(view.neighbors() for view in views)
     quantities = Quantities.parse(titles)
@@ -104,21 +104,23 @@ def blended(evidence: Evidence, config: Config) -> Pairs:
         Pairs with the columns of the views, `<view>_blended`, `conflict` and the final `similarity`.
     """
     pairs, views = evidence.pairs, evidence.views
-    sure = _vetoed(_lifted(pairs, views, config.blend.single, config, config.blend.threshold), pairs, config)
-    for step in range(config.blend.steps):
+    sure = _vetoed(
+        _lifted(pairs, views, config.advanced.blend.single, config, config.advanced.blend.threshold), pairs, config
+    )
+    for step in range(config.advanced.blend.steps):
         first = step == 0
         weights = neighborhood(
             pairs.left,
             pairs.right,
             sure,
             evidence.posts,
-            threshold=config.blend.threshold if first else config.blend.later,
-            min2=config.blend.min2 if first else None,
+            threshold=config.advanced.blend.threshold if first else config.advanced.blend.later,
+            min2=config.advanced.blend.min2 if first else None,
         )
         views = tuple(view if view.name in evidence.spare else view.blended(weights) for view in views)
         pairs, sure = _compared_again(evidence, views, config)
-    if config.blend.direct:
-        direct = _lifted(pairs, evidence.views, config.blend.direct, config, 1.0)
+    if config.advanced.blend.direct:
+        direct = _lifted(pairs, evidence.views, config.advanced.blend.direct, config, 1.0)
         pairs = pairs.with_evidence(**{SIMILARITY: _vetoed(direct, pairs, config)})
     return pairs
 
@@ -145,8 +147,8 @@ def fused(pairs: Pairs, views: Sequence[View], config: Config, suffix: str = "")
         known = ~np.all([np.isnan(column) for column in columns], axis=0)
         mean = fuse(columns, "mean", weights=[view.weight for view in members])
         parts.append(np.where(known, mean, np.float32(np.nan)))
-        cuts.append(config.fusion.thresholds.get(modality, 0.5))
-    return fuse(parts, config.fusion.rule, thresholds=cuts if config.fusion.rule == "union" else None)
+        cuts.append(config.advanced.fusion.thresholds.get(modality, 0.5))
+    return fuse(parts, config.advanced.fusion.rule, thresholds=cuts if config.advanced.fusion.rule == "union" else None)
 
 
 def _check_names(names: list[str]) -> None:
@@ -160,7 +162,7 @@ def _check_names(names: list[str]) -> None:
 def _compared(views: Sequence[View], neighbors: Sequence[Neighbors], quantities: Quantities, config: Config) -> Pairs:
     left, right = candidates(neighbors, len(quantities))
     columns = {view.name: view.similarity(left, right) for view in views}
-    conflict = quantities[left].conflicts(quantities[right], config.units.categories)
+    conflict = quantities[left].conflicts(quantities[right], config.categories)
     return Pairs(left, right, {**columns, CONFLICT: conflict.astype(np.float32)})
 
 
@@ -173,7 +175,7 @@ def _compared_again(evidence: Evidence, views: Sequence[View], config: Config) -
     pairs = pairs.with_evidence(**after)
     last = _vetoed(fused(pairs, evidence.fused(views), config, BLENDED), pairs, config)
     before = _vetoed(fused(pairs, evidence.fused(evidence.views), config), pairs, config)
-    keep = np.float32(config.blend.keep)
+    keep = np.float32(config.advanced.blend.keep)
     return pairs.with_evidence(**{SIMILARITY: keep * before + (1 - keep) * last}), last
 
 
@@ -182,7 +184,7 @@ def _column(pairs: Pairs, name: str, suffix: str) -> Floats:
 
 
 def _vetoed(similarity: Floats, pairs: Pairs, config: Config) -> Floats:
-    if not config.units.veto:
+    if not config.fusion_veto:
         return similarity
     return np.where(pairs.evidence[CONFLICT] > 0, np.float32(0), similarity)
 

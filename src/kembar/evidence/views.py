@@ -12,7 +12,8 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar.arrays import Bools, Floats, Rows, Sparse
-from kembar.config import Characters, Config, Photos, Titles, Vectors, Words
+from kembar.config import Config, Vectors
+from kembar.config.advanced import Characters, Cosines, Words
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.tfidf import Tfidf, prune
 from kembar.evidence.blending import blend, query_expansion
@@ -185,28 +186,29 @@ def build_views(
         for encoder, name, part in _title_encoders(config):
             views.append(SparseView(name, encoder.encode(titles), part.k, "title", part.floor, part.weight, part.least))
     for name, given in embeddings.items():
-        how, modality = vectors_section(config, name)
-        if how.use and given.vectors.any():
+        use, how, modality = vectors_section(config, name)
+        if use and given.vectors.any():
             views.append(DenseView(name, given.vectors, how.k, modality, how.floor, how.weight, how.least))
-    photo = config.hash
-    if photo.use and catalog.hashed.any():
-        hashes = HashView("hash", catalog.hashes, catalog.hashed, photo.k, photo.radius)
-        views.append(replace(hashes, floor=photo.floor, weight=photo.weight))
+    if config.hash and catalog.hashed.any():
+        how_hash = config.advanced.hash
+        hashes = HashView("hash", catalog.hashes, catalog.hashed, how_hash.k, how_hash.radius)
+        views.append(replace(hashes, floor=how_hash.floor, weight=how_hash.weight))
     return tuple(sorted(views, key=lambda view: view.modality == "photo"))
 
 
-def vectors_section(config: Config, name: str) -> tuple[Titles | Photos | Vectors, Modality]:
-    """Tell how vectors of a name are used, and what they look at; those without a section as photos."""
+def vectors_section(config: Config, name: str) -> tuple[bool, Cosines, Modality]:
+    """Tell whether and how vectors of a name are used, and what they look at; those without a section as photos."""
     if name == "title":
-        return config.title, "title"
+        return config.title, config.advanced.title, "title"
     if name == "photo":
-        return config.photo, "photo"
+        return config.photo, config.advanced.photo, "photo"
     section = config.vectors.get(name, Vectors())
-    return section, section.modality
+    return section.use, section, section.modality
 
 
 def _title_encoders(config: Config) -> Iterator[tuple[Tfidf, str, Words | Characters]]:
-    if config.word.use:
-        yield Tfidf("word", config.word.n_gram, config.word.max_df), "word", config.word
-    if config.char.use:
-        yield Tfidf("char", config.char.n_gram, config.char.max_df), "char", config.char
+    words, chars = config.advanced.word, config.advanced.char
+    if config.word:
+        yield Tfidf("word", words.n_gram, words.max_df), "word", words
+    if config.char:
+        yield Tfidf("char", chars.n_gram, chars.max_df), "char", chars

@@ -9,6 +9,7 @@ import numpy as np
 
 from kembar.arrays import Bools, Floats, Progress, Rows, default_threads
 from kembar.classifier.features import Features
+from kembar.classifier.ownership import evidence_settings
 from kembar.classifier.pair_classifier import PairClassifier, check_truth, pair_weights
 from kembar.classifier.trees import Growth
 from kembar.config import BY_RULES, HERE, SHIPPED, Config
@@ -56,7 +57,7 @@ class FittedClassifier:
         Raises:
             FolderError: the folder is in the way or cannot be written.
         """
-        with new_model(folder, self.config.judged_by(HERE), str(self), overwrite=overwrite) as target:
+        with new_model(folder, self.config.with_model(HERE), str(self), overwrite=overwrite) as target:
             self.classifier.write(target)
 
     def __str__(self) -> str:
@@ -105,9 +106,9 @@ def fit_classifier(
     Raises:
         TrainingError: no labels, or too few pairs (see `PairClassifier.fit`).
     """
-    config = (config or Config()).judged_by(SHIPPED).at_pool(len(catalog))
+    config = (config or Config()).with_model(SHIPPED).at_pool(len(catalog))
     catalog = with_photo_hashes(catalog, config, progress)
-    catalog, vectors = Matcher(config.judged_by(BY_RULES), device=device, store=store).encoded(
+    catalog, vectors = Matcher(config.with_model(BY_RULES), device=device, store=store).encoded(
         catalog, embeddings, progress
     )
     labels = catalog.labels if judged is None else judged.groups(len(catalog))
@@ -117,15 +118,17 @@ def fit_classifier(
     lessons = list(_lessons(catalog, config, vectors, labels, judged, Clock(progress)))
     first = lessons[0]
     classifier = _fitted(lessons, fold, labels, growth or _growth(len(first.truth), len(lessons), kind), progress)
+    classifier = replace(classifier, evidence=evidence_settings(config, first.views))
     if judged is not None:
-        return FittedClassifier(classifier, config, None)
+        return FittedClassifier(classifier, config.settled(classifier.cut), None)
     tuned = _cut(first.pairs, classifier, labels, fold, config)
-    return FittedClassifier(classifier, tuned.config, tuned)
+    found = replace(classifier, cut=tuned.config.group_cut)
+    return FittedClassifier(found, tuned.config.settled(found.cut), tuned)
 
 
 @dataclass(frozen=True, slots=True)
 class _Lesson:
-    """Pairs of one pool whose truth is known: (m,) bool, their (m, c) evidence, and the views that the pool lacks.
+    """Pairs of one pool whose truth is known: (m,) bool, their (m, c) evidence, the views that the pool lacks and has.
 
     The columns are those of the pool with all evidence.
     """
@@ -135,6 +138,7 @@ class _Lesson:
     names: tuple[str, ...]
     table: Floats
     without: tuple[str, ...]
+    views: tuple[str, ...]
 
 
 def _lessons(
@@ -164,7 +168,7 @@ def _lessons(
             if at == 0:
                 check_truth(truth)  # before minutes of work; the pairs of other pools are the same ones
             table = features.table(names, known)
-        yield _Lesson(taught, truth, names, table, pool.without)
+        yield _Lesson(taught, truth, names, table, pool.without, tuple(view.name for view in pool.views))
 
 
 def _fitted(

@@ -30,10 +30,11 @@ from kembar.results.scores import group_sizes
 Setting = dict[str, float]  # option "section.key" to its value
 Shape = tuple[Bools, Doubles]  # posts, and the row shares of the posts in other folds
 
+_SCORES: Final = ("fold", "posts", "pool", "f1", "precision", "recall")  # the others are options
 _CUTS: Final = tuple(np.round(np.arange(0.2, 0.951, 0.02), 3).tolist())
 _MIN2: Final = tuple(np.round(np.arange(0.1, 0.71, 0.05), 3).tolist())
 _BLENDS: Final = tuple(
-    {"blend.threshold": sure, "blend.min2": round(0.55 * sure, 3), "blend.keep": keep}
+    {"advanced.blend.threshold": sure, "advanced.blend.min2": round(0.55 * sure, 3), "advanced.blend.keep": keep}
     for sure, keep in product((0.5, 0.6, 0.7, 0.8), (0.0, 0.5))
 )
 
@@ -43,7 +44,7 @@ class Tuned:
     """What tuning found.
 
     Attributes:
-        config: the thresholds that are best on all labelled posts, for a pool of `config.pool.size`.
+        config: the thresholds that are best on all labelled posts, for a pool of `config.advanced.pool.size`.
         folds: one row a fold: posts, pool, and the f1, precision and recall reached with the thresholds that were
             best on the other folds, and these thresholds.
         trials: one row a setting: its options and its mean f1 on all labelled posts.
@@ -75,7 +76,7 @@ class Tuned:
         mean, spread = self.f1()
         lines = [f"Cross-validated F1 {mean:.4f}, standard deviation over {len(self.folds)} folds {spread:.4f}"]
         for row in self.folds.iter_rows(named=True):
-            chosen = ", ".join(f"{name} {row[name]:g}" for name in row if "." in name)
+            chosen = ", ".join(f"{name} {row[name]:g}" for name in row if name not in _SCORES)
             lines.append(
                 f"fold {row['fold']}: F1 {row['f1']:.4f}  precision {row['precision']:.4f}  recall {row['recall']:.4f}"
                 f"  posts {row['posts']:,}  pool {row['pool']:,}  ({chosen})"
@@ -119,12 +120,12 @@ def tune(
         EvidenceError: no labels, or fewer groups than folds.
         ConfigError: another pool, or fewer than 2 folds.
     """
-    config = (config or Config()).judged_by(BY_RULES)
+    config = (config or Config()).with_model(BY_RULES)
     labels = _labels(catalog, folds, pool)
     catalog = with_photo_hashes(catalog, config, progress)
     catalog, embeddings = Matcher(config, device=device, store=store).encoded(catalog, embeddings, progress)
     fold = fold_numbers(labels, folds)
-    blends = blends or (_BLENDS if config.blend.steps else ({},))
+    blends = blends or (_BLENDS if config.advanced.blend.steps else ({},))
     parts = [np.arange(len(catalog))] if pool == "whole" else [np.flatnonzero(fold == f) for f in range(folds)]
     sums: dict[tuple[tuple[str, float], ...], Doubles] = {}
     shares = [row_shares(labels[fold != f]) for f in range(folds)]
@@ -193,9 +194,9 @@ def trials(
 
 
 def _decisions(pairs: Pairs, labels: Rows, config: Config, shapes: list[Shape]) -> Iterator[tuple[Setting, Doubles]]:
-    rule = config.decide.rule
+    rule = config.rule
     if rule == "threshold":
-        yield from _thresholds(pairs, labels, with_min2=config.decide.min2 is not None)
+        yield from _thresholds(pairs, labels, with_min2=config.advanced.decide.min2 is not None)
     elif rule == "group":
         yield from cuts_tried(pairs, labels, config)
     else:
@@ -209,14 +210,13 @@ def _decisions(pairs: Pairs, labels: Rows, config: Config, shapes: list[Shape]) 
 def cuts_tried(pairs: Pairs, labels: Rows, config: Config) -> Iterator[tuple[Setting, Doubles]]:
     """Group by every cut: yields a setting, and (n, 3) F1, precision and recall of each post."""
     n, similarity = len(labels), pairs.evidence[SIMILARITY]
-    option = "group.cut" if config.by_rules else "learned.cut"
-    average = config.group.link == "average"  # one tree holds the groups of all cuts
+    average = config.advanced.group.link == "average"  # one tree holds the groups of all cuts
     tree = average_link_tree(pairs.left, pairs.right, similarity, n, cut=_CUTS[0]) if average else None
     for cut in _CUTS:
         parts = (
-            filled(tree.labels(cut=cut), pairs, config) if tree else partition(pairs, n, _with(config, {option: cut}))
+            filled(tree.labels(cut=cut), pairs, config) if tree else partition(pairs, n, _with(config, {"cut": cut}))
         )
-        yield {option: cut}, group_scores(parts, labels)
+        yield {"cut": cut}, group_scores(parts, labels)
 
 
 def _thresholds(pairs: Pairs, labels: Rows, *, with_min2: bool) -> Iterator[tuple[Setting, Doubles]]:
@@ -227,11 +227,11 @@ def _thresholds(pairs: Pairs, labels: Rows, *, with_min2: bool) -> Iterator[tupl
     for threshold in _CUTS:
         near = score >= threshold
         if not with_min2:
-            yield {"decide.threshold": threshold}, edge_scores(source[near], target[near], labels)
+            yield {"advanced.decide.threshold": threshold}, edge_scores(source[near], target[near], labels)
             continue
         for min2 in (cut for cut in _MIN2 if cut <= threshold):
             chosen = near | (first & (score >= min2))
-            setting = {"decide.threshold": threshold, "decide.min2": min2}
+            setting = {"advanced.decide.threshold": threshold, "advanced.decide.min2": min2}
             yield setting, edge_scores(source[chosen], target[chosen], labels)
 
 
@@ -270,9 +270,8 @@ def choose(config: Config, settings: list[Setting], sums: Doubles, counts: Doubl
         scores = {"f1": f1, "precision": precision, "recall": recall}
         table.append({"fold": f, "posts": int(posts[f]), "pool": pool, **scores, **settings[best]})
     trials = pl.DataFrame(settings).with_columns(f1=pl.Series(total / posts.sum()))
-    best_config = _with(config, settings[int(total.argmax())])
-    at_pool = best_config.pool.model_copy(update={"size": pool})
-    return Tuned(best_config.model_copy(update={"pool": at_pool}), pl.DataFrame(table), trials)
+    best_config = _with(config, settings[int(total.argmax())]).with_option("advanced.pool.size", pool)
+    return Tuned(best_config, pl.DataFrame(table), trials)
 
 
 def fold_numbers(labels: Rows, folds: int) -> Rows:
@@ -311,8 +310,6 @@ def _taken(embeddings: Mapping[str, Embeddings] | None, rows: Rows) -> dict[str,
 
 
 def _with(config: Config, setting: Setting) -> Config:
-    for name, value in setting.items():
-        section, key = name.split(".")
-        part = getattr(config, section)
-        config = config.model_copy(update={section: part.model_copy(update={key: value})})
+    for key, value in setting.items():
+        config = config.with_option(key, value)
     return config

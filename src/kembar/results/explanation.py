@@ -127,7 +127,7 @@ def explain(
         reasons = [*_compared(evidence, config), *rules, *_grouping(pairs, groups, config, first, second)]
     shares: tuple[tuple[str, float | None, float], ...] = ()
     if evidence and not config.by_rules:
-        shares, told = _judged(catalog, config.learned.model, pairs, copy_of, first, second)
+        shares, told = _judged(catalog, config.model, pairs, copy_of, first, second)
         reasons = [*told, *reasons]
     facts = tuple(_facts(catalog, i, j))
     return Explanation(a, b, titles, matched, together, evidence, facts, tuple(reasons), shares)
@@ -159,7 +159,7 @@ def differences(pairs: Pairs, matches: Matches, groups: Groups, config: Config) 
     similarity = ends.join(compared, on="key", how="left", maintain_order="left")["similarity"]
     frame = pl.DataFrame({"source": source, "target": target, "similarity": similarity})
     frame = frame.with_columns(matched=pl.Series(np.isin(key, listed)), grouped=pl.Series(np.isin(key, grouped)))
-    full = pl.Series(np.diff(matches.offsets)[source] >= config.decide.cap, dtype=pl.Boolean)
+    full = pl.Series(np.diff(matches.offsets)[source] >= config.advanced.decide.cap, dtype=pl.Boolean)
     why = (
         pl.when(pl.col("matched"))
         .then(pl.lit("alike as a pair, but their groups are not alike enough on the whole"))
@@ -236,17 +236,17 @@ def _compared(evidence: dict[str, float | None], config: Config) -> list[str]:
     if missing:
         reasons.append(f"left out, for a post lacks it: {', '.join(missing)}")
     if evidence.get(CONFLICT) == 1:
-        veto = config.units.veto if config.by_rules else config.learned.veto
+        veto = config.fusion_veto if config.by_rules else config.veto
         verdict = "the unit veto sets the similarity to 0" if veto else "the unit veto is off"
         reasons.append(f"the quantities contradict each other: {verdict}")
     return reasons
 
 
 def _rule(evidence: dict[str, float | None], config: Config, matches: Matches, i: int, j: int) -> list[str]:
-    similarity, decide = evidence.get(SIMILARITY) or 0.0, config.decide
-    if decide.rule == "group":
+    similarity, decide = evidence.get(SIMILARITY) or 0.0, config.advanced.decide
+    if config.rule == "group":
         return ["matches are the members of a post's group: see the next line"]
-    if decide.rule == "chisel":
+    if config.rule == "chisel":
         lengths = len(matches[i]), len(matches[j])
         return [f"chisel cut the two lists to {lengths[0]} and {lengths[1]} posts; the similarity is {similarity:.3f}"]
     reached = "reaches" if similarity >= decide.threshold else "is below"
@@ -261,10 +261,10 @@ def _rule(evidence: dict[str, float | None], config: Config, matches: Matches, i
 
 
 def _grouping(pairs: Pairs, groups: Groups, config: Config, i: int, j: int) -> list[str]:
-    labels, group = groups.labels, config.group
-    by_size = group.link == "average" and group.target_size is not None
-    cut = f"target size {group.target_size:g}" if by_size else f"cut {config.cut:.3f}"
-    name = _LINKS[config.group.link]
+    labels, link = groups.labels, config.advanced.group.link
+    by_size = link == "average" and config.target_size is not None
+    cut = f"target size {config.target_size:g}" if by_size else f"cut {config.group_cut:.3f}"
+    name = _LINKS[link]
     if labels[i] != labels[j]:
         mean = _between(pairs, labels, np.flatnonzero(labels == labels[i]), int(labels[j]))
         return [f"{name} kept their groups apart: mean similarity between them {mean:.3f}, {cut}"]

@@ -256,7 +256,7 @@ class Result:
         return self.catalog.labels if self.catalog.labels is not None else np.full(len(self), -1, dtype=np.int64)
 
     def _cut(self) -> float:
-        return self.config.decide.threshold if self.config.decide.rule == "threshold" else self.config.cut
+        return self.config.advanced.decide.threshold if self.config.rule == "threshold" else self.config.group_cut
 
     def _answers(self) -> pl.DataFrame:
         """Show matches as lists and groups: unlike Kaggle's form, ids may hold blanks."""
@@ -321,8 +321,8 @@ def _report(result: Result) -> dict[str, Any]:
         "groups_of_one": int((sizes == 1).sum()),
         "largest_group": int(sizes.max(initial=0)),
         "groups_by_size": {str(size): int(count) for size, count in enumerate(np.bincount(sizes)) if count},
-        "judge": result.config.learned.model,
-        "rule": result.config.decide.rule,
+        "judge": result.config.model,
+        "rule": result.config.rule,
         "differences": dict(result.differences()["why"].value_counts().sort("why").iter_rows()),
         "scores": result.scores() if (result._labels() >= 0).any() else None,
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from kembar.config import Fraction, Positive, Section
+from kembar.config.advanced import Fraction, Positive, Section
+from kembar.config.toml import explained, read_toml, set_option, write_section
 from kembar.errors import ConfigError, nearest
-from kembar.toml import explained, read_toml, set_option, write_section
 
 Modality = Literal["title", "photo"]
 PoolingKind = Literal["avg", "gem", "cls", "mean", "max"]

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from kembar.errors import ConfigError, mend
+from kembar.errors import ConfigError, look_up
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def set_option(tree: dict[str, Any], setting: str) -> None:
     """Apply a setting such as "blend.steps=2" to nested dicts; raises ConfigError where it has no such form."""
     key, sign, text = setting.partition("=")
     if not sign or not key.strip():
-        raise ConfigError(f"setting {setting!r}", "key=value, such as blend.steps=2", "Write the key, a =, the value.")
+        raise ConfigError(f"setting {setting!r}", "key=value, such as cut=0.5", "Write the key, a =, the value.")
     try:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
@@ -49,7 +49,9 @@ def explained(error: ValidationError, model: type[BaseModel]) -> ConfigError:
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         known = _fields(model, path[:-1])
-        return ConfigError(f"unknown option {key!r}", f"one of {', '.join(known)}", mend(path[-1], known))
+        if len(path) == 1 and "advanced" in known:
+            known += [name for name in _fields(model, ["advanced"]) if name not in known]
+        return ConfigError(f"unknown option {key!r}", f"one of {', '.join(known)}", look_up(path[-1], known))
     reason = first["msg"][0].lower() + first["msg"][1:]
     return ConfigError(f"{key} = {first['input']!r}", _wanted(reason), "Change the value.")
 
@@ -78,7 +80,7 @@ def write_section(lines: list[str], section: BaseModel, prefix: str) -> None:
         elif isinstance(value, dict) and value and all(isinstance(v, BaseModel) for v in value.values()):
             nested.extend((f"{name}.{_toml(key)}", inner) for key, inner in value.items())
         elif value is None:
-            lines.append(f'{name} = "none"  # {field.description}')
+            lines.append(f'{name} = "{field.examples[0] if field.examples else "none"}"  # {field.description}')
         elif not (prefix == "" and value == {}):
             lines.append(f"{name} = {_toml(value)}  # {field.description}")
     for name, inner in nested:

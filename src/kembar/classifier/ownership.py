@@ -1,0 +1,121 @@
+"""Which options belong to a pair classifier: those that the columns it learned from depend on.
+
+A classifier that learned from pairs compared, fused and blended in one way says nothing sensible of pairs made in
+another. So its folder keeps these options; a run takes them over, and refuses others.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.config import Config
+from kembar.errors import ConfigError
+
+_SHARED: Final = ("fusion", "blend", "pool")  # tables of [advanced] that all columns depend on
+_LOOSE: Final = ("title_encoder", "photo_encoder", "categories")  # another value may do: a warning is enough
+_SIZE: Final = "advanced.pool.size"
+_MOVING: Final = tuple(f"advanced.blend.{key}" for key in ("threshold", "min2", "later"))
+_ENDS: Final = (0.2, 0.95)  # where a cut that moves with the pool stops: what it was before is not known
+
+log = logging.getLogger(__name__)
+
+
+def evidence_settings(config: Config, views: Iterable[str]) -> dict[str, Any]:
+    """Take the options that the columns of a classifier depend on.
+
+    Args:
+        config: what it is trained with.
+        views: names of the views that it learns from.
+
+    Returns:
+        Option "advanced.blend.steps" and so on to its value, as JSON has it.
+    """
+    tree = config.model_dump(mode="json")
+    names = sorted(set(views))
+    kept = [(f"advanced.{part}", tree["advanced"][part]) for part in (*names, *_SHARED) if part in tree["advanced"]]
+    kept += [(f"vectors.{name}", tree["vectors"][name]) for name in names if name in tree["vectors"]]
+    loose = {f"{name}_encoder": tree[f"{name}_encoder"] for name in ("title", "photo") if name in names}
+    return {**loose, "categories": tree["categories"], **dict(_leaves(kept))}
+
+
+def adopted(config: Config, classifier: PairClassifier) -> Config:
+    """Give a classifier the options that it owns, and refuse what was set against it.
+
+    Args:
+        config: what a user asked for.
+        classifier: what is to decide.
+
+    Returns:
+        The configuration with the classifier's own options where the user set none.
+
+    Raises:
+        ConfigError: an option in `[advanced]` that the user set to another value than the classifier learned with.
+    """
+    owned = classifier.evidence
+    moved = config.at_pool(int(owned.get(_SIZE, config.advanced.pool.size)))  # the same cuts, at the classifier's size
+    tree = moved.model_dump(mode="json")
+    for key, learned in owned.items():
+        value = _option(tree, key)
+        if _same(value, learned):
+            continue
+        lost = key in _MOVING and _option(config.model_dump(mode="json"), key) in _ENDS
+        if lost or not _was_set(config, key):
+            _set(tree, key, learned)
+        elif key in _LOOSE:
+            log.warning("%s = %r, and %r learned with %r: it may be unsure", key, value, config.model, learned)
+        else:
+            raise ConfigError(
+                f"{key} = {value!r} with the classifier {config.model!r}",
+                f"{learned!r}, which it learned with: it knows nothing of pairs that were made in another way",
+                "Leave this option out, use model=rules, or train a classifier with it (`kembar tune`).",
+            )
+    return Config.of(tree)
+
+
+def _leaves(tables: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for key, value in tables:
+        if isinstance(value, Mapping) and value:
+            yield from _leaves((f"{key}.{inner}", each) for inner, each in value.items())
+        else:
+            yield key, value
+
+
+def _option(tree: Mapping[str, Any], key: str) -> Any:
+    for part in _path(key):
+        tree = tree.get(part, {}) if isinstance(tree, Mapping) else {}
+    return tree
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = _path(key)
+    for section in sections:
+        tree = tree.setdefault(section, {})
+    tree[last] = value
+
+
+def _path(key: str) -> list[str]:
+    """Cut an option into its parts; names of vectors may hold dots."""
+    if key.startswith("vectors."):
+        name, _, last = key.removeprefix("vectors.").rpartition(".")
+        return ["vectors", name, last]
+    return key.split(".")
+
+
+def _same(value: Any, learned: Any) -> bool:
+    if isinstance(value, float) and isinstance(learned, float | int):
+        return abs(value - learned) < 1e-4  # cuts are rounded when they move
+    return bool(value == learned)
+
+
+def _was_set(config: Config, key: str) -> bool:
+    """Tell whether a file, a setting or a caller named an option."""
+    part: Any = config
+    for name in _path(key):
+        if isinstance(part, Mapping):
+            part = part.get(name)
+        elif name in getattr(part, "model_fields_set", ()):
+            part = getattr(part, name)
+        else:
+            return False
+    return True
