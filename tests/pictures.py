@@ -73,16 +73,16 @@ def bad_photos(folder: Path) -> dict[str, Path]:
     scene().save(folder / "page.eps")
     os.mkfifo(folder / "pipe.jpg")
     return {
-        "is no image": folder / "text.jpg",
+        "is not an image": folder / "text.jpg",
         "is empty": folder / "empty.jpg",
         "does not exist": folder / "missing.jpg",
         "is a folder or device": folder / "folder.jpg",
         "is too large": folder / "huge.png",
         "has 10000 x 10000 pixels": folder / "large.png",
         "cannot be decoded": folder / "start.jpg",
-        "is no image that": folder / "stub.jpg",
-        "is no image that can": folder / "page.eps",
-        "device, no file": folder / "pipe.jpg",
+        "is not an image that": folder / "stub.jpg",
+        "is not an image that can": folder / "page.eps",
+        "device, not a file": folder / "pipe.jpg",
         "cannot be read": folder / ("x" * 300),
         "cannot be read (embedded": Path("nul\0.jpg"),
     }

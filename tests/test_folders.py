@@ -104,7 +104,7 @@ def test_what_a_killed_process_of_our_number_left_is_no_obstacle(tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_strangers_folder_is_never_replaced(tmp_path, overwrite):
+def test_a_folder_of_something_else_is_never_replaced(tmp_path, overwrite):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("dear")
     (tmp_path / "file").write_text("dear")

@@ -1,17 +1,17 @@
-"""What kembar raises, and why.
+"""The errors that kembar raises.
 
 ::
 
     Exception
-    └── KembarError              anything kembar itself says no to
+    └── KembarError              every error of kembar itself
         ├── InputError           what was given cannot be used (also a ValueError)
         │   ├── CatalogError     a file or frame of posts, its columns, its ids
-        │   ├── PhotoError       one photo; a run counts it and goes on
+        │   ├── PhotoError       one photo; a run counts it and continues
         │   ├── ConfigError      an option: unknown, of the wrong type or out of range
         │   ├── EvidenceError    vectors, pairs or labels that do not fit the posts
         │   ├── EncoderError     a model: an unknown name, a folder without weights, weights of another shape
-        │   ├── TrainingError    a training that cannot start or cannot go on
-        │   └── FolderError      an output or run folder: in the way, missing, not writable
+        │   ├── TrainingError    a training that cannot start or continue
+        │   └── FolderError      an output or run folder: already there, missing, not writable
         └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
 Every message has three parts: what was given, what was expected, and what to do about it.
@@ -24,7 +24,7 @@ from pathlib import PurePath
 
 
 class KembarError(Exception):
-    """Anything kembar itself says no to."""
+    """Every error of kembar itself."""
 
 
 class InputError(KembarError, ValueError):
@@ -43,7 +43,7 @@ class InputError(KembarError, ValueError):
         self.fix = fix
 
     def __reduce__(self) -> tuple[type["InputError"], tuple[str, str, str]]:
-        """Survive the way back from a worker process."""
+        """Pickle by the three parts, as worker processes need it."""
         return type(self), (self.given, self.expected, self.fix)
 
 
@@ -52,7 +52,7 @@ class CatalogError(InputError):
 
 
 class PhotoError(InputError):
-    """One photo cannot be used; a run counts it, reports it and goes on."""
+    """One photo cannot be used; a run counts it, reports it and continues."""
 
 
 class ConfigError(InputError):
@@ -68,11 +68,11 @@ class EncoderError(InputError):
 
 
 class TrainingError(InputError):
-    """A training cannot start (too few groups or photos) or cannot go on (a loss that is not finite)."""
+    """A training cannot start (too few groups or photos) or cannot continue (a loss that is not finite)."""
 
 
 class FolderError(InputError):
-    """An output or run folder is in the way, missing, incomplete or not writable."""
+    """An output or run folder is already there, missing, incomplete or not writable."""
 
 
 class MissingExtraError(KembarError, ImportError):
@@ -97,12 +97,12 @@ def quoted(value: object) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Name the nearest spellings, as a sentence to append to a fix ("" where nothing is near)."""
+    """List the nearest spellings, as a sentence to append to a fix ("" where nothing is near)."""
     lowered = {other.lower(): other for other in sorted(names)}
     near = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3)]
     return f" Nearest: {', '.join(map(repr, near))}." if near else ""
 
 
 def look_up(value: str, known: Iterable[str]) -> str:
-    """Say what to do about an unknown option: the nearest spellings, or where all are shown."""
+    """Suggest what to do about an unknown option: the nearest spellings, or where all are shown."""
     return nearest(value, known).strip() or "`kembar config` shows everything that can be set."

@@ -1,4 +1,4 @@
-"""Output folders and files that are either whole or not there."""
+"""Output folders and files that are either complete or absent."""
 
 import errno
 import os
@@ -12,26 +12,26 @@ import polars as pl
 
 from kembar.errors import FolderError
 
-_UNWRITTEN: Final = (OSError, pl.exceptions.ComputeError)  # the second is what polars makes of an error of the disk
-_LEAST_ROOM: Final = 1 << 16  # bytes free below which a disk counts as full
+_UNWRITTEN: Final = (OSError, pl.exceptions.ComputeError)  # the second is how polars reports an error of the disk
+_LEAST_FREE: Final = 1 << 16  # bytes free below which a disk counts as full
 
 
 @contextmanager
 def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "pairs.parquet") -> Iterator[Path]:
-    """Fill a folder under a temporary name and rename it when all is written.
+    """Write a folder under a temporary name and rename it when it is complete.
 
-    A failure, Ctrl-C or a full disk leaves neither a half-written folder nor a lost older one, nor parents made for it.
+    After a failure, Ctrl-C or a full disk there is no half-written folder and no new parent, and an older one is kept.
 
     Args:
         target: the folder to make.
-        overwrite: replace an existing folder, if it is one of ours.
+        overwrite: replace an existing folder, if kembar wrote it.
         mark: the file by which an earlier folder of the same kind is known.
 
     Yields:
         The folder to write into.
 
     Raises:
-        FolderError: the target is in the way, is not ours to replace, or cannot be written.
+        FolderError: the target exists, holds something else, or cannot be written.
     """
     target = Path(target).absolute()
     check_free(target, overwrite=overwrite, mark=mark)
@@ -39,7 +39,7 @@ def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "pair
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     missing = [folder for folder in target.parents if not folder.exists()]
     try:
-        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed and had our number
+        shutil.rmtree(partial, ignore_errors=True)  # of a killed process with the same number
         partial.mkdir(parents=True)
         yield partial
         if target.exists():
@@ -48,8 +48,8 @@ def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "pair
     except _UNWRITTEN as error:
         raise FolderError(
             f"{str(target)!r}, which cannot be written ({_reason(error, target.parent)})",
-            "a folder that can be written, with room on its disk",
-            "Choose another folder with -o, or make room.",
+            "a folder that can be written, on a disk with free space",
+            "Choose another folder with -o, or free some space.",
         ) from error
     finally:
         if old.exists() and not target.exists():
@@ -62,7 +62,7 @@ def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "pair
 
 
 def check_free(target: Path | str, *, overwrite: bool, mark: str = "pairs.parquet") -> None:
-    """Refuse a target that may not be written; worth asking before hours of work.
+    """Refuse a target that may not be written; call it before hours of work.
 
     Args:
         target: the folder to make.
@@ -70,7 +70,7 @@ def check_free(target: Path | str, *, overwrite: bool, mark: str = "pairs.parque
         mark: the file by which such a folder is known.
 
     Raises:
-        FolderError: the target is in the way, is not ours to replace, or its parent cannot be written.
+        FolderError: the target exists, holds something else, or its parent cannot be written.
     """
     target = Path(target).absolute()
     parent = next((folder for folder in target.parents if folder.exists()), target)
@@ -90,13 +90,13 @@ def check_free(target: Path | str, *, overwrite: bool, mark: str = "pairs.parque
         raise FolderError(
             f"{str(target)!r}, which holds no {mark}",
             "an earlier folder of the same kind to overwrite",
-            "Choose another name, or remove it yourself if you mean it.",
+            "Choose another name, or remove it yourself.",
         )
 
 
 @contextmanager
 def new_file(target: Path | str) -> Iterator[Path]:
-    """Write a file under a temporary name and rename it when it is whole.
+    """Write a file under a temporary name and rename it when it is complete.
 
     Args:
         target: the file to make or replace.
@@ -115,8 +115,8 @@ def new_file(target: Path | str) -> Iterator[Path]:
     except _UNWRITTEN as error:
         raise FolderError(
             f"{str(target)!r}, which cannot be written ({_reason(error, target.parent)})",
-            "a file name in a folder that can be written, with room on its disk",
-            "Choose another name, or make room.",
+            "a file name in a folder that can be written, on a disk with free space",
+            "Choose another name, or free some space.",
         ) from error
     finally:
         with suppress(OSError):
@@ -126,6 +126,6 @@ def new_file(target: Path | str) -> Iterator[Path]:
 def _reason(error: Exception, place: Path) -> str:
     """Say why nothing was written: polars hides a full disk behind errors of its formats."""
     with suppress(OSError):
-        if shutil.disk_usage(place).free < _LEAST_ROOM:
+        if shutil.disk_usage(place).free < _LEAST_FREE:
             return os.strerror(errno.ENOSPC)
     return str(getattr(error, "strerror", None) or error)

@@ -133,7 +133,7 @@ def table(ids, vectors, kind=None) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("kind", [pl.List(pl.Float32), pl.List(pl.Int64), pl.Array(pl.Float32, 2)])
-def test_parquet_in_another_order_with_posts_missing_and_strangers(tmp_path, kind):
+def test_parquet_in_another_order_with_missing_and_unknown_posts(tmp_path, kind):
     table(["d", "zz", "a", "b"], [[0, -2], [9, 9], [3, 4], [1, 0]], kind).write_parquet(tmp_path / "v.parquet")
     np.testing.assert_allclose(Embeddings.read(tmp_path / "v.parquet", IDS).vectors, UNITS)
 

@@ -229,15 +229,15 @@ def test_a_model_of_timm_without_its_family() -> None:
 
 
 def test_folders_that_hold_no_encoder(tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match="no encoder but nothing"):
+    with pytest.raises(EncoderError, match="without an encoder; it holds nothing"):
         open_encoder(tmp_path)
     (tmp_path / "photo.jpg").touch()
-    with pytest.raises(EncoderError, match=r"no encoder but photo\.jpg"):
+    with pytest.raises(EncoderError, match=r"without an encoder; it holds photo\.jpg"):
         open_encoder(str(tmp_path))
     with pytest.raises(EncoderError, match="which is a file"):
         open_encoder(tmp_path / "photo.jpg")
     (tmp_path / "config.json").write_text("[1]")
-    with pytest.raises(EncoderError, match="no encoder but"):
+    with pytest.raises(EncoderError, match="without an encoder"):
         open_encoder(tmp_path)
 
 

@@ -161,7 +161,7 @@ def test_weights_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "some.pth").touch()
     assert weights_in(tmp_path).name == "some.pth"
     (tmp_path / "other.safetensors").touch()
-    with pytest.raises(EncoderError, match=r"2 files that could be: other\.safetensors, some\.pth"):
+    with pytest.raises(EncoderError, match=r"2 possible files: other\.safetensors, some\.pth"):
         weights_in(tmp_path)
     (tmp_path / "model.safetensors").touch()
     assert weights_in(tmp_path).name == "model.safetensors"

@@ -91,7 +91,7 @@ def test_batches_hold_every_photo_once_in_order(photos: list[Path], batch_size: 
         assert (square == frame.read(path)).all()
 
 
-def test_bad_photos_are_told_and_left_out(photos: list[Path], tmp_path: Path) -> None:
+def test_bad_photos_are_reported_and_left_out(photos: list[Path], tmp_path: Path) -> None:
     bad = bad_photos(tmp_path)
     mixed = [path for pair in zip(photos, bad.values(), strict=False) for path in pair]
     told: dict[int, str] = {}

@@ -124,7 +124,7 @@ def test_a_renamed_photo_is_known_and_a_changed_one_is_not(photo: Path, photos: 
     assert encoder.items == [tmp_path / "new.png"]
 
 
-def test_another_encoder_has_a_shelf_of_its_own(photo: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_another_encoder_has_its_own_vectors(photo: Path, photos: list[Path], tmp_path: Path) -> None:
     store = VectorStore(tmp_path / "store")
     encode(open_encoder(photo), photos, store)
     other = Counted(save_photo_onnx(tmp_path / "other", dimension=7))
@@ -133,7 +133,7 @@ def test_another_encoder_has_a_shelf_of_its_own(photo: Path, photos: list[Path],
     assert len(list((tmp_path / "store").iterdir())) == 2
 
 
-def test_bad_photos_are_told_by_every_run_and_not_kept(photo: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_bad_photos_are_reported_by_every_run_and_not_stored(photo: Path, photos: list[Path], tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     bad = list(bad_photos(tmp_path / "bad").values())
     (tmp_path / "copy.jpg").write_bytes((tmp_path / "bad" / "text.jpg").read_bytes())
@@ -181,8 +181,8 @@ def test_a_damaged_shard_is_removed_and_made_again(
     with caplog.at_level(logging.WARNING):
         assert (encode(encoder, TITLES, VectorStore(tmp_path)) == first).all()
     assert len(set(filter(None, encoder.items))) == len(set(TITLES) - {""})
-    assert [record.getMessage().split(" are ")[1] for record in caplog.records] == [
-        "damaged: removed, and encoding their items again"
+    assert [record.getMessage().split(" are ", 1)[1] for record in caplog.records] == [
+        "damaged: the file is removed, and their items are encoded again"
     ]
     caplog.clear()
     assert (encode(Counted(grams), TITLES, VectorStore(tmp_path)) == first).all()
@@ -190,12 +190,12 @@ def test_a_damaged_shard_is_removed_and_made_again(
 
 
 def test_files_of_others_are_left_alone(grams: Path, tmp_path: Path) -> None:
-    shelf = tmp_path / open_encoder(grams).fingerprint
-    shelf.mkdir()
+    folder = tmp_path / open_encoder(grams).fingerprint
+    folder.mkdir()
     for name in ("notes.npy", ".x.npy.12.partial", "readme.txt"):
-        (shelf / name).write_text("mine")
+        (folder / name).write_text("mine")
     encode(open_encoder(grams), TITLES, VectorStore(tmp_path))
-    assert {path.name for path in shelf.iterdir()} >= {"notes.npy", ".x.npy.12.partial", "readme.txt"}
+    assert {path.name for path in folder.iterdir()} >= {"notes.npy", ".x.npy.12.partial", "readme.txt"}
 
 
 def test_a_store_that_cannot_be_written(grams: Path, tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_weights_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(EncoderError, match="cannot be read") as caught:
             open_encoder(f"timm:{NAME}@{tmp_path / name}", device="cpu")
         assert "\n" not in str(caught.value)
-    with pytest.raises(EncoderError, match=r"2 files that could be: a\.pth, a\.safetensors"):
+    with pytest.raises(EncoderError, match=r"2 possible files: a\.pth, a\.safetensors"):
         open_encoder(f"timm:{NAME}@{tmp_path}", device="cpu")
     (tmp_path / "empty").mkdir()
     with pytest.raises(EncoderError, match="in search of weights: none"):

@@ -89,7 +89,7 @@ def test_pairs_that_contradict_the_others_are_listed() -> None:
     assert contradictions(left, right, np.ones(5, bool), 6).tolist() == []
 
 
-def test_judged_pairs_are_read_whatever_their_order_and_words(tmp_path: Path) -> None:
+def test_labelled_pairs_are_read_whatever_their_order_and_words(tmp_path: Path) -> None:
     answers = ["yes", "0", "TRUE", "", "1", "no"]
     path = tmp_path / "pairs.csv"
     pl.DataFrame(

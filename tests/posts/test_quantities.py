@@ -373,6 +373,6 @@ def test_the_veto_costs_few_true_pairs(posts: pl.DataFrame, real: Quantities) ->
     true = real[left].shared(real[right])
     chance = real[left].shared(real[np.random.default_rng(2).permutation(right)])
     assert 0.008 < (true == -1).mean() < 0.015
-    # where both titles say something, true pairs mostly agree and strangers mostly do not
+    # where both titles say something, true pairs mostly agree and others mostly do not
     assert (true[true != 0] == -1).mean() < 0.2
     assert (chance[chance != 0] == -1).mean() > 0.8

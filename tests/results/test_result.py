@@ -202,11 +202,11 @@ def test_folders_of_other_kinds_are_refused(saved: Path, tmp_path: Path) -> None
         Result.load(folder)
 
 
-def test_pairs_of_strangers_are_refused(saved: Path, tmp_path: Path) -> None:
+def test_pairs_of_unknown_posts_are_refused(saved: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(saved, folder)
     pairs = pl.read_parquet(folder / "pairs.parquet")
-    pairs.with_columns(left=pl.lit("stranger")).write_parquet(folder / "pairs.parquet")
+    pairs.with_columns(left=pl.lit("unknown")).write_parquet(folder / "pairs.parquet")
     with pytest.raises(FolderError, match="not in the catalogue"):
         Result.load(folder)
 
@@ -311,7 +311,7 @@ def test_the_summary_reads(result: Result) -> None:
     assert max(map(len, text.splitlines())) <= 120
 
 
-def test_problems_are_told_by_kind_and_by_post() -> None:
+def test_problems_are_counted_by_kind_and_by_post() -> None:
     frame = pl.DataFrame(
         {
             "posting_id": ["a", "b", "c", "d"],
@@ -372,7 +372,7 @@ def order(result: Result, left: str, right: str) -> tuple[float, int]:
 
 @pytest.mark.parametrize("rule", ["group", "threshold", "chisel", "expected"])
 @pytest.mark.parametrize("cap", [51, 3])
-def test_differences_between_lists_and_groups_are_told(catalog: Catalog, rule: str, cap: int) -> None:
+def test_differences_between_lists_and_groups_are_listed(catalog: Catalog, rule: str, cap: int) -> None:
     result = Matcher(Config.read(None, [f"rule={rule}", f"advanced.decide.cap={cap}"])).match(catalog)
     found = {(a, b): row for a, b, *row in result.differences().iter_rows()}
     labels, ids = result.groups.labels, result.catalog.ids

@@ -117,7 +117,7 @@ def test_no_labels(labels):
 
 
 @given(labelled_pairs())
-def test_no_judge_of_the_candidates_beats_the_oracle(posts):
+def test_no_decision_on_the_candidates_beats_the_oracle(posts):
     left, right, similarity, labels = posts
     best = oracle(left, right, labels)
     assert best.precision == 1

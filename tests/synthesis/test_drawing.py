@@ -84,12 +84,12 @@ def test_views_edits_and_products_differ() -> None:
     assert len(set(photos)) == len(photos)
 
 
-def test_siblings_look_more_alike_than_strangers() -> None:
+def test_siblings_look_more_alike_than_others() -> None:
     rng = random.Random(0)
-    siblings, strangers = [], []
+    siblings, others = [], []
     for _ in range(30):
         look = replace(LOOK, scene=rng.getrandbits(60), seed=rng.getrandbits(60))
-        photo, sibling, stranger = (
+        photo, sibling, other = (
             pixels(draw_photo(other, 0, 0, 64))
             for other in (
                 look,
@@ -98,8 +98,8 @@ def test_siblings_look_more_alike_than_strangers() -> None:
             )
         )
         siblings.append(np.abs(photo - sibling).mean())
-        strangers.append(np.abs(photo - stranger).mean())
-    assert np.mean(siblings) < 0.6 * np.mean(strangers)
+        others.append(np.abs(photo - other).mean())
+    assert np.mean(siblings) < 0.6 * np.mean(others)
 
 
 @pytest.mark.parametrize("change", [change for _, change in _EDITS], ids=lambda change: change.__name__)
@@ -117,7 +117,7 @@ def test_an_edited_photo_is_never_the_original() -> None:
         assert edit_photo(original.copy(), random.Random(seed)).tobytes() != original.tobytes()
 
 
-def test_text_is_written_inside_its_room() -> None:
+def test_text_is_written_inside_its_box() -> None:
     for text in ("Sakura", "250ml", "Kartikabintangmart"):
         sheet = Image.new("L", (200, 60), 0)
         write_text(ImageDraw.Draw(sheet), (100, 30), text, (120, 24), 255)  # type: ignore[arg-type]
@@ -155,7 +155,7 @@ def test_same_hash_inside_and_between_groups_as_on_the_real_posts() -> None:
     assert len(between) <= 2
 
 
-def test_an_unknown_silhouette_is_told() -> None:
+def test_an_unknown_silhouette_is_refused() -> None:
     with pytest.raises(KeyError, match="teapot"):
         draw_photo(replace(LOOK, silhouette="teapot"))
 

@@ -171,7 +171,7 @@ def test_made_up_hashes_are_balanced_and_flips_bounded() -> None:
     assert ((flips == 0) == (bits == 0)).all()
 
 
-def test_the_vocabulary_has_room_for_siblings() -> None:
+def test_the_vocabulary_has_enough_for_siblings() -> None:
     for family in FAMILIES:
         assert len(set(family.sizes)) >= 5
         assert len(VARIANTS[family.variants]) >= 5

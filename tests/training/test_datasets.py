@@ -33,7 +33,7 @@ def test_titles_are_taken_in_normal_form_with_their_groups(catalog: Catalog) -> 
     assert examples.groups == len(np.unique(catalog.labels[catalog.has_titles]))
 
 
-def test_photos_that_do_not_decode_are_dropped_and_told(shop: Path, tmp_path: Path) -> None:
+def test_photos_that_do_not_decode_are_dropped_and_listed(shop: Path, tmp_path: Path) -> None:
     shutil.copytree(shop, tmp_path / "shop")
     catalog = pictures(tmp_path / "shop")
     paths = catalog.photo_paths()
@@ -191,9 +191,9 @@ def test_pairs_and_triplets_stand_one_end_after_the_other() -> None:
         left, right = np.split(lesson.rows, 2)
         np.testing.assert_array_equal(labels[left] == labels[right], lesson.target == 1)
     for lesson in Plan(labels, Recipe.title(batch=16, objective="triplet")).epoch(0):
-        anchor, own, stranger = labels[np.stack(np.split(lesson.rows, 3))]
-        assert (anchor == own).all()
-        assert (anchor != stranger).all()
+        anchor, positive, negative = labels[np.stack(np.split(lesson.rows, 3))]
+        assert (anchor == positive).all()
+        assert (anchor != negative).all()
 
 
 def feed_of(shop: Path, workers: int, **options: object) -> Feed:

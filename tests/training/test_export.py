@@ -176,7 +176,7 @@ def test_an_output_that_is_in_the_way_is_refused_before_the_work(catalog: Catalo
     with pytest.raises(FolderError, match=r"holds no encoder\.json"):
         train(catalog, recipe, tmp_path / "taken", device="cpu", overwrite=True)
     (tmp_path / "free.training").mkdir()
-    with pytest.raises(FolderError, match="in the way"):
+    with pytest.raises(FolderError, match="which exists"):
         train(catalog, recipe, tmp_path / "free", device="cpu", overwrite=True)
     assert (tmp_path / "taken" / "thesis.txt").is_file()
 

@@ -247,7 +247,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_earlier_checkpoint(
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
 
     try:
-        with pytest.raises(FolderError, match=r"last.ckpt', which cannot be written.*Make room, and resume"):
+        with pytest.raises(FolderError, match=r"last.ckpt', which cannot be written.*Free some space, and resume"):
             fit(
                 build_model(recipe_of(), train.items), train, tmp_path, device="cpu", save_every=4,
                 progress=stop_at(5, fill),

@@ -139,7 +139,7 @@ def test_margins_follow_their_formulas(kind: str, power: float, margin: float) -
         assert float(loss.inner.t) == frozen
 
 
-def test_curricular_raises_hard_strangers_as_t_grows() -> None:
+def test_curricular_raises_hard_negatives_as_t_grows() -> None:
     loss = built("curricular", margin=0.5)
     x, y = batch()
     values = []
@@ -351,7 +351,7 @@ def test_it_learns_a_toy_problem(kind: str, mining: str) -> None:
 
 
 @pytest.mark.parametrize("kind", MARGINS)
-def test_centres_start_where_they_are_told(kind: str) -> None:
+def test_centres_start_at_the_given_vectors(kind: str) -> None:
     loss = built(kind)
     means = torch.from_numpy(np.random.default_rng(1).normal(size=(len(SIZES), D)))
     loss.start_at(means)

@@ -147,7 +147,7 @@ def true_pairs(labels: np.ndarray) -> set[tuple[int, int]]:
 
 @examples(80)
 @given(labelled, st.integers(0, 4), st.integers(0, 50))
-def test_every_true_pair_once_and_strangers_of_its_ends(labels: list[int], negatives: int, seed: int) -> None:
+def test_every_true_pair_once_and_negatives_of_its_ends(labels: list[int], negatives: int, seed: int) -> None:
     y = np.array(labels)
     mined = mine_pairs(y, negatives, seed)
     same, left, right = mined.same, mined.left, mined.right
@@ -163,7 +163,7 @@ def test_every_true_pair_once_and_strangers_of_its_ends(labels: list[int], negat
 
 @examples(80)
 @given(labelled, st.integers(1, 4), st.integers(0, 50), st.integers(0, 6))
-def test_triplets_take_hard_strangers_first(labels: list[int], negatives: int, seed: int, k: int) -> None:
+def test_triplets_take_hard_negatives_first(labels: list[int], negatives: int, seed: int, k: int) -> None:
     y = np.array(labels)
     hard = np.random.default_rng(seed).integers(-1, len(y), (len(y), k))
     mined = mine_triplets(y, negatives, seed, hard)
@@ -177,7 +177,7 @@ def test_triplets_take_hard_strangers_first(labels: list[int], negatives: int, s
         assert drawn[: len(near)] == near[: len(drawn)]
 
 
-def test_strangers_are_drawn_evenly_from_all_others() -> None:
+def test_negatives_are_drawn_evenly_from_all_others() -> None:
     y = np.array([0] * 3 + [1] * 2 + [2] * 5)
     counts = Counter()
     for seed in range(300):

@@ -35,7 +35,7 @@ def test_the_score_against_a_slow_twin(seed: int, n: int) -> None:
     assert score.groups == len(set(labels.tolist()))
 
 
-def test_vectors_that_know_the_group_score_one_and_the_pool_is_told() -> None:
+def test_vectors_that_know_the_group_score_one_and_the_pool_is_reported() -> None:
     labels = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 5])
     score = held_out_score(np.eye(6, dtype=np.float32)[labels], labels, 0)
     assert (score.f1, score.min2, score.pool) == (1.0, 1.0, 10)

@@ -1,1 +1,1 @@
-"""Encoders: what turns a title or a photo into a vector. One small file per family."""
+"""Encoders: what turns a title or a photo into a vector. One module per family."""

@@ -1,4 +1,4 @@
-"""Photo encoders that run on torch: a backbone, how it wants its photos, and the devices it runs on."""
+"""Photo encoders that run on torch: a backbone, how it expects its photos, and the devices it runs on."""
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
@@ -39,7 +39,7 @@ class Backbone:
         std: of each channel.
         settings: what else decides the features, fit for JSON: family, architecture and pooling.
         save: writes the model into a folder, in the form that its family reads.
-        forward: turns a replica of the model and photos into features; the model itself is called where it is left out.
+        forward: turns a replica of the model and photos into features; if left out, the model itself is called.
     """
 
     model: Any
@@ -52,7 +52,7 @@ class Backbone:
 
 
 class PhotoModel:
-    """A photo encoder on torch, one replica a device.
+    """A photo encoder on torch, one replica per device.
 
     Args:
         backbone: the model and its preprocessing.
@@ -97,8 +97,8 @@ class PhotoModel:
         """Encode photos; see `kembar.encoders.protocol.Encoder`."""
         paths = check_paths(items)
         step = stepper(progress, "encode photos", len(paths))
-        told = counted(problem, step)
-        batches = pixel_batches(paths, self.backbone.frame, check_batch(batch_size, 32), problem=told)
+        report = counted(problem, step)
+        batches = pixel_batches(paths, self.backbone.frame, check_batch(batch_size, 32), problem=report)
         return collect(spread(batches, self._workers), len(paths), self.dimension, self.name, step)
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
@@ -158,7 +158,7 @@ def replicas(model: Any, places: tuple[str, ...], precision: Precision) -> Itera
 
 
 def worker(forward: Callable[[Any], Floats], place: str) -> Worker[Any]:
-    """Make a worker that frees torch's cached memory where it ran out."""
+    """Make a worker that frees torch's cached memory when memory runs out."""
     import torch
 
     return Worker(forward, place, torch.cuda.empty_cache if place.startswith("cuda") else None)

@@ -30,7 +30,7 @@ Batch = TypeVar("Batch", bound=Sliceable)
 
 
 def resolve(device: str) -> tuple[str, ...]:
-    """Name the devices of torch that are meant.
+    """List the torch devices that a name stands for.
 
     Args:
         device: "cpu", "cuda" (the first GPU), "cuda:N", "cuda:N,M,..." (several), or "auto": a GPU where there is one.
@@ -86,14 +86,14 @@ def _cuda_devices() -> int:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error of torch, onnxruntime or Python says that memory ran out."""
+    """Say whether an error of torch, onnxruntime or Python means that memory ran out."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, Exception) and any(sign in str(error).lower() for sign in _FULL)
 
 
 class Worker(Generic[Batch]):
-    """A model on one device. Where a batch does not fit into memory, it is halved until it does, for good.
+    """A model on one device. Where a batch does not fit into memory, it is halved until it does, and stays so.
 
     Args:
         forward: turns a batch of b items into (b, d) vectors.
@@ -140,7 +140,7 @@ class Worker(Generic[Batch]):
             if not out_of_memory(error):
                 raise
             _log.debug("%s", error)
-        return None  # outside the except block, for its traceback holds on to the memory
+        return None  # outside the except block, whose traceback keeps the memory
 
     def _shrink(self, size: int) -> None:
         if size == 1:
@@ -150,20 +150,20 @@ class Worker(Generic[Batch]):
                 "Use a smaller model or input, precision='float16', or another device.",
             )
         self.limit = size // 2
-        _log.warning("out of memory on %s with batches of %d: going on with %d", self._place, size, self.limit)
+        _log.warning("out of memory on %s with batches of %d: continuing with %d", self._place, size, self.limit)
         if self._release is not None:
             self._release()
 
 
 def spread(batches: Iterable[tuple[Rows, Batch]], workers: Sequence[Worker[Batch]]) -> Iterator[tuple[Rows, Floats]]:
-    """Hand batches to the workers as they become free.
+    """Give batches to the workers as they become free.
 
     Args:
         batches: rows and items of each batch; drawn in this thread.
-        workers: one a device; a single one works in this thread.
+        workers: one per device; a single one works in this thread.
 
     Yields:
-        Rows and (b, d) vectors of each batch, in the order in which they are done.
+        Rows and (b, d) vectors of each batch, in the order in which they finish.
     """
     if len(workers) == 1:
         for rows, items in batches:

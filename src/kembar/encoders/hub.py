@@ -1,7 +1,7 @@
-"""Model files by their name on the Hugging Face hub: what is needed of them, in one local folder.
+"""Model files by their name on the Hugging Face hub: the files that are needed, in one local folder.
 
-Left to themselves the libraries retry an unreachable hub for up to 80 seconds and end in a page of text. Here the hub
-is asked once, briefly; where it does not answer, what is in the local cache is taken, or one line says what to do.
+By themselves the libraries retry an unreachable hub for up to 80 seconds and end in a page of text. Here the hub is
+asked once, briefly; if it does not answer, the local cache is used, or one line says what to do.
 """
 
 import logging
@@ -49,14 +49,14 @@ def fetch(names: Sequence[str], *, fix: str, weights: str | None = None) -> Path
             raise _unusable(names[-1], first_line(error), fix) from error
         return _download(name, _wanted(there, weights), fix)
     raise EncoderError(
-        f"model {quoted(names[-1])}, which the hub does not have (or not for you)",
+        f"model {quoted(names[-1])}, which the hub does not have, or does not let you read",
         "the name of a model on the hub, or a local folder",
         f"Check the spelling; for a private model, log in with `hf auth login`. {fix}",
     )
 
 
 def _reachable(endpoint: str, offline: bool) -> bool:
-    """Ask the hub for anything; an answer of any kind will do, and so will a certificate only its library knows."""
+    """Check that the hub answers at all; a certificate that only its library knows counts as an answer."""
     if offline:
         return False
     try:
@@ -71,7 +71,7 @@ def _reachable(endpoint: str, offline: bool) -> bool:
 
 
 def _cached(names: Sequence[str], fix: str) -> Path:
-    """Find what was downloaded before, by kembar or by the libraries themselves: they may have taken less or more."""
+    """Find an earlier download, by kembar or by the libraries themselves: they may have stored fewer or more files."""
     from huggingface_hub import try_to_load_from_cache
 
     for name in names:
@@ -112,7 +112,9 @@ def _download(name: str, wanted: Sequence[str], fix: str) -> Path:
 
 
 def _unusable(name: str, reason: str, fix: str) -> EncoderError:
-    return EncoderError(f"model {quoted(name)}, which cannot be downloaded ({reason})", "a model that can", fix)
+    return EncoderError(
+        f"model {quoted(name)}, which cannot be downloaded ({reason})", "a model that the hub lets you download", fix
+    )
 
 
 def first_line(error: BaseException) -> str:
@@ -130,7 +132,7 @@ def weights_in(folder: Path) -> Path:
         The file.
 
     Raises:
-        EncoderError: there is none, or more than one could be meant.
+        EncoderError: there is none, or several are possible.
     """
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (folder / name).is_file():
@@ -138,7 +140,7 @@ def weights_in(folder: Path) -> Path:
     endings = (".safetensors", ".pth", ".pt", ".bin")
     found = sorted(path for path in folder.iterdir() if path.suffix in endings and path.is_file())
     if len(found) != 1:
-        names = f"{len(found)} files that could be: {', '.join(path.name for path in found[:4])}" if found else "none"
+        names = f"{len(found)} possible files: {', '.join(path.name for path in found[:4])}" if found else "none"
         raise EncoderError(
             f"folder {quoted(folder)} in search of weights: {names}",
             "model.safetensors, pytorch_model.bin or one .safetensors, .pth, .pt or .bin file",

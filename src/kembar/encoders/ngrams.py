@@ -1,7 +1,7 @@
 """Titles as bags of hashed words, word pairs and character n-grams: what a title encoder reads.
 
 Every feature of a title becomes a bucket number, computed for all titles at once. A word that was never seen still has
-its character n-grams, and a typing error spoils only some of them (Bojanowski et al. 2017, fastText). No vocabulary is
+its character n-grams, and a typing error changes only some of them (Bojanowski et al. 2017, fastText). No vocabulary is
 stored: the hash is part of the encoder's definition and must never change.
 """
 
@@ -23,7 +23,7 @@ _BLANK: Final = 32
 _NEWLINE: Final = 10
 _BASE: Final = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _INVERSE: Final = pow(_BASE, -1, 1 << 64)
-WORD: Final = np.uint64(0xA0761D6478BD642F)  # so that the word "abc" is not the n-gram "abc" of "abcd"
+WORD: Final = np.uint64(0xA0761D6478BD642F)  # so that the word "abc" differs from the n-gram "abc" of "abcd"
 PAIR: Final = np.uint64(0xD6E8FEB86659FD93)
 
 
@@ -35,7 +35,7 @@ class NGrams:
     of it, as scikit-learn's `char_wb` does.
 
     Attributes:
-        buckets: number of rows in the encoder's table; row 0 is for padding and no feature gets it. At least 2.
+        buckets: number of rows in the encoder's table; row 0 is for padding and belongs to no feature. At least 2.
         shortest: length of the shortest n-gram in characters, at least 2.
         longest: length of the longest; 0 for no n-grams at all.
         words: whether whole words are features.
@@ -53,10 +53,10 @@ class NGrams:
 
     def __post_init__(self) -> None:
         if not 2 <= self.buckets <= 1 << 31:
-            raise ConfigError(f"buckets {self.buckets}", "2 to 2147483648", "Mend the number of buckets.")
+            raise ConfigError(f"buckets {self.buckets}", "2 to 2147483648", "Correct the number of buckets.")
         if self.longest and not 2 <= self.shortest <= self.longest:
             given = f"n-grams of {self.shortest} to {self.longest} characters"
-            raise ConfigError(given, "2 <= shortest <= longest, or longest 0 for none", "Mend the lengths.")
+            raise ConfigError(given, "2 <= shortest <= longest, or longest 0 for none", "Correct the lengths.")
 
     def features(self, titles: Sequence[str]) -> tuple[Rows, Buckets]:
         """Hash the features of titles in normal form (see kembar.posts.titles).
@@ -144,13 +144,13 @@ class Text:
         return cls(owner, blank, sums, begin, place[ends] + 1, kind[kind > 0][starts] == 2)
 
     def hashes(self, begin: Rows, end: Rows) -> Hashed:
-        """Hash the pieces from `begin` to `end`: equal pieces have equal hashes wherever they stand."""
+        """Hash the pieces from `begin` to `end`: equal pieces have equal hashes, whatever their place."""
         found: Hashed = (self.sums[end] - self.sums[begin]) * _powers(len(self.sums), _INVERSE)[begin]
         return found
 
 
 def _kinds(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
-    """Tell letters (1) and digits (2) from everything else (0); marks that belong to a letter count as letters."""
+    """Mark letters (1), digits (2) and everything else (0); marks that belong to a letter count as letters."""
     distinct, where = np.unique(codes, return_inverse=True)
     kinds = [_kind(chr(code)) for code in distinct.tolist()]
     return np.array(kinds, dtype=np.uint8)[where] if kinds else np.zeros(0, np.uint8)

@@ -1,7 +1,7 @@
 """Encoders exported to ONNX: a folder that runs on onnxruntime alone, without torch.
 
-The folder holds `model.onnx`, `encoder.json`, perhaps `card.md` (what it is, how it was trained, its figures) and for
-some title models `tokenizer.json`. `encoder.json` says::
+The folder holds `model.onnx`, `encoder.json`, optionally `card.md` (what it is, how it was trained, its figures) and,
+for some title models, `tokenizer.json`. `encoder.json` says::
 
     {
      "format": 1,
@@ -22,7 +22,7 @@ some title models `tokenizer.json`. `encoder.json` says::
      }                           # ... or {"kind": "tokenizers", "file": "tokenizer.json", "max_length": 64}
     }
 
-Other fields are kept and ignored. What the model takes and gives:
+Other fields are kept and ignored. Inputs and outputs of the model:
 
 - photo: one input (b, size, size, 3) uint8, RGB; the normalisation is in the graph;
 - title, "words": the five arrays of `kembar.encoders.words.Batch`, by their names;
@@ -82,7 +82,7 @@ _ALLOWED = {
     "ngrams": ("ids", "weights"),
     "tokenizers": ("input_ids", "attention_mask", "token_type_ids"),
 }
-_AGAIN = "Export the model again, or mend encoder.json."
+_AGAIN = "Export the model again, or correct encoder.json."
 
 
 class OnnxEncoder:
@@ -92,7 +92,7 @@ class OnnxEncoder:
         folder: as described at the top of this module.
         name: what it is called; None: the folder.
         device: "cpu", "cuda", "cuda:1", "cuda:0,1", or "auto": a GPU where this onnxruntime can use one.
-        threads: of the model, and of the decoding of photos; None: OMP_NUM_THREADS, or one a core.
+        threads: of the model, and of the decoding of photos; None: OMP_NUM_THREADS, or one per core.
 
     Attributes:
         folder: where it is.
@@ -130,8 +130,8 @@ class OnnxEncoder:
         step = stepper(progress, f"encode {self.modality}s", len(items))
         batches: Iterator[tuple[Rows, Any]]
         if isinstance(self._source, Frame):
-            size, told = check_batch(batch_size, 16), counted(problem, step)
-            batches = pixel_batches(check_paths(items), self._source, size, problem=told, threads=self._threads)
+            size, report = check_batch(batch_size, 16), counted(problem, step)
+            batches = pixel_batches(check_paths(items), self._source, size, problem=report, threads=self._threads)
         elif isinstance(self._source, Words):
             # Large batches: a word that many titles share is computed once in each.
             batches = self._source.batches(check_titles(items), check_batch(batch_size, 2048), step)
@@ -184,7 +184,7 @@ class _Padded:
 
 
 class Tokens:
-    """What makes numbers of titles.
+    """What turns titles into numbers.
 
     Args:
         kind: "ngrams" or "tokenizers".
@@ -304,7 +304,7 @@ def _session(folder: Path, threads: int, place: tuple[str, dict[str, Any]]) -> A
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     options.use_deterministic_compute = True
-    # Threads that spin while they wait take the cores from the decoding of photos.
+    # Threads that spin while they wait would take the cores from the decoding of photos.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     rest = [] if place[0].startswith("CPU") else ["CPUExecutionProvider"]
     try:
@@ -312,7 +312,7 @@ def _session(folder: Path, threads: int, place: tuple[str, dict[str, Any]]) -> A
     except Exception as error:
         raise EncoderError(
             f"model {quoted(path)}, which does not load ({first_line(error)})",
-            "a whole ONNX file that this onnxruntime knows",
+            "a complete ONNX file that this onnxruntime reads",
             "Copy or export it again, or update onnxruntime.",
         ) from error
     if place[0] not in session.get_providers():

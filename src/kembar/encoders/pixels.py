@@ -1,4 +1,4 @@
-"""Photo files as arrays of pixels, decoded in threads ahead of the model that waits for them."""
+"""Photo files as arrays of pixels, decoded in threads, ahead of the model."""
 
 import math
 from collections import deque
@@ -29,7 +29,7 @@ class Frame:
 
     Attributes:
         size: side of the square, in pixels.
-        resize: "squash" changes the proportions, "crop" takes the centre, "pad" lays the whole photo on white.
+        resize: "squash" changes the proportions, "crop" takes the centre, "pad" puts the whole photo on white.
         interpolation: "bicubic", "bilinear" or "lanczos".
         crop: for "crop": the share of the scaled photo's shorter side that is kept, in (0, 1]; timm's `crop_pct`.
 
@@ -44,11 +44,11 @@ class Frame:
 
     def __post_init__(self) -> None:
         if not isinstance(self.size, int) or not 1 <= self.size <= 4096:
-            raise ConfigError(f"input size {self.size!r}", "1 to 4096 pixels", "Mend the size.")
+            raise ConfigError(f"input size {self.size!r}", "1 to 4096 pixels", "Correct the size.")
         _one_of("resize", self.resize, get_args(Resize))
         _one_of("interpolation", self.interpolation, get_args(Interpolation))
         if not 0 < self.crop <= 1:
-            raise ConfigError(f"crop {self.crop!r}", "a share above 0, at most 1", "Mend the crop.")
+            raise ConfigError(f"crop {self.crop!r}", "a share above 0, at most 1", "Correct the crop.")
 
     def read(self, path: Path) -> Bytes:
         """Decode a photo.
@@ -115,8 +115,8 @@ def pixel_batches(
         paths: n image files.
         frame: how they become squares.
         batch_size: photos in a batch; the last may be smaller.
-        problem: told (index, what is wrong) of a photo that cannot be used, from this thread; it is in no batch.
-        threads: decoding at once; None: one a core.
+        problem: called in this thread with (index, what is wrong) for a photo that cannot be used; it is in no batch.
+        threads: decoding at once; None: one per core.
 
     Yields:
         Rows in `paths`, ascending, and (b, size, size, 3) uint8 pixels.

@@ -15,10 +15,10 @@ from kembar.errors import ConfigError, EncoderError, EvidenceError, quoted
 Modality: TypeAlias = Literal["title", "photo"]
 Items: TypeAlias = Sequence[str] | Sequence[Path]
 Problem: TypeAlias = Callable[[int, str], None]
-"""Told (index of the item, what is wrong with it); such an item gets a row of zeros."""
+"""Called with (index of the item, what is wrong with it); such an item gets a row of zeros."""
 
 FORMAT = 1
-"""The number of the form of `encoder.json`; folders of a later form are refused, not guessed at."""
+"""The number of the form of `encoder.json`; folders of a later form are refused."""
 MANIFEST = "encoder.json"
 
 
@@ -26,7 +26,7 @@ class Encoder(Protocol):
     """What turns titles or photos into vectors.
 
     Titles are given in normal form (`kembar.posts.titles.normalize`); an empty one has no vector. A photo that cannot
-    be decoded has none either, and is told to `problem`. Having no vector means a row of zeros.
+    be decoded has none either, and `problem` is called. No vector means a row of zeros.
     """
 
     @property
@@ -58,8 +58,8 @@ class Encoder(Protocol):
         Args:
             items: n titles in normal form, or n paths of photos.
             batch_size: items given to the model at once; None leaves the choice to the encoder.
-            progress: told (stage, done, total).
-            problem: told of each photo that cannot be used.
+            progress: called with (stage, done, total).
+            problem: called for each photo that cannot be used.
 
         Returns:
             (n, d) float32, unit rows, or zeros where an item has no vector.
@@ -68,7 +68,7 @@ class Encoder(Protocol):
 
 
 def check_titles(items: Items) -> Sequence[str]:
-    """Let titles through and nothing else.
+    """Refuse everything but titles.
 
     Raises:
         EvidenceError: one string, or an item that is not a string.
@@ -82,7 +82,7 @@ def check_titles(items: Items) -> Sequence[str]:
 
 
 def check_paths(items: Items) -> Sequence[Path]:
-    """Let paths of photos through and nothing else.
+    """Refuse everything but paths of photos.
 
     Raises:
         EvidenceError: an item that is not a `pathlib.Path`.
@@ -96,7 +96,7 @@ def check_paths(items: Items) -> Sequence[Path]:
 
 
 def check_batch(batch_size: int | None, otherwise: int) -> int:
-    """Choose the size of batches.
+    """Return the size of batches, or the default.
 
     Raises:
         ConfigError: a size below 1.
@@ -144,7 +144,7 @@ def collect(
         n: rows of the whole; those of no batch stay zero.
         dimension: numbers in a vector.
         name: of the encoder, for messages.
-        step: told the number of rows that came, batch by batch.
+        step: called with the number of finished rows, batch by batch.
 
     Returns:
         (n, dimension) float32.
@@ -158,7 +158,7 @@ def collect(
             raise EncoderError(
                 f"vectors of shape {vectors.shape} from {quoted(name)} for {len(rows)} items",
                 f"({len(rows)}, {dimension})",
-                "Export the model again, with one vector an item and the dimension that its folder states.",
+                "Export the model again, with one vector per item and the dimension that its folder states.",
             )
         if not np.isfinite(vectors).all():
             raise EncoderError(
@@ -172,15 +172,15 @@ def collect(
 
 
 def stepper(progress: Progress | None, stage: str, total: int) -> Callable[[int], None]:
-    """Turn a progress callback into one that is told how many items came.
+    """Turn a progress callback into one that is called with the number of finished items.
 
     Args:
-        progress: told (stage, done, total), or None.
+        progress: called with (stage, done, total), or None.
         stage: of the work.
         total: items in all.
 
     Returns:
-        A function of the number of items that came since it was last called.
+        A function of the number of items finished since it was last called.
     """
     done = 0
 
@@ -195,14 +195,14 @@ def stepper(progress: Progress | None, stage: str, total: int) -> Callable[[int]
 
 
 def counted(problem: Problem | None, step: Callable[[int], None]) -> Problem:
-    """Count items with a problem as done, so that the progress comes to its end."""
+    """Count items with a problem as done, so that the progress reaches its end."""
 
-    def told(index: int, message: str) -> None:
+    def report(index: int, message: str) -> None:
         step(1)
         if problem is not None:
             problem(index, message)
 
-    return told
+    return report
 
 
 def digest(parts: Iterable[bytes | memoryview | npt.NDArray[Any]], settings: Mapping[str, object]) -> str:

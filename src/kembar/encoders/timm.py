@@ -1,6 +1,6 @@
-"""Photo encoders of timm: any of its models, with weights of the hub, of a local file or of a package.
+"""Photo encoders of timm: any of its models, with with weights from the hub, a local file or a package.
 
-A module named like the library it wraps; imports are absolute, so that `import timm` means the library.
+This module has the name of the library that it wraps; imports are absolute, so `import timm` means the library.
 """
 
 import importlib.util
@@ -47,7 +47,7 @@ def open_timm(
         The encoder.
 
     Raises:
-        EncoderError: no such model, weights that cannot be had, or weights of another architecture.
+        EncoderError: no such model, weights that cannot be loaded, or weights of another architecture.
         ConfigError: an unknown device or pooling.
         MissingExtraError: timm is not installed.
     """
@@ -66,7 +66,7 @@ def build_timm(name: str, weights: Path | None = None, *, pooling: str | None = 
         random: leave the weights random and load none.
 
     Returns:
-        The model, without its classifier, on the CPU, and how it wants its photos.
+        The model, without its classifier, on the CPU, and how it expects its photos.
 
     Raises:
         EncoderError: as for `open_timm`.
@@ -108,7 +108,7 @@ def open_timm_folder(
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is no model of timm.
+    """Refuse a name that is not a model of timm.
 
     Raises:
         EncoderError: with the nearest names.
@@ -127,7 +127,7 @@ def check_name(name: str) -> None:
         raise EncoderError(
             f"timm model {quoted(name)}",
             f"a tag of {base!r}: {', '.join(tags) or 'it has none'}",
-            "Mend the tag, or leave it out.",
+            "Correct the tag, or leave it out.",
         )
 
 
@@ -158,8 +158,8 @@ def _located(name: str, weights: Path | None) -> Path:
 def _loaded(name: str, path: Path, overlay: Mapping[str, Any] | None = None) -> Any:
     """Load weights strictly, with the classifier where the file holds one.
 
-    timm loads leniently as soon as the numbers of classes differ: weights of another architecture would pass, and the
-    model would stay random.
+    timm loads leniently when the numbers of classes differ: weights of another architecture would be accepted, and
+    the model would stay random.
     """
     classes = _classes(name, path)
     settings = {**(overlay or {}), "file": str(path), "num_classes": classes, "custom_load": False}
@@ -251,7 +251,7 @@ def _described(frame: Frame, mean: tuple[float, ...], std: tuple[float, ...]) ->
 
 
 def _preprocessing(model: Any) -> tuple[Frame, tuple[float, ...], tuple[float, ...]]:
-    """Read how the model was trained to see photos."""
+    """Read the preprocessing that the model was trained with."""
     from timm.data.config import resolve_model_data_config
 
     data = resolve_model_data_config(model)

@@ -30,12 +30,12 @@ from kembar.errors import ConfigError, EncoderError, MissingExtraError, nearest,
 from kembar.folders import new_folder
 
 TOKENS = 128
-"""Tokens of a title that plain transformers read at most; sentence-transformers have a limit of their own."""
+"""The most tokens of a title that plain transformers read; sentence-transformers have a limit of their own."""
 TITLE_POOLINGS = ("mean", "max", "cls")
 
 
 class TitleModel:
-    """A title encoder on torch, one replica a device.
+    """A title encoder on torch, one replica per device.
 
     Args:
         model: a torch module on the CPU.
@@ -124,7 +124,7 @@ def open_titles(
     """Open a sentence-transformers model, or a plain transformer with a pooling.
 
     Args:
-        name: on the hub, or a local folder. A name without an owner is looked for among `sentence-transformers/` first.
+        name: on the hub, or a local folder. A name without an owner is searched under `sentence-transformers/` first.
         device: see `kembar.encoders.devices.resolve`.
         precision: of the model's numbers.
         pooling: "mean", "max" or "cls"; None: the model's own, and "mean" for plain transformers.
@@ -148,7 +148,7 @@ def open_titles(
 
 
 def check_pooling(pooling: str | None, known: Sequence[str]) -> None:
-    """Refuse a pooling that is not known; None passes.
+    """Refuse an unknown pooling; None is allowed.
 
     Raises:
         ConfigError: another pooling.
@@ -231,7 +231,7 @@ def _plain(folder: Path, spec: str, pooling: str, device: str, precision: Precis
 
 
 def _check_tokenizer(tokenizer: Any, folder: Path, rows: int) -> None:
-    """Refuse a tokenizer of no words, which transformers makes up where its files are missing, or of another model."""
+    """Refuse a tokenizer without words, which transformers invents where files are missing, or of another model."""
     files = [name for name in tokenizer.vocab_files_names.values() if (folder / name).is_file()]
     largest = max(tokenizer.get_vocab().values(), default=0)
     if not files or largest >= rows:
@@ -239,7 +239,7 @@ def _check_tokenizer(tokenizer: Any, folder: Path, rows: int) -> None:
         raise EncoderError(
             f"model folder {quoted(folder)} {reason}",
             f"{' or '.join(tokenizer.vocab_files_names.values())} of the same model",
-            "Download it again, whole, or save its tokenizer there.",
+            "Download all of it again, or save its tokenizer there.",
         )
 
 
@@ -263,7 +263,7 @@ def pool_tokens(states: Any, mask: Any, pooling: str) -> Any:
 
 
 def load_model(folder: Path, *, lenient: Sequence[str] = ("pooler",)) -> Any:
-    """Load a model of transformers, refusing one whose weights are not all there.
+    """Load a model of transformers, refusing one with missing weights.
 
     Args:
         folder: config.json and weights.
@@ -296,7 +296,7 @@ def load_model(folder: Path, *, lenient: Sequence[str] = ("pooler",)) -> Any:
 
 @contextmanager
 def loading(folder: Path) -> Iterator[None]:
-    """Turn what transformers raises on a bad folder into one line, and keep its bars and reports to itself.
+    """Turn what transformers raises on a bad folder into one line, and hide its progress bars and reports.
 
     Raises:
         EncoderError: the body failed.
@@ -317,7 +317,7 @@ def loading(folder: Path) -> Iterator[None]:
         raise EncoderError(
             f"model folder {quoted(folder)}, which does not load ({first_line(error)})",
             "config.json, weights of that architecture, and a tokenizer or preprocessor",
-            "Download it again, whole, or save it with save_pretrained.",
+            "Download all of it again, or save it with save_pretrained.",
         ) from error
     finally:
         chatter.set_verbosity(level)

@@ -55,7 +55,7 @@ def open_vision(
 
 
 def _class_tokens(tower: Any) -> int:
-    """Count the tokens that are no patches: the class token and registers behind it."""
+    """Count the tokens that are not patches: the class token and registers behind it."""
     if not any(name.endswith(_CLASS_TOKENS) for name in tower.state_dict()):
         return 0
     return 1 + int(getattr(tower.config, "num_register_tokens", 0) or 0)
@@ -97,7 +97,7 @@ def _processor(folder: Path) -> Any:
 
 
 def _preprocessing(processor: dict[str, Any], folder: Path) -> tuple[Frame, tuple[float, ...], tuple[float, ...]]:
-    """Read from an image processor how the model was trained to see photos."""
+    """Read from an image processor the preprocessing that the model was trained with."""
     size, cut = processor.get("size") or {}, processor.get("crop_size") or {}
     short = size.get("shortest_edge") or size.get("height")
     side = cut.get("height") if processor.get("do_center_crop") and cut else short

@@ -1,7 +1,8 @@
 """Titles as words in their order: what the shipped title encoder reads.
 
-A word is known by its own hash and by the hashes of its character n-grams. A batch holds every distinct word once, so
-that the work on a word is shared by all titles that hold it; short words, the most, are padded less than long ones.
+A word is described by its own hash and by the hashes of its character n-grams. A batch holds every distinct word once,
+so that the work on a word is shared by all titles that hold it; short words, which are most of them, are padded less
+than long ones.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from kembar.errors import ConfigError
 _SHORT: Final = 16  # features of a word of 5 letters, with n-grams of 2 to 4
 _MIDDLE: Final = 25  # of 8 letters
 _LONG: Final = 40  # of a longer word the rest is left out
-_LONGEST: Final = 12  # letters, above which a word is just long
+_LONGEST: Final = 12  # letters; longer words count as this long
 INPUTS: Final = {"short": _SHORT, "middle": _MIDDLE, "long": _LONG, "shapes": 2, "words": None, "pairs": None}
 """The inputs of a model and their numbers of columns; those of None are free."""
 
@@ -44,7 +45,7 @@ class Words:
     def __post_init__(self) -> None:
         if not 2 <= self.shortest <= self.longest or self.most < 1:
             given = f"n-grams of {self.shortest} to {self.longest} characters in {self.most} words"
-            raise ConfigError(given, "2 <= shortest <= longest, at least one word", "Mend the options.")
+            raise ConfigError(given, "2 <= shortest <= longest, at least one word", "Correct the options.")
 
     def batches(self, titles: Sequence[str], size: int, step: Callable[[int], None]) -> Iterator[tuple[Rows, "Batch"]]:
         """Read titles in batches of about as many words each, so that little is padded.
@@ -52,7 +53,7 @@ class Words:
         Args:
             titles: n texts in normal form.
             size: titles in a batch.
-            step: told how many titles have no word; they are in no batch.
+            step: called with the number of titles without a word; they are in no batch.
 
         Yields:
             The rows of a batch, and their words.
@@ -102,7 +103,7 @@ class Words:
         return Batch(*parts, shapes[order].astype(np.float32), words, pairs)
 
     def _letters(self, features: int) -> int:
-        """Give the longest word that has at most so many features."""
+        """Return the length of the longest word that has at most so many features."""
         letters = 1
         while 1 + sum(max(0, letters + 4 - n) for n in range(self.shortest, self.longest + 1)) <= features:
             letters += 1

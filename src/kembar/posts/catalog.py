@@ -96,7 +96,7 @@ class Catalog:
             columns: which column holds what; by default the names of Kaggle's Shopee data.
 
         Returns:
-            The catalogue, rows in the order given; what is damaged in single posts is listed in its problems.
+            The catalogue, rows in the order given; damaged cells are listed in its problems.
 
         Raises:
             CatalogError: the source cannot be read, has no posts, no usable id or nothing to match by; the photo
@@ -136,7 +136,7 @@ class Catalog:
 
     @property
     def has_images(self) -> Bools:
-        """(n,) bool, True where a photo is named; whether the file is there is found when it is read."""
+        """(n,) bool, True where a photo is named; whether the file exists is only known when it is read."""
         return (self.images != "").to_numpy()
 
     def photo_paths(self) -> list[Path | None]:
@@ -163,7 +163,7 @@ class Catalog:
             raise CatalogError(
                 f"row {outside[0]}" if outside.size else f"rows of type {given.dtype}",
                 f"whole numbers from 0 to {len(self) - 1}, one per post wanted",
-                "Give row numbers of this very catalogue; np.flatnonzero makes them of a mask.",
+                "Give row numbers of this catalogue; np.flatnonzero makes them from a mask.",
             )
         chosen = given.astype(np.int64)
         ids = self.ids.gather(chosen)
@@ -184,7 +184,7 @@ class Catalog:
         Args:
             hashes: (n,) uint64, 0 where unknown.
             hashed: (n,) bool, True where known.
-            problems: what was found on the way, columns posting_id, part, problem; added to those known.
+            problems: what was found meanwhile, columns posting_id, part, problem; added to those known.
 
         Returns:
             A new catalogue; this one is left as it is.
@@ -231,7 +231,7 @@ class Catalog:
         return digest.hexdigest()
 
     def save(self, folder: Path | str) -> None:
-        """Write catalog.parquet and catalog.json (last: it marks the pair as whole), replacing older ones.
+        """Write catalog.parquet and catalog.json (last: it marks the pair as complete), replacing older ones.
 
         Args:
             folder: where to; made if missing.
@@ -257,8 +257,8 @@ class Catalog:
         except OSError as error:
             raise FolderError(
                 f"{quoted(str(target))}, which cannot be written ({error.strerror})",
-                "a folder with room, or a free name",
-                "Choose another folder, or make room.",
+                "a folder that can be written, on a disk with free space",
+                "Choose another folder, or free some space.",
             ) from error
 
     @classmethod
@@ -273,7 +273,7 @@ class Catalog:
             The catalogue as it was saved.
 
         Raises:
-            FolderError: there is no whole catalogue in the folder, or it is of another version.
+            FolderError: there is no complete catalogue in the folder, or it is of another version.
             CatalogError: images is not a folder.
         """
         target = Path(folder)
@@ -282,9 +282,9 @@ class Catalog:
             posts = pl.read_parquet(target / _POSTS, glob=False)
             catalog = cls._from_stored(posts, manifest, photo_folder(images))
         except (OSError, pl.exceptions.PolarsError, CatalogError) as error:
-            raise _incomplete(target, f"{_POSTS} does not read ({quoted(str(error))})") from error
+            raise _incomplete(target, f"{_POSTS}, which cannot be read ({quoted(str(error))})") from error
         if catalog.fingerprint() != manifest["fingerprint"]:
-            raise _incomplete(target, f"{_POSTS} is not the one that {_MANIFEST} describes")
+            raise _incomplete(target, f"{_POSTS}, which is not the one that {_MANIFEST} describes")
         return catalog
 
     def _stored(self) -> pl.DataFrame:
@@ -344,10 +344,10 @@ def _check_problems(problems: pl.DataFrame, ids: pl.Series) -> None:
         raise CatalogError(
             f"problems of the part {quoted(min(parts))}", f"one of {PARTS}", "Name the part of the post."
         )
-    strangers = problems["posting_id"].filter(~problems["posting_id"].is_in(ids.implode()))
-    if len(strangers):
+    unknown = problems["posting_id"].filter(~problems["posting_id"].is_in(ids.implode()))
+    if len(unknown):
         raise CatalogError(
-            f"problems of {quoted(strangers[0])}", "ids of this catalogue", "Leave out posts that are not in it."
+            f"problems of {quoted(unknown[0])}", "ids of this catalogue", "Leave out posts that are not in it."
         )
 
 

@@ -1,7 +1,7 @@
-"""The columns of a catalogue, one by one: cells come in as given and leave checked, with a list of the damaged.
+"""The columns of a catalogue, one by one: cells are checked, and damaged ones listed.
 
-What can hold for one post only (a hash of 15 digits, a name that leaves the photo folder) becomes a row of problems
-and the cell counts as missing. What means that the wrong column was read (an id twice, labels of 0.37) is refused.
+Damage of single posts (a hash of 15 digits, a name that leads out of the photo folder) becomes a row of problems, and
+the cell counts as missing. Signs that the wrong column was read (an id twice, labels of 0.37) are errors.
 """
 
 import os
@@ -21,7 +21,7 @@ PROBLEMS = {"posting_id": pl.String, "part": pl.String, "problem": pl.String}
 PARTS = ("title", "image", "hash", "label")
 
 _HASH = r"^[0-9a-fA-F]{16}$"
-_NUMBER = r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?$"  # a leading zero makes a name of it
+_NUMBER = r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?$"  # with a leading zero it is a name
 _WHOLE = r"^-?[0-9]+(?:\.0*)?$"
 _MARK = "\ufffd"
 
@@ -34,7 +34,7 @@ class Columns:
 
     Args:
         id: name of the post, unique; text or whole numbers.
-        title: what the seller wrote; None to leave titles aside, here and below.
+        title: what the seller wrote; None to ignore titles; likewise below.
         image: file name of the photo, relative to the photo folder.
         hash: 64-bit perceptual hash of the photo, 16 hex digits.
         label: group of the posts that sell the same product.
@@ -55,7 +55,7 @@ class Columns:
             if not (isinstance(name, str) and name) and (name is not None or field.name == "id"):
                 raise CatalogError(
                     f"{quoted(name)} as the name of the {field.name} column",
-                    "the name of a column, or None to do without (never for the id)",
+                    "the name of a column, or None to ignore it (never for the id)",
                     f"Give Columns({field.name}=...) a name that the source has.",
                 )
 
@@ -65,7 +65,7 @@ class Columns:
         return list(dict.fromkeys(name for name in names if name is not None))
 
     def check(self, source: str, names: Collection[str]) -> None:
-        """Hold the names against those a source has.
+        """Check the names against those of a source.
 
         Raises:
             CatalogError: the id, a column that was named, or every one of title, image and hash is missing.
@@ -209,7 +209,7 @@ def read_images(cells: pl.Series, ids: pl.Series, folder: Path | None) -> tuple[
 
 
 def _linked_out(names: pl.Series, folder: Path) -> pl.Series:
-    """Mark the names that a symbolic link takes out of the folder: one listing per folder, no look per photo."""
+    """Mark the names that a symbolic link takes out of the folder: one listing per folder, no system call per photo."""
     root = os.path.realpath(folder)
     parents = names.str.extract(r"(?s)^(.*)/[^/]*$").fill_null("")
     outside: list[str] = []
@@ -247,7 +247,7 @@ def read_hashes(cells: pl.Series, ids: pl.Series) -> tuple[npt.NDArray[np.uint64
         (n,) uint64 hashes, 0 where unknown; (n,) bool, True where known; and the problems: malformed hashes.
 
     Raises:
-        CatalogError: not one hash is well formed, or cells of another type.
+        CatalogError: no hash at all is well formed, or cells of another type.
     """
     if cells.dtype == pl.UInt64:
         known = cells.is_not_null()
@@ -258,7 +258,7 @@ def read_hashes(cells: pl.Series, ids: pl.Series) -> tuple[npt.NDArray[np.uint64
     if bad.any() and not good.any():
         raise _no_hash(text.filter(bad))
     digits = text.set(~good, "0" * 16)
-    # in halves, for a signed 64-bit integer cannot hold the whole
+    # in halves: a signed 64-bit integer cannot hold all digits
     high, low = (digits.str.slice(at, 8).str.to_integer(base=16).cast(pl.UInt64).to_numpy() for at in (0, 8))
     found = problems(ids, bad, "hash", _quoted_each(text) + " is not 16 hex digits")
     return (high << np.uint64(32)) | low, good.to_numpy(), found
@@ -313,7 +313,7 @@ def read_labels(cells: pl.Series) -> Rows:
 
 
 def _whole(labels: pl.Series) -> pl.Series:
-    """Take text as whole numbers where all of it is, so that a CSV file and a typed one give the same codes."""
+    """Read text as whole numbers where all of it is, so that a CSV file and a typed one give the same codes."""
     given = labels.drop_nulls()
     if not given.str.contains(_NUMBER).all():
         return labels
@@ -322,7 +322,7 @@ def _whole(labels: pl.Series) -> pl.Series:
         raise CatalogError(
             f"labels that are not whole numbers, such as {quoted(given.filter(~whole)[0])}",
             "whole numbers or names of groups",
-            "Name the column of groups: Columns(label=...), or set it to None to do without.",
+            "Name the column of groups: Columns(label=...), or set it to None to ignore it.",
         )
     return labels.str.replace(r"\.0*$", "").cast(pl.Int64)
 

@@ -1,6 +1,6 @@
 """The perceptual hashes of a whole catalogue's photos, in parallel processes.
 
-A photo that cannot be used is a row of `PhotoHashes.problems` and stops nothing, not even one whose decoding
+A photo that cannot be used is a row of `PhotoHashes.problems` and does not stop the run, not even one whose decoding
 kills the process.
 """
 
@@ -48,7 +48,7 @@ class PhotoHashes:
             be used, or that was used although truncated (the text then starts with "truncated").
 
     Raises:
-        EvidenceError: the shapes, dtypes or columns are others.
+        EvidenceError: the shapes, dtypes or columns are not these.
     """
 
     hashes: Hashes
@@ -56,7 +56,7 @@ class PhotoHashes:
     problems: pl.DataFrame
 
     def __post_init__(self) -> None:
-        """Check that the three parts speak of the same posts."""
+        """Check that the three parts belong to the same posts."""
         check_hashes(self.hashes, np.uint64, self.hashes.shape[:1])
         check_hashes(self.hashed, np.bool_, self.hashes.shape)
         schema = {"row": pl.UInt32(), "problem": pl.String()}
@@ -98,7 +98,7 @@ def hash_photos(
     done = 0
 
     def take(outcomes: Iterable[_Outcome]) -> None:
-        """Note what came of some photos."""
+        """Record the outcomes of some photos."""
         nonlocal done
         for row, value, problem in outcomes:
             done += 1
@@ -142,10 +142,10 @@ def _worker_count(workers: int | None, photos: int) -> int:
 
 
 def _hash_in_processes(chunks: deque[_Chunk], workers: int, draft: bool, take: _Take) -> None:
-    """Take the outcomes of all chunks; leave in `chunks` those to be done here if no process can start."""
+    """Take the outcomes of all chunks; if no process can start, leave in `chunks` those to be done in this one."""
     while chunks:
         suspects = _run_pool(chunks, workers, 2 * workers, draft, take)
-        # In a fresh process photo by photo; if the empty chunk breaks it, no photo is to blame.
+        # In a fresh process photo by photo; if the empty chunk breaks it, no photo is the cause.
         singles: deque[_Chunk] = deque([[], *([job] for chunk in suspects for job in chunk)] if suspects else [])
         while singles:
             for culprit in _run_pool(singles, 1, 1, draft, take):
@@ -178,7 +178,7 @@ def _run_pool(chunks: deque[_Chunk], workers: int, window: int, draft: bool, tak
         except BrokenProcessPool:
             return [chunk for future, chunk in flying.items() if not _taken(future, take)]
         except BaseException:
-            halt.value = True  # workers stop after the photo in hand
+            halt.value = True  # workers stop after their present photo
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return []
@@ -207,7 +207,7 @@ def _begin(halt: ctypes.c_bool) -> None:
 
 
 def _leave_with_parent() -> None:
-    """End this process when its parent was killed; it would wait for work for ever."""
+    """End this process when its parent was killed; else it would wait for work forever."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

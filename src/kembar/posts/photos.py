@@ -24,7 +24,7 @@ Hashes: TypeAlias = npt.NDArray[np.uint64]
 _Draft: TypeAlias = tuple[str | None, int]  # mode, and the side both edges must keep when decoded at reduced scale
 
 MAX_PIXELS = 80_000_000
-"""Largest photo decoded by default: passes the 64 megapixel phone, and costs 240 MB as RGB at most."""
+"""Largest photo decoded by default: enough for a phone of 64 megapixels, and at most 240 MB as RGB."""
 
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
 _END_OF_JPEG = b"\xff\xd9"
@@ -36,12 +36,12 @@ _warnings_lock = threading.Lock()
 def open_photo(path: Path, *, size: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode a photo to upright RGB.
 
-    The EXIF orientation is applied, transparency laid on white, 16 bit scaled to 8 bit, and of an animation
-    the first frame taken. Colour profiles are not applied. A file that ends early, though not in its upper
+    The EXIF orientation is applied, transparent pixels become white, 16 bit is scaled to 8 bit, and of an
+    animation the first frame is taken. Colour profiles are not applied. A file that ends early, though not in its upper
     quarter, is decoded as far as it goes: a warning is logged, and `info["truncated"]` of the image is true.
 
     Args:
-        path: JPEG, PNG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or PPM file; its name's ending does not matter.
+        path: JPEG, PNG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or PPM file; the suffix of its name does not matter.
         size: shorter side of the returned image, in pixels; larger photos are scaled down and smaller ones
             up, the proportions kept, which suits encoders that resize and then crop. A JPEG is decoded at
             reduced scale, never below twice this size. None keeps the photo's own size.
@@ -52,7 +52,7 @@ def open_photo(path: Path, *, size: int | None = None, max_pixels: int = MAX_PIX
         Image of mode RGB.
 
     Raises:
-        PhotoError: the file is missing, empty, no image, too large, or too little of it decodes.
+        PhotoError: the file is missing, empty, not an image, too large, or too little of it decodes.
         ConfigError: `size` or `max_pixels` is not positive.
     """
     check_positive("size", size)
@@ -110,7 +110,7 @@ def draft_hash(path: Path) -> int:
 
 
 def hash_file(path: Path, *, draft: bool) -> tuple[int, bool]:
-    """Hash a photo in a file, and tell whether only a part of it decodes.
+    """Hash a photo in a file, and report whether only a part of it decodes.
 
     Args:
         path: image file.
@@ -189,9 +189,9 @@ def _decode(path: Path, max_pixels: int, draft: _Draft | None) -> tuple[Image.Im
 def _readable(path: Path) -> IO[bytes]:
     try:
         mode, size = path.stat().st_mode, path.stat().st_size
-        if stat.S_ISREG(mode) and size > 0:  # opening a named pipe would wait for ever
+        if stat.S_ISREG(mode) and size > 0:  # opening a named pipe would wait forever
             return path.open("rb")
-        reason = "is empty (0 bytes)" if stat.S_ISREG(mode) else "is a folder or device, no file"
+        reason = "is empty (0 bytes)" if stat.S_ISREG(mode) else "is a folder or device, not a file"
     except FileNotFoundError:
         reason = "does not exist"
     except (OSError, ValueError) as error:
@@ -210,7 +210,9 @@ def _identify(stream: IO[bytes], path: Path, max_pixels: int, draft: _Draft | No
         raise _refused(path, f"is too large ({error})", limit, fix) from error
     except Exception as error:
         formats = f"an image: {', '.join(_FORMATS)}"
-        raise _refused(path, "is no image that can be read", formats, "Fetch or convert the photo again.") from error
+        raise _refused(
+            path, "is not an image that can be read", formats, "Fetch or convert the photo again."
+        ) from error
     if image.width * image.height > max_pixels:
         raise _refused(path, f"has {image.width} x {image.height} pixels", limit, fix)
     if draft is not None:
@@ -229,8 +231,8 @@ def _formats() -> tuple[str, ...]:
 def _salvage(data: bytes, path: Path, max_pixels: int, draft: _Draft | None) -> Image.Image:
     """Decode what is there of a damaged file, without Pillow's global switch for it.
 
-    At an end marker the JPEG decoder hands over what it holds back. Other decoders have filled the image from
-    the top when they fail; with no tiles left to load, Pillow takes it as loaded.
+    At an end marker the JPEG decoder returns the rows that it holds back. Other decoders have filled the image from
+    the top when they fail; with no tiles left to load, Pillow treats it as loaded.
     """
     try:
         image = _identify(io.BytesIO(data + _END_OF_JPEG), path, max_pixels, draft)
@@ -242,7 +244,7 @@ def _salvage(data: bytes, path: Path, max_pixels: int, draft: _Draft | None) -> 
         flat = all(low == high for low, high in (band.getextrema() for band in below.split()))
     except Exception as error:
         raise _undecodable(path, error) from error
-    if flat:  # stubs would all look alike; and from the header alone JPEG decoders make up a first block
+    if flat:  # such stubs would all look alike; and JPEG decoders invent a first block from the header alone
         raise _undecodable(path, "it ends in its upper quarter")
     return image
 
@@ -257,7 +259,7 @@ def _undecodable(path: Path, reason: object) -> PhotoError:
 
 def _upright(image: Image.Image) -> Image.Image:
     with _warnings_lock, warnings.catch_warnings(), suppress(Exception):
-        warnings.simplefilter("ignore")  # a garbled EXIF block is no reason to lose the photo
+        warnings.simplefilter("ignore")  # a damaged EXIF block is no reason to lose the photo
         ImageOps.exif_transpose(image, in_place=True)
     return image
 

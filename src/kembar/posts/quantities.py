@@ -113,7 +113,7 @@ class Quantities:
         return Quantities(offsets, self.categories[source], self.values[source])
 
     def conflicts(self, other: Quantities, categories: Collection[str] = VETO) -> Bools:
-        """Tell which titles contradict their partner, row by row.
+        """Find the titles that contradict their partner, row by row.
 
         A pair conflicts when it shares at least one category and no shared category has a common value.
 
@@ -132,7 +132,7 @@ class Quantities:
         return veto
 
     def shared(self, other: Quantities, categories: Collection[str] = VETO) -> npt.NDArray[np.int8]:
-        """Weigh the quantities of two titles against each other, row by row.
+        """Compare the quantities of two titles, row by row.
 
         Args:
             other: quantities of as many titles.
@@ -151,7 +151,7 @@ class Quantities:
         return signs
 
     def agreement(self, other: Quantities) -> npt.NDArray[np.int8]:
-        """Tell for each category whether two titles agree on it, row by row.
+        """Compare two titles category by category, row by row.
 
         Args:
             other: quantities of as many titles.

@@ -1,4 +1,4 @@
-"""Where posts come from: files told apart by content, frames by their type; one polars frame comes out.
+"""Where posts come from: files of several formats and frames of several libraries, read as one polars frame.
 
 A text file is read as text throughout: no column is guessed to be a number, so ``007`` stays ``007``. Its encoding
 is found in this order: a byte order mark; UTF-8; UTF-8 with a few broken bytes (each becomes U+FFFD); Windows-1252
@@ -25,7 +25,7 @@ class ArrowStream(Protocol):
     """Any table with the Arrow stream interface: of pyarrow, pandas, duckdb and others."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Hand the table over as a stream of Arrow batches."""
+        """Return the table as a stream of Arrow batches."""
 
 
 Source: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | ArrowStream
@@ -36,7 +36,7 @@ SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".arrow", ".arrow
 
 _TEXT = SUFFIXES[:4]
 _SEPARATORS = ",\t;|"
-_KINDS = (  # what a file that is no table looks like, by its first bytes
+_KINDS = (  # what a file that is not a table looks like, by its first bytes
     (b"\xff\xd8\xff", "a JPEG photo"),
     (b"\x89PNG", "a PNG photo"),
     (b"GIF8", "a GIF photo"),
@@ -77,10 +77,10 @@ def read_table(source: Source, wanted: Collection[str]) -> Table:
         wanted: names of columns; those the source lacks are left out of the result.
 
     Returns:
-        The table; nothing is checked yet but that it is one.
+        The table; nothing else is checked yet.
 
     Raises:
-        CatalogError: there is no such file, it is not a table of a known kind, or its rows are ragged.
+        CatalogError: there is no such file, it is not a table of a known kind, or its rows have different lengths.
     """
     if isinstance(source, str | Path):
         return _from_file(Path(source), wanted)
@@ -202,7 +202,7 @@ def _from_columnar(
         with path.open("rb") as file:
             looks = _looks(file.read(16))
         raise CatalogError(
-            f"{quoted(str(path))}, which does not read as a {path.suffix or 'Parquet'} file ({quoted(str(error))})",
+            f"{quoted(str(path))}, which cannot be read as a {path.suffix or 'Parquet'} file ({quoted(str(error))})",
             "a whole Parquet or Arrow file",
             f"{looks}Export the posts again; the file is cut short, damaged or of another kind.",
         ) from error
@@ -255,7 +255,7 @@ def _as_utf8(raw: bytes, path: Path) -> bytes:
 
 def _is_binary(raw: bytes) -> bool:
     start = raw[:65536]
-    return bool(_looks(start)) or start.count(0) > len(start) // 20  # a stray null byte is a damaged title
+    return bool(_looks(start)) or start.count(0) > len(start) // 20  # a single null byte is a damaged title
 
 
 def _is_utf8(raw: bytes) -> bool:
@@ -319,7 +319,7 @@ def _lines(data: bytes) -> io.TextIOWrapper:
 def _rewritten(data: bytes, separator: str, width: int, path: Path) -> bytes:
     """Write an irregular text anew, every cell quoted, without its blank lines; refuse the first broken row.
 
-    Python's own parser takes some seconds per million rows; it forgives the lone quote of ``24" monitor``, which
+    Python's own parser takes some seconds per million rows; it accepts the single quote of ``24" monitor``, which
     polars does not when a quoted line end follows.
     """
     out = io.StringIO(newline="")
@@ -336,7 +336,7 @@ def _rewritten(data: bytes, separator: str, width: int, path: Path) -> bytes:
         raise CatalogError(
             f"{quoted(str(path))} line {rows.line_num}, which does not parse ({error})",
             "quotes around a whole cell, doubled inside it",
-            "Mend that line, or export the posts again with standard CSV quoting.",
+            "Fix that line, or export the posts again with standard CSV quoting.",
         ) from error
     finally:
         csv.field_size_limit(limit)
@@ -347,12 +347,12 @@ def _ragged(path: Path, line: int, cells: list[str], width: int) -> CatalogError
     return CatalogError(
         f"{quoted(str(path))} line {line}: {len(cells)} cells, the first {quoted(''.join(cells[:1]))}",
         f"{width} cells, as in the header",
-        "Mend that line: a separator too many or too few, or a cell that needs quotes around it.",
+        "Fix that line: a separator too many or too few, or a cell that needs quotes around it.",
     )
 
 
 def _is_rectangular(data: bytes, separator: str, width: int) -> bool:
-    """Whether every row has as many cells as the header: a sure yes, or a no that needs a closer look.
+    """Whether every row has as many cells as the header; True is certain, False needs a closer look.
 
     A line end or separator counts when an even number of quotes precedes it.
     """

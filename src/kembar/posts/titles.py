@@ -1,16 +1,16 @@
-r"""The normal form of a title: what two sellers who typed the same words end up with.
+r"""The normal form of a title: the same for two sellers who typed the same words.
 
 Real titles arrive as the repr of a Python byte string (``b"L'Oreal \xe2\x9c\x93 30ml\n"``), with HTML
 entities left in, with zero-width and bidi controls, in full-width letters. In this order :func:`normalize`
 
-1. takes off a byte-string wrapping and undoes the byte escapes ``\xNN``, ``\n``, ``\r``, ``\t``, ``\\``,
+1. removes a byte-string wrapping and decodes the byte escapes ``\xNN``, ``\n``, ``\r``, ``\t``, ``\\``,
    ``\'`` and ``\"``. Bytes that are not UTF-8 become a blank. ``\n``, ``\r`` and ``\t`` before a lower-case
-   letter are left to step 6: there they are likelier a separator (``celana\rok``) than an escape;
+   letter are left to step 6: there they are more likely a separator (``celana\rok``) than an escape;
 2. replaces HTML entities that end in a semicolon (``R&D`` and ``black&gold`` stay);
 3. removes what has no width: Unicode's format characters (Cf: zero-width blanks and joiners, bidi controls, soft
    hyphen, byte order mark), variation selectors and fillers. An emoji joined from several becomes its members;
 4. applies Unicode NFKC;
-5. lowers the case and folds what lower-casing leaves apart: ``ß`` is ``ss``, final ``ς`` is ``σ``, the ``i`` of
+5. lowers the case and folds what lower-casing leaves different: ``ß`` is ``ss``, final ``ς`` is ``σ``, the ``i`` of
    a lowered ``İ`` loses its dot above;
 6. turns control characters (null bytes and line ends among them), backslashes, the replacement character U+FFFD
    and every run of white space into one blank, and strips;
@@ -50,7 +50,7 @@ _entity = re.compile(_ENTITY)
 
 
 def normalize(titles: pl.Series) -> pl.Series:
-    """Bring titles to their normal form (see the module's page); each independently of the others.
+    """Bring titles to their normal form (see the top of this module); each independently of the others.
 
     Args:
         titles: (n,) String; null is a missing title.
@@ -74,7 +74,7 @@ def normalize(titles: pl.Series) -> pl.Series:
 
 
 def unescape(titles: pl.Series) -> pl.Series:
-    """Undo the escapes alone (steps 1 and 2 of the normal form, once), for display: case and blanks are kept.
+    """Decode the escapes alone (steps 1 and 2 of the normal form, once), for display: case and blanks are kept.
 
     Args:
         titles: (n,) String; null is a missing title.
@@ -102,7 +102,7 @@ def _text(titles: pl.Series) -> pl.Series:
 def _step(titles: pl.Series) -> pl.Series:
     visible = unescape(titles).str.replace_all(_INVISIBLE, "")
     plain = visible.str.contains(r"^[\x00-\x7F]*$")
-    folded = visible.str.to_lowercase()  # all there is to do for ASCII, most of most catalogues
+    folded = visible.str.to_lowercase()  # enough for ASCII, which is most of most catalogues
     if not plain.all():
         rows = (~plain).arg_true()
         folded = folded.scatter(rows, _fold(visible.gather(rows)))

@@ -1,4 +1,4 @@
-"""The units of measure in titles, and how a title is read into quantities.
+"""The units of measure in titles, and how quantities are read from a title.
 
 A quantity is a category and a whole number of a small base unit, so that 1 kg, 1000 gr and 1.000 gr are equal to the
 last digit; the tables of units follow the 15th and 19th places of Kaggle "Shopee - Price Match Guarantee".
@@ -6,12 +6,12 @@ last digit; the tables of units follow the 15th and 19th places of Kaggle "Shope
 How a title is read, by rules drawn from real titles (`bench/units.py` measures what each category is worth):
 
 - numbers: "1,5" and "1.5" are decimals; "1.000 ml" and "10,000 mah" are thousands, but "1.250 kg" is 1.25 kg, for
-  nobody sells a ton; "1/2 kg" and "1 1/2 kg" are fractions
-- lists: "30/60 ml" says both; "10x20 cm" says both lengths; "4/64 gb" says 64 gb, the 4 being working memory
+  nobody sells a tonne; "1/2 kg" and "1 1/2 kg" are fractions
+- lists: "30/60 ml" says both; "10x20 cm" says both lengths; "4/64 gb" says 64 gb, the 4 being RAM
 - multipacks: "2x250 ml" and "250 ml x 2" say 250 ml and 2 pieces
 - "isi 12" and "12's" are pieces; "1 lusin" is 12 pieces, "1 kodi" 20; lembar and sachet count as pieces
 - "bb 45-84 kg" (a range in kg) is the wearer's weight and "1 kg muat 6 pcs" what a parcel holds: neither is read
-- "2in1", "4g" beside a word for a phone or a radio, "98mb/s" and codes such as "a5" or "xl3" are no quantities
+- "2in1", "4g" beside a word for a phone or a radio, "98mb/s" and codes such as "a5" or "xl3" are not quantities
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CATEGORIES: Final = (
     *("weight", "volume", "length", "pieces", "memory", "layers"),
     *("power", "doses", "spf", "charge", "voltage", "age"),
 )
-"""What a quantity can measure; a category's number is its place here."""
+"""What a quantity can measure; the number of a category is its place here."""
 
 VETO: Final = ("weight", "volume", "length", "pieces", "memory", "layers", "power")
 """The categories that tell products apart often enough to forbid a match; the others are evidence only."""
@@ -110,7 +110,7 @@ _PIECES: Final = CATEGORIES.index("pieces")
 
 
 def _tidy(titles: pl.Series) -> pl.Series:
-    """Lower-case the titles and take out what only looks like a quantity."""
+    """Lower-case the titles and remove what only looks like a quantity."""
     text = pl.col("text")
     radio = text.str.contains(_RADIO) & text.str.contains(_DEVICE)
     frame = titles.fill_null("").str.to_lowercase().alias("text").to_frame()
@@ -166,7 +166,7 @@ def _unbroken(chain: pl.Expr) -> pl.Expr:
 
 
 def _numbers(mentions: pl.DataFrame) -> pl.DataFrame:
-    """Take each chain apart: one row for each number, with the category it speaks of."""
+    """Split each chain: one row per number, with its category."""
     chain, category, scale = pl.col("chain"), pl.col("category"), pl.col("scale")
     wearer = (scale == 10**9) & chain.str.contains(_WEARER)
     memory = category == CATEGORIES.index("memory")
@@ -197,7 +197,7 @@ def _numbers(mentions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _decimal() -> pl.Expr:
-    """The float64 value of `number`; null where its points and commas make no number."""
+    """The float64 value of `number`; null where its points and commas do not form a number."""
     number = pl.col("number")
     grouped = number.str.contains(r"^[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+)$")
     several = number.str.contains(r"[.,][0-9]{3}[.,]")

@@ -1,4 +1,4 @@
-"""Pictures, as SVG that is the same on every run."""
+"""Charts, as SVG with the same bytes on every run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +74,7 @@ def threshold_curve(table: pl.DataFrame, path: Path, *, marks: Sequence[tuple[st
 
 
 def reliability(table: pl.DataFrame, path: Path) -> None:
-    """Draw the share of true pairs over their probability, beside the diagonal on which it belongs.
+    """Draw the share of true pairs over their probability, beside the diagonal where it should be.
 
     Args:
         table: columns probability, share and pairs, as `kembar.classifier.calibration.reliability` gives them.
@@ -94,12 +94,12 @@ def reliability(table: pl.DataFrame, path: Path) -> None:
 
 
 def waterfall(steps: Sequence[tuple[str, float]], path: Path, *, top: int = 12) -> None:
-    """Draw how shares add up: from the last step, the base, to the sum, the largest shares one by one.
+    """Draw how contributions add up: from the last step, the base, to the sum, the largest ones one by one.
 
     Args:
-        steps: names and shares, the largest first, the base last.
+        steps: names and contributions, the largest first, the base last.
         path: the SVG to write.
-        top: so many shares have a bar of their own.
+        top: number of contributions with a bar of their own.
     """
     shown, rest = list(steps[:-1][:top]), sum(share for _, share in steps[:-1][top:])
     bars = [*steps[-1:], *([("all others", rest)] if len(steps) - 1 > top else []), *reversed(shown)]
@@ -126,7 +126,7 @@ def _gathered(shares: Doubles, top: int) -> Doubles:
 
 
 def _save(draw: Any, path: Path) -> None:
-    # Importing matplotlib takes most of a second: only those who draw pay for it.
+    # Importing matplotlib takes most of a second: only drawing should pay for it.
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

@@ -13,7 +13,7 @@ _SIZES: Final = 10  # sizes shown one by one; the rest share a line
 
 
 def summary(report: Mapping[str, Any]) -> str:
-    """Tell a run in a page of Markdown.
+    """Summarise a run in a page of Markdown.
 
     Args:
         report: as in `Result.report` and report.json.
@@ -32,17 +32,17 @@ def _counts(report: Mapping[str, Any]) -> str:
             f"- {n:,} posts: {have['title']:,} with a title, {have['image']:,} with a photo, "
             f"{have['hash']:,} with a hash",
             f"- {report['matched_posts']:,} posts ({report['matched_posts'] / max(1, n):.1%}) have a match, "
-            f"{report['mean_matches']:.2f} posts a list on average, the post itself counted",
-            f"- {report['groups']:,} groups, {report['groups_of_one']:,} of them of one; the largest has "
+            f"{report['mean_matches']:.2f} posts per list on average, the post itself counted",
+            f"- {report['groups']:,} groups, {report['groups_of_one']:,} of them of one post; the largest has "
             f"{report['largest_group']:,} posts",
             *(f"- lists and groups differ in {count:,} matches: {why}" for why, count in report["differences"].items()),
-            f"- {report['candidate_pairs']:,} candidate pairs were compared, judged by {_judge(report['judge'])}",
+            f"- {report['candidate_pairs']:,} candidate pairs were compared, and scored by {_model(report['judge'])}",
         ]
     )
 
 
-def _judge(judge: str) -> str:
-    return "hand-set rules" if judge == BY_RULES else f"the classifier {judge}"
+def _model(name: str) -> str:
+    return "hand-set rules" if name == BY_RULES else f"the pair classifier {name}"
 
 
 def scores_table(scores: Mapping[str, float]) -> str:
@@ -59,7 +59,7 @@ def scores_table(scores: Mapping[str, float]) -> str:
             f"| {scores['posts']:,} | {scores['pool']:,} |",
             "",
             f"Pairs: F1 {scores['pair_f1']:.4f}. B-cubed: F1 {scores['b3_f1']:.4f}. "
-            f"A perfect judge of the candidates would reach {scores['oracle_f1']:.4f}.",
+            f"A perfect decision on the candidate pairs would reach {scores['oracle_f1']:.4f}.",
         ]
     )
 

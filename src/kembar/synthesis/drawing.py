@@ -2,7 +2,7 @@
 
 A product is painted from its silhouette, lit, printed with brand and quantity and put into a scene: that is
 an original photo, of which a product has several. A post shows one of them, untouched or edited by the seller.
-All chance comes from the seeds in `Look` and from `edit`: a photo depends on nothing but its arguments.
+All randomness comes from the seeds in `Look` and from `edit`: a photo depends on nothing but its arguments.
 """
 
 import colorsys
@@ -98,14 +98,14 @@ def _print_panel(draw: ImageDraw.ImageDraw, box: tuple[float, ...], role: str, l
         radius = 0.16 * min(width, height)
         centre = top + 0.62 * height
         draw.ellipse((middle - radius, centre - radius, middle + radius, centre + radius), fill=colours["pale"])
-    room = 0.92 * width
-    write_text(draw, (middle, top + 0.24 * height), look.brand or look.name, (room, 0.3 * height), ink)
+    wide = 0.92 * width
+    write_text(draw, (middle, top + 0.24 * height), look.brand or look.name, (wide, 0.3 * height), ink)
     if look.brand:
-        write_text(draw, (middle, top + 0.45 * height), look.name, (0.8 * room, 0.16 * height), ink)
-    write_text(draw, (middle, top + 0.63 * height), look.variant, (0.75 * room, 0.13 * height), ink)
+        write_text(draw, (middle, top + 0.45 * height), look.name, (0.8 * wide, 0.16 * height), ink)
+    write_text(draw, (middle, top + 0.63 * height), look.variant, (0.75 * wide, 0.13 * height), ink)
     if ornament == 0 and role != "none":
         ink = BLACK if _is_light(look.colour) else WHITE
-    write_text(draw, (middle, top + 0.86 * height), look.quantity, (0.7 * room, 0.18 * height), ink)
+    write_text(draw, (middle, top + 0.86 * height), look.quantity, (0.7 * wide, 0.18 * height), ink)
 
 
 @lru_cache(maxsize=8)
@@ -349,7 +349,7 @@ def draw_photo(look: Look, view: int = 0, edit: int = 0, size: int = 256) -> Ima
         look: the product.
         view: which of its original photos; each has its own background and arrangement.
         edit: seed of what the seller did to the photo; 0 leaves the original untouched.
-        size: pixels a side, at least 16.
+        size: pixels per side, at least 16.
 
     Returns:
         A new (size, size) RGB image; the same arguments give the same pixels.

@@ -1,6 +1,6 @@
 """What sellers do to a photo before they post it: crop, recolour, frame, and write on it.
 
-Each edit takes a photo it may change and a source of chance, and returns the edited photo.
+Each edit takes a photo that it may change and a random generator, and returns the edited photo.
 """
 
 import random
@@ -21,7 +21,7 @@ def _font(size: int) -> Font:
 
 
 def write_text(
-    draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, room: tuple[float, float], ink: Colour
+    draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, box: tuple[float, float], ink: Colour
 ) -> None:
     """Write one line of text as large as it fits; text that would be too small to see is left out.
 
@@ -29,10 +29,10 @@ def write_text(
         draw: where to draw.
         at: the middle of the line, in pixels.
         text: what to write.
-        room: the width and height it may take, in pixels.
+        box: the width and height it may take, in pixels.
         ink: its colour.
     """
-    size = int(min(room[1], room[0] / (0.56 * max(len(text), 1))))
+    size = int(min(box[1], box[0] / (0.56 * max(len(text), 1))))
     if text and size >= 5:
         draw.text(at, text, fill=ink, font=_font(size), anchor="mm", stroke_width=size // 22)
 
@@ -143,11 +143,11 @@ _EDITS: tuple[tuple[float, Edit], ...] = (
 
 
 def edit_photo(photo: Image.Image, rng: random.Random) -> Image.Image:
-    """Do to a photo what a seller does: at least one edit, often several.
+    """Edit a photo as a seller does: at least one edit, often several.
 
     Args:
         photo: RGB, square; it may be changed.
-        rng: the source of chance.
+        rng: the random generator.
 
     Returns:
         RGB, of the same size.

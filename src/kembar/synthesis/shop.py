@@ -58,7 +58,7 @@ class Shop:
     quality: npt.NDArray[np.uint8]
 
     def looks(self, rows: Rows) -> list[Look]:
-        """Describe products to the drawer.
+        """Describe products for drawing.
 
         Args:
             rows: (m,) rows of `products`.
@@ -79,7 +79,7 @@ def group_sizes(rng: np.random.Generator, n: int) -> Rows:
     """Draw group sizes whose sum is n, distributed as on the Shopee posts.
 
     Args:
-        rng: the source of chance.
+        rng: the random generator.
         n: posts, at least 1.
 
     Returns:
@@ -105,7 +105,7 @@ def group_sizes(rng: np.random.Generator, n: int) -> Rows:
 
 
 def _lines(rng: np.random.Generator, count: int) -> tuple[Rows, Rows, Flags]:
-    """Deal products into lines of siblings: for each its line, its rank there, whether it has no sibling."""
+    """Distribute products over lines of siblings: for each its line, its rank there, whether it has no sibling."""
     several = rng.choice(_SIBLING_COUNTS, size=count // 2 + 1, p=_SIBLING_SHARES)
     several = several[np.cumsum(several) <= round(_SIBLINGS * count)]
     sizes = np.concatenate([several, np.ones(count - several.sum(), dtype=np.int64)])
@@ -220,8 +220,8 @@ def _hashes(rng: np.random.Generator, products: Products, shop: Shop) -> pl.Seri
     edited = np.flatnonzero(shop.edit)
     changed = rng.random(len(edited))
     hashes[edited] ^= _flips(rng, np.where(changed < 0.1, 0, rng.integers(2, 12, len(edited))))
-    strange = edited[changed > 0.55]
-    hashes[strange] = _balanced(rng, len(strange))
+    replaced = edited[changed > 0.55]
+    hashes[replaced] = _balanced(rng, len(replaced))
     return pl.Series(np.frombuffer(hashes.astype(">u8").tobytes().hex().encode(), dtype="S16")).cast(pl.String)
 
 
@@ -232,7 +232,7 @@ def synthesize(n: int, *, seed: int = 0, hashes: bool = False, singles: float = 
         n: posts, at least 1.
         seed: the same seed gives the same shop, at least 0.
         hashes: make up perceptual hashes instead of naming photos to be drawn.
-        singles: share of the posts that have no twin, in [0, 1].
+        singles: share of the posts whose product nobody else sells, in [0, 1].
 
     Returns:
         The shop, its posts in random order.
@@ -245,9 +245,9 @@ def synthesize(n: int, *, seed: int = 0, hashes: bool = False, singles: float = 
     if not 0.0 <= singles <= 1.0:
         raise ConfigError(f"singles={singles!r}", "a share from 0 to 1", "Pass for example singles=0.2.")
     rng = np.random.default_rng(seed)
-    lonely = round(n * singles)
+    alone = round(n * singles)
     sizes = np.concatenate(
-        [group_sizes(rng, n - lonely) if lonely < n else np.zeros(0, dtype=np.int64), np.ones(lonely, dtype=np.int64)]
+        [group_sizes(rng, n - alone) if alone < n else np.zeros(0, dtype=np.int64), np.ones(alone, dtype=np.int64)]
     )
     sizes = rng.permutation(sizes)
     names = int(np.clip(len(sizes) // 3, 60, 20_000))
@@ -304,8 +304,8 @@ def write_shop(
         n: posts, at least 1.
         seed: see `synthesize`.
         photos: draw photos; else the posts carry made-up perceptual hashes.
-        size: pixels a side of a photo, in [16, 2048].
-        workers: processes that draw; by default one a processor, and only one for few photos.
+        size: pixels per side of a photo, in [16, 2048].
+        workers: processes that draw; by default one per processor, and only one for few photos.
         overwrite: replace a folder that holds an earlier shop.
         singles: see `synthesize`.
         progress: called with ("photos", done, n).
@@ -334,11 +334,13 @@ def write_shop(
 
 
 def _check_ours(folder: Path, overwrite: bool) -> None:
-    """Let nothing but an earlier shop be replaced: posts.csv is a name that other folders have too."""
+    """Replace nothing but an earlier shop: other folders may hold a posts.csv too."""
     held = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     if overwrite and not held <= {"posts.csv", "photos"}:
         expected = "an earlier shop, posts.csv and photos alone, to overwrite"
-        raise FolderError(f"{str(folder)!r} holds something else", expected, "Remove it yourself if you mean it.")
+        raise FolderError(
+            f"{str(folder)!r} holds something else", expected, "Choose another folder, or remove this one yourself."
+        )
 
 
 def _jobs(shop: Shop, folder: Path, size: int) -> Iterator[Job]:
@@ -361,7 +363,7 @@ def _jobs(shop: Shop, folder: Path, size: int) -> Iterator[Job]:
 
 
 def _ignore_interrupt() -> None:
-    # Ctrl-C reaches every process of the terminal; the parent alone answers it.
+    # Ctrl-C reaches every process of the terminal; only the parent reacts to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -24,13 +24,13 @@ class Family:
     """A kind of product.
 
     Attributes:
-        silhouettes: names in `kembar.synthesis.drawing.SILHOUETTES`, any of which may stand for the product.
+        silhouettes: names in `kembar.synthesis.drawing.SILHOUETTES`, any of which may be drawn for the product.
         nouns: what sellers call it, in Indonesian, English or Malay.
         attributes: further words a title may carry.
         variants: the key in `VARIANTS` that siblings of the product differ by.
         sizes: quantities such as `"250 g"`, value and unit; at least five, enough for siblings to differ by.
         branded: the share of products with a brand, in [0, 1].
-        sized: how often a title tells the quantity, in [0, 1].
+        sized: how often a title names the quantity, in [0, 1].
     """
 
     silhouettes: tuple[str, ...]
@@ -115,7 +115,7 @@ _SIZES = {
     "|Tanto S10 phone",
 }
 
-# Two rows a family: silhouettes; variants; branded; sized; nouns
+# Two rows per family: silhouettes; variants; branded; sized; nouns
 #                       sizes (or their name in _SIZES); attributes
 _FAMILIES = """
     dropper|bottle; skin; 0.95; 0.7; serum wajah|face serum|serum muka|essence
@@ -328,7 +328,7 @@ def coin_words(rng: random.Random, count: int, *, known: bool = False) -> list[s
     """Invent pronounceable words, all different.
 
     Args:
-        rng: the source of chance.
+        rng: the random generator.
         count: how many.
         known: whether the list opens with common product names such as "glow".
 
@@ -347,11 +347,11 @@ def misspell(rng: random.Random, word: str) -> str:
     """Return the word as a hurried seller types it: abbreviated, or a letter dropped, doubled or swapped.
 
     Args:
-        rng: the source of chance.
+        rng: the random generator.
         word: one or more words, lower case.
 
     Returns:
-        Never empty; the word itself if it is too short to go wrong.
+        Never empty; the word itself if it is too short to misspell.
     """
     for full, short in ABBREVIATIONS.items():
         if full in word and rng.random() < 0.6:

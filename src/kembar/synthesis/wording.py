@@ -113,7 +113,7 @@ def coin_tables(seed: int, names: int) -> dict[str, pl.Series]:
     """Invent brands, product names and model codes.
 
     Args:
-        seed: the source of chance.
+        seed: of the random generator.
         names: how many of each.
 
     Returns:
@@ -149,7 +149,7 @@ _ORDERS = tuple(
 
 
 class _Writer:
-    """Words one block of titles; every method answers for all posts of the block."""
+    """Writes one block of titles; every method works on all posts of the block."""
 
     def __init__(self, rng: np.random.Generator, products: Products, product: Rows, copied: Flags) -> None:
         self.rng, self.products, self.product, self.copied = rng, products, product, copied
@@ -192,8 +192,8 @@ class _Writer:
         differs = ~own.alone[self.product]
         by_size = own.by_size[self.product]
         sized = np.array([family.sized for family in FAMILIES])[self.family]
-        tells_size = self.chance(np.where(differs & by_size, 0.95, 0.8 * sized))
-        tells_variant = self.chance(np.where(differs & ~by_size, 0.93, 0.35))
+        names_size = self.chance(np.where(differs & by_size, 0.95, 0.8 * sized))
+        names_variant = self.chance(np.where(differs & ~by_size, 0.93, 0.35))
         dashes = pl.Series([None, "-", "/", "|", ","], dtype=pl.String)
         noun, second = self.row("noun", 7, 0.6), self.row("noun", 13, 0.4)
         extra, more = self.row("extra", 11, 0.65), self.row("extra", 15, 0.65)
@@ -203,8 +203,8 @@ class _Writer:
             "noun": self.text("noun", self.chance(0.95), noun),
             "name": self.coined(tables["name"], own.name, 0.94),
             "code": self.coined(tables["code"], own.code, 0.75),
-            "variant": self.fixed("variant", tells_variant, own.variant),
-            "size": self.fixed("size", tells_size, own.size),
+            "variant": self.fixed("variant", names_variant, own.variant),
+            "size": self.fixed("size", names_size, own.size),
             "extra": self.text("extra", self.chance(0.7), extra),
             "second": self.text("noun", self.chance(0.35) & (second != noun), second),
             "more": self.text("extra", self.chance(0.45) & (more != extra), more),
@@ -230,7 +230,7 @@ class _Writer:
         return self.finish(pl.concat(parts)["title"].gather(back))
 
     def finish(self, titles: pl.Series) -> pl.Series:
-        """Shout some titles, whisper others, leave few empty and put escaped emoji before a few."""
+        """Put some titles in upper case, some in lower case, leave a few empty and put escaped emoji before a few."""
         case = self.rng.random(len(titles), dtype=np.float32)
         title = pl.col("title")
         frame = pl.DataFrame(
@@ -261,7 +261,7 @@ def write_titles(
     """Word one title per post.
 
     Args:
-        rng: the source of chance.
+        rng: the random generator.
         products: the products.
         tables: what `coin_tables` gives.
         product: (m,) product that each post sells.

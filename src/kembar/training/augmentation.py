@@ -1,8 +1,8 @@
-"""What happens to a photo before a seller posts it, done at random so that an encoder learns to see through it.
+"""What sellers do to a photo before they post it, at random, so that an encoder learns to ignore it.
 
 Cropped, mirrored, turned, recoloured, made part of a collage, written over, framed, and saved as a small JPEG. The
 edits are those that copy detection is trained and tested with (Douze et al. 2021, the Image Similarity Challenge;
-Pizzi et al. 2022, SSCD, section 4), in the manner of marketplaces. All chance comes from the generator that is given.
+Pizzi et al. 2022, SSCD, section 4), in the manner of marketplaces. All randomness comes from the given generator.
 """
 
 import io
@@ -70,12 +70,12 @@ def augment(
 
     Args:
         photo: image of mode RGB, of any shape; it is not changed.
-        rng: the source of chance; the same photo and state of it give the same view.
+        rng: the random generator; the same photo and state give the same view.
         kind: "none", the whole photo; "flip", mirrored half the time; "light", also cropped and recoloured;
             "seller", also turned, put into a collage, written over, framed and saved as a JPEG.
         size: side of the view, in pixels.
-        others: photos of other products, some of which stand beside the photo in collages, where it always keeps at
-            least half of the area; without them, collages hold details of the photo itself.
+        others: photos of other products, for collages, in which the photo keeps at least half of the area; without
+            them, collages hold details of the photo itself.
 
     Returns:
         (size, size, 3) uint8, RGB.
@@ -96,16 +96,16 @@ def augment(
 
 
 def cutmix(photos: Bytes, rng: Generator, *, most: float = 0.4) -> tuple[Bytes, Rows, float]:
-    """Lay a rectangle of another photo of the batch over each photo (Yun et al. 2019, CutMix).
+    """Put a rectangle of another photo of the batch over each photo (Yun et al. 2019, CutMix).
 
     Args:
         photos: (b, s, s, 3) uint8; not changed.
-        rng: the source of chance.
-        most: largest share of the area that is covered, in [0, 1]; below a half, a photo's own label stays the better.
+        rng: the random generator.
+        most: largest share of the area that is covered, in [0, 1]; below a half, a photo's own label weighs more.
 
     Returns:
         The mixed photos; for each the row of the photo that covers it; and the share of its area that stayed its own,
-        by which the losses of the two labels are weighed.
+        which weights the losses of the two labels.
 
     Raises:
         ConfigError: a share out of range.
@@ -129,7 +129,7 @@ def random_crop(photo: Image.Image, rng: Generator, size: int, *, least: float =
 
     Args:
         photo: image.
-        rng: the source of chance.
+        rng: the random generator.
         size: side of the result, in pixels.
         least: smallest share of the area, in (0, 1]; the largest is 1. Width to height, against the photo's, is from
             3/4 to 4/3, evenly in its logarithm.
@@ -234,7 +234,7 @@ def _watermark(photo: Image.Image, rng: Generator) -> Image.Image:
 
 
 def _banner(photo: Image.Image, rng: Generator) -> Image.Image:
-    """Lay a written strip along an edge or across, opaque or not."""
+    """Put a strip with text along an edge or across, opaque or not."""
     size = photo.width
     height = rng.uniform(0.08, 0.24) * size
     top = float(rng.choice((0.0, size - height, size - height, rng.uniform(0, size - height))))

@@ -1,6 +1,6 @@
 """A title encoder over hashed n-grams: a weighted sum of the vectors of a title's features, then a layer if asked.
 
-It starts as a random projection of TF-IDF (Johnson and Lindenstrauss 1984), which already finds most twins: every
+It starts as a random projection of TF-IDF (Johnson and Lindenstrauss 1984), which already finds most true pairs: every
 bucket has a random direction and, as its length, the inverse document frequency of the training titles. Both are
 trained.
 """
@@ -17,8 +17,8 @@ from kembar.arrays import Floats, Rows
 from kembar.encoders.ngrams import NGrams
 from kembar.training.heads import unit
 
-# Lengths learn faster and directions slower than others by so much: what a word weighs holds for new titles too, where
-# it points is mostly learned by heart. On held-out Shopee titles F1 is .004, with min2 .009 higher than with 1 and 1.
+# Learning rates of lengths and directions, as factors: the weight of a word holds for new titles too, its direction
+# mostly fits the training titles alone. On held-out Shopee titles F1 is .004, with min2 .009 higher than with 1 and 1.
 _FASTER, _SLOWER = 25.0, 5.0
 _HEAVIEST = 10.0  # about the weight of a feature of one title in 10,000: others are shares of it
 
@@ -111,7 +111,7 @@ class NGramReader:
 
 
 def document_weights(titles: Sequence[str], ngrams: NGrams) -> Floats:
-    """Weigh buckets by how few titles have them.
+    """Weight buckets by how few titles have them.
 
     Args:
         titles: n titles in normal form.

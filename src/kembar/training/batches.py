@@ -1,7 +1,7 @@
 """What each step of a training learns from, as a function of the step alone.
 
 Batches, augmentation and dropout are drawn from seeds made of the recipe's seed, the epoch and the place in it. So a
-training that was killed goes on with exactly what it would have seen, whatever the number of worker processes.
+training that was killed continues with exactly what it would have seen, whatever the number of worker processes.
 """
 
 import warnings
@@ -24,7 +24,7 @@ Inputs: TypeAlias = tuple[Tensor, ...]
 Batch: TypeAlias = tuple[Inputs, Tensor, Tensor, float]
 """What the model takes, the target, the target of what is mixed in, and the share of the first of the two."""
 
-_MOST_PAIRS = 50  # true pairs of a group in an epoch: a group of 51 has 1,275 and would drown the others
+_MOST_PAIRS = 50  # true pairs of a group in an epoch: a group of 51 has 1,275 and would outweigh the others
 
 
 class Reader(Protocol):
@@ -45,8 +45,8 @@ class Lesson:
     """What one step learns from.
 
     Attributes:
-        rows: (b,) int64 rows; of pairs first all left ends then all right ones, of triplets anchors, own, strangers.
-        target: (b,) int64 labels; of pairs 1 for same, 0 for strangers; of triplets nothing.
+        rows: (b,) int64 rows; of pairs first all left ends then all right ones, of triplets anchor, positive, negative.
+        target: (b,) int64 labels; of pairs 1 for the same group, 0 for different ones; of triplets nothing.
         seed: of everything drawn at random in this step.
     """
 
@@ -60,7 +60,7 @@ class Plan:
 
     Args:
         labels: (n,) class numbers from 0.
-        recipe: objective, batch, group_size, negatives, epochs and seed of it are used. Of the objectives over pairs
+        recipe: its objective, batch, group_size, negatives, epochs and seed are used. Of the objectives over pairs
             and triplets, `batch` counts pairs and triplets.
         rank: which of the processes this is.
         world: number of processes; each gets every world-th batch.
@@ -144,17 +144,17 @@ class Lessons(Dataset[Batch]):
 
 
 class Feed:
-    """All steps of a training in one pass, from any step on; Lightning takes it for a data loader with a state.
+    """All steps of a training in one pass, from any step on; Lightning treats it as a data loader with a state.
 
     Args:
         plan: the steps.
         reader: the items to train on.
-        recipe: workers and cutmix of it are used.
+        recipe: its workers and cutmix are used.
         epochs: how many epochs of the plan.
 
     Attributes:
         plan: the steps of an epoch.
-        done: steps that are over; where the next pass begins.
+        done: finished steps; the next pass begins after them.
     """
 
     def __init__(self, plan: Plan, reader: Reader, recipe: Recipe, epochs: int) -> None:
@@ -168,7 +168,7 @@ class Feed:
         self.plan = plan
 
     def __len__(self) -> int:
-        """Return the steps of the whole training, those that are over counted."""
+        """Return the steps of the whole training, finished ones included."""
         return self._steps
 
     def __iter__(self) -> Iterator[Batch]:
@@ -178,7 +178,8 @@ class Feed:
             options["prefetch_factor"] = 4
         order = _Order(self.plan, self.done, self._steps)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)  # no child takes a lock
+            # no child process inherits a lock
+            warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
             batches = iter(DataLoader(self._lessons, batch_size=None, sampler=order, **options))
         yield from batches
 
@@ -187,7 +188,7 @@ class Feed:
         return {"done": self.done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on where a training was."""
+        """Continue where a training stopped."""
         self.done = state["done"]
 
 

@@ -1,4 +1,4 @@
-"""The model card: what an encoder is, what it was trained on, how good it is and under which terms it comes."""
+"""The model card: what an encoder is, what it was trained on, how good it is and its license."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,8 +21,8 @@ def card(model: Model, story: Mapping[str, str], forms: Sequence[Mapping[str, st
     recipe, origin = model.recipe, model.origin
     parts = [
         f"# An encoder of {recipe.modality}s",
-        f"Turns a {recipe.modality} into a vector of {model.embedder.dimension} numbers: posts of one product come "
-        f"near each other. Open it with `kembar.encoders.registry.open_encoder(folder)`; it runs on onnxruntime.",
+        f"Turns a {recipe.modality} into a vector of {model.embedder.dimension} numbers: posts of one product are "
+        f"close to each other. Open it with `kembar.encoders.registry.open_encoder(folder)`; it runs on onnxruntime.",
         f"**Started from** {origin['model']} (weights: {origin['weights']}). "
         f"**License of these weights**: {origin['license'] or 'none, they are yours'}.",
     ]

@@ -1,4 +1,4 @@
-"""Posts to learn from: labelled ones of one modality, cleaned, and cut into a training and a held-out part."""
+"""Posts to learn from: labelled ones of one modality, cleaned, and split into a training and a held-out part."""
 
 import logging
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Examples:
         items: n titles in normal form, or n paths of photos that decode.
         labels: (n,) int64 group codes >= 0.
         parts: (n,) int64: posts with the same number share a group, a title or a photo, directly or through others;
-            they must stay on one side of a split.
+            a split must not separate them.
         dropped: the posts that cannot be learned from, as (posting id, why).
     """
 
@@ -44,7 +44,7 @@ class Examples:
 
     @property
     def groups(self) -> int:
-        """How many groups there are, those of one post counted."""
+        """The number of groups, those of one post included."""
         return len(np.unique(self.labels))
 
     def take(self, rows: Rows) -> "Examples":
@@ -66,7 +66,7 @@ class Examples:
         alone = len(self) - len(kept)
         _check_groups(self, int((sizes >= 2).sum()), alone)
         if alone:
-            log.info("%d of %d posts are left out: nothing else of their group is here", alone, len(self))
+            log.info("%d of %d posts are left out: no other post of their group is given", alone, len(self))
         chosen = self.take(kept)
         return replace(chosen, labels=np.unique(chosen.labels, return_inverse=True)[1].astype(np.int64))
 
@@ -78,7 +78,7 @@ class Examples:
 def read_examples(
     catalog: Catalog, modality: Modality, *, relabel: bool = True, progress: Progress | None = None
 ) -> Examples:
-    """Take from a catalogue what can be learned from.
+    """Take the posts of a catalogue that can be learned from.
 
     Left out are posts without a label, without a title (or a photo), and photos that do not decode. Photos are the same
     where their perceptual hashes are equal, titles where their normal forms are.
@@ -97,7 +97,7 @@ def read_examples(
         TrainingError: no labels, no titles or photos, an empty photo folder, or fewer than two groups.
     """
     if catalog.labels is None or not (catalog.labels >= 0).any():
-        given = "posts without a column of labels" if catalog.labels is None else "a column of labels without any"
+        given = "posts without a column of labels" if catalog.labels is None else "an empty column of labels"
         raise TrainingError(given, "the known group of each post", "Name the column of groups with --label.")
     if modality == "photo":
         catalog, dropped = _with_photos(catalog, progress)
@@ -146,15 +146,15 @@ def to_the_commonest(labels: Rows, same: Rows) -> Rows:
 
 
 def split(examples: Examples, share: float, seed: int) -> tuple[Rows, Rows]:
-    """Keep a share of the groups apart; no group, photo or title is on both sides.
+    """Hold out a share of the groups; no group, photo or title is on both sides.
 
     Args:
         examples: the posts.
-        share: share of the groups to keep apart, in [0, 1).
-        seed: the same seed keeps the same posts.
+        share: share of the groups to hold out, in [0, 1).
+        seed: the same seed holds out the same posts.
 
     Returns:
-        Rows to train on and rows kept apart, both rising.
+        Rows to train on and held-out rows, both ascending.
 
     Raises:
         TrainingError: fewer than two groups of several posts are left on either side.
@@ -172,7 +172,7 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Rows, Rows]:
             total += int(weight[at])
     apart = np.isin(examples.parts, list(held))
     rows = np.flatnonzero(~apart), np.flatnonzero(apart)
-    for side, name in zip(rows, ("to train on", "kept apart"), strict=True):
+    for side, name in zip(rows, ("to train on", "held out"), strict=True):
         several = int((np.unique(examples.labels[side], return_counts=True)[1] >= 2).sum())
         if several < 2:
             raise TrainingError(
@@ -188,7 +188,7 @@ def _labels(catalog: Catalog) -> Rows:
 
 
 def _with_photos(catalog: Catalog, progress: Progress | None) -> tuple[Catalog, tuple[tuple[str, str], ...]]:
-    """Keep the posts whose photo decodes, with hashes; also tell which were dropped and why."""
+    """Keep the posts whose photo decodes, with hashes; also return which were dropped and why."""
     paths = catalog.photo_paths()
     if catalog.folder is None or not any(paths):
         given = "no photo folder" if catalog.folder is None else "posts without names of photos"

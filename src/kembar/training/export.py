@@ -25,13 +25,13 @@ _SAME = 0.999  # least cosine between what torch and its export give
 _NEAR, _NEAR_MEAN = 0.9, 0.98  # least and mean cosine between float32 and int8
 _LOST, _NOISE = 0.01, 0.25  # F1 that int8 may lose on held-out posts, and the noise of that of a single post
 _CHECKED = 128  # items compared
-_CALIBRATED = 64  # photos that tell the range of activations
+_CALIBRATED = 64  # photos that set the range of activations
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How near the vectors of two forms of an encoder are.
+    """How close the vectors of two forms of an encoder are.
 
     Attributes:
         least: smallest cosine.
@@ -65,7 +65,7 @@ class Form:
         parity: float32 against torch, int8 against float32.
         score: of the held-out posts, where there are any.
         bytes: size of its model.
-        speed: items encoded a second on this machine, decoding included.
+        speed: items encoded per second on this machine, decoding included.
     """
 
     precision: str
@@ -86,18 +86,18 @@ def export(
     history: Sequence[dict[str, float]] = (),
     overwrite: bool = False,
 ) -> list[Form]:
-    """Write an encoder's folder, whole: model.onnx, encoder.json, card.md, recipe.toml and history.csv.
+    """Write an encoder's folder: model.onnx, encoder.json, card.md, recipe.toml and history.csv.
 
-    In int8 where that is asked for and comes near enough, with the float32 form in a folder `float32` inside; else in
+    In int8 where that is asked for and close enough, with the float32 form in a folder `float32` inside; else in
     float32 alone.
 
     Args:
         model: the trained model; it is moved to the CPU.
         folder: a new folder.
         items: training items: to calibrate int8, and to compare with where nothing is held out.
-        story: what the card says of the training, heading by heading.
+        story: what the card says about the training, by heading.
         held_out: posts to compare and to score the forms on.
-        int8: whether to round.
+        int8: whether to quantise.
         history: as `fit` gives it.
         overwrite: replace an earlier encoder.
 
@@ -106,7 +106,7 @@ def export(
 
     Raises:
         TrainingError: the export does not give what torch gives.
-        FolderError: the folder is in the way or cannot be written.
+        FolderError: the folder exists or cannot be written.
     """
     model.embedder.cpu().eval()
     with new_folder(folder, overwrite=overwrite, mark=MANIFEST) as target:
@@ -168,7 +168,7 @@ def _describe(model: Model, folder: Path, precision: str) -> None:
 def _measured(
     folder: Path, precision: str, items: Items, expected: Floats, held_out: Examples | None, seed: int
 ) -> tuple[Form, Floats]:
-    """Open a written form as its users will, and compare, score and time it."""
+    """Open a written form as users do, and compare, score and time it."""
     encoder = OnnxEncoder(folder, device="cpu")
     scored = held_out.items if held_out is not None else items
     started = time.perf_counter()
@@ -190,13 +190,13 @@ def _rounded(
     form: Form,
     held_out: Examples | None,
 ) -> Form | None:
-    """Write the int8 form in the first way that comes near enough; None where none does."""
+    """Write the int8 form in the first way that is close enough; None where none is."""
     for way in _ways(model, items):
         try:
             way(plain / MODEL, folder / MODEL)
             _describe(model, folder, "int8")
             rounded, _ = _measured(folder, "int8", checked, vectors, held_out, model.recipe.seed)
-        except Exception as error:  # onnxruntime raises whatever comes to its mind
+        except Exception as error:  # onnxruntime raises exceptions of many kinds
             log.warning("int8 fails: %s", str(error).strip().splitlines()[0])
             continue
         lost, allowed = _lost(form.score, rounded.score)
@@ -211,7 +211,7 @@ def _rounded(
 
 
 def _lost(before: HeldOut | None, after: HeldOut | None) -> tuple[float, float]:
-    """Compare two scores: what is lost, and how much may be."""
+    """Compare two scores: what is lost, and how much may be lost."""
     if before is None or after is None:
         return 0.0, 0.0
     return before.f1 - after.f1, _LOST + _NOISE / before.posts**0.5
@@ -235,7 +235,7 @@ def _row(form: Form) -> dict[str, str]:
         "against": "torch" if form.precision == "float32" else "float32",
         "cosine, least": f"{form.parity.least:.4f}",
         "cosine, mean": f"{form.parity.mean:.5f}",
-        "items a second": f"{form.speed:,.0f}",
+        "items per second": f"{form.speed:,.0f}",
         "F1": "" if score is None else f"{score.f1:.4f}",
         "F1 with min2": "" if score is None else f"{score.min2:.4f}",
         "threshold": "" if score is None else f"{score.threshold:.3f}",

@@ -1,8 +1,8 @@
-"""The loop: from a model and its posts to the weights that did best on held-out ones. Lightning turns the wheel.
+"""The loop: from a model and its posts to the weights that are best on held-out ones, run by Lightning.
 
-Lightning brings devices, half precision and the checkpoints of a whole trainer. To it a training is one pass over a
-feed of all steps. So a checkpoint after any step goes on with the very next one, and what happens at the end of an
-epoch (score, early stop) is done and saved in one go.
+Lightning provides devices, half precision and checkpoints of the whole trainer. For it a training is one pass over a
+feed of all steps. So a checkpoint after any step continues with the next one, and what happens at the end of an epoch
+(score, early stop) is done and saved together.
 """
 
 import logging
@@ -41,14 +41,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a training came to. The model given to `fit` holds the weights.
+    """The result of a training. The model given to `fit` holds the weights.
 
     Attributes:
         epochs: after how many epochs these weights were reached.
         score: of held-out posts with these weights; None where none were held out.
-        history: one dict an epoch: epoch, step, loss and, where posts are held out, f1, min2 and threshold.
+        history: one dict per epoch: epoch, step, loss and, where posts are held out, f1, min2 and threshold.
         seconds: of this run of the loop; a resumed training counts from the resumption.
-        leader: false in the helper processes of a training on several devices, which should end now.
+        leader: false in the helper processes of a training on several devices, which should now exit.
     """
 
     epochs: int
@@ -78,18 +78,18 @@ def fit(
         folder: for checkpoints and logs; made if missing.
         held_out: posts to score after each epoch. The best epoch's weights are kept, and the training stops early
             when the recipe's patience is over. None: all epochs, the last weights.
-        epochs: stop after so many, on the schedule of all the recipe's epochs; None: all of them.
+        epochs: stop after this many, on the schedule of all the recipe's epochs; None: all of them.
         device: see `kembar.encoders.devices.resolve`; several GPUs train together, each on batches of its own.
-        resume: go on from the last checkpoint in the folder, where there is one.
+        resume: continue from the last checkpoint in the folder, if there is one.
         save_every: steps between checkpoints, besides one after each epoch; None: at most 200.
-        progress: told ("train", steps done, in all).
+        progress: called with ("train", steps done, in all).
 
     Returns:
-        What it came to.
+        The result.
 
     Raises:
         TrainingError: too few groups, or a loss or gradient that is not finite; checkpoints before it are kept.
-        ConfigError: a device that is not there, or a precision that it does not have.
+        ConfigError: a device that does not exist, or a precision that it does not support.
         FolderError: a checkpoint cannot be written.
     """
     recipe = model.recipe
@@ -124,7 +124,7 @@ def _scorer(model: Model, held_out: Examples | None, progress: Progress | None) 
 
 
 def _run(loop: "Loop", watch: Watch, folder: Path, places: tuple[str, ...], resume: bool) -> bool:
-    """Let Lightning train; tells whether this process leads."""
+    """Let Lightning train; return whether this process is the leader."""
     handler = signal.getsignal(signal.SIGINT)
     with _quiet():
         trainer = _trainer(loop.recipe, places, folder, watch)
@@ -173,7 +173,7 @@ def _loggers(folder: Path) -> list[Logger]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning's advice to itself for a while; what matters is said by kembar."""
+    """Silence Lightning's advice for a while; kembar logs what matters."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -189,7 +189,7 @@ def _quiet() -> Iterator[None]:
 
 
 class Loop(lightning.LightningModule):
-    """One training as Lightning wants it: a loss for each batch, an optimizer and a schedule.
+    """One training as Lightning expects it: a loss for each batch, an optimizer and a schedule.
 
     Args:
         model: the model.
@@ -218,11 +218,11 @@ class Loop(lightning.LightningModule):
     def prepare(self, place: str, *, fresh: bool) -> None:
         """Start the batch-norm neck at the statistics of the posts, and the centres at the means of their groups.
 
-        Both would take an epoch or two to come there, in which the body learns from their being wrong.
+        Both would take an epoch or two to get there, and meanwhile mislead the backbone.
 
         Args:
             place: the device to compute on.
-            fresh: whether the training starts, rather than goes on from a checkpoint that holds all this.
+            fresh: whether the training starts, rather than continues from a checkpoint that holds all this.
         """
         neck = self.model.neck
         centres = isinstance(self.loss, Loss) and type(self.loss).start_at is not Loss.start_at

@@ -49,7 +49,7 @@ def traced(model: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], f
         path: the file to write.
 
     Raises:
-        TrainingError: neither of torch's exporters knows what to do with the model.
+        TrainingError: neither of torch's exporters supports the model.
     """
     whole = _Unit(model).eval()
     raw = path.with_name(f"raw-{path.name}")
@@ -62,7 +62,7 @@ def traced(model: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], f
         except Exception as error:
             reason = str(error).strip().splitlines()[0]
             raise TrainingError(
-                f"a model that does not export to ONNX ({reason})", "one that does", "Choose another architecture."
+                f"a model that does not export to ONNX ({reason})", "a model that does", "Choose another architecture."
             ) from error
     _fold(raw, path)
 
@@ -81,7 +81,7 @@ def _fold(raw: Path, path: Path) -> None:
 
 
 def _by_trace(model: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], free: int, path: Path) -> None:
-    """Export with the exporter that traces: ten times faster, and it folds batch-norms."""
+    """Export with the tracing exporter: ten times faster, and it folds batch-norms."""
     axes = {name: dict(list(enumerate(("b", "l")))[:free]) for name in names} | {"vectors": {0: "b"}}
     with _quiet(), torch.no_grad():
         torch.onnx.export(
@@ -142,7 +142,7 @@ def bag_graph(embedder: Embedder, path: Path, *, int8: bool) -> None:
         TrainingError: the backbone is another.
     """
     if not isinstance(embedder.backbone, NGramBag):
-        raise TrainingError("a backbone that is no bag of n-grams", "NGramBag", "Export it with traced.")
+        raise TrainingError("a backbone that is not a bag of n-grams", "NGramBag", "Export it with traced.")
     graph = _Graph()
     table = embedder.backbone.folded()
     vectors = _int8_sum(graph, table) if int8 else _float_sum(graph, table)

@@ -1,4 +1,4 @@
-"""From what a backbone gives to one vector: pooling, an optional linear layer, an optional batch-norm neck."""
+"""From the output of a backbone to one vector: pooling, an optional linear layer, an optional batch-norm neck."""
 
 from typing import TypeAlias
 
@@ -9,13 +9,13 @@ from kembar.errors import ConfigError
 from kembar.training.recipe import PoolingKind, Recipe
 
 Features: TypeAlias = Tensor | tuple[Tensor, Tensor | None]
-"""What a backbone gives: (b, c, h, w) maps, (b, t, c) tokens, (b, c) vectors; or a pair of tokens and (b, t) mask."""
+"""Output of a backbone: (b, c, h, w) maps, (b, t, c) tokens, (b, c) vectors; or a pair of tokens and (b, t) mask."""
 
 _LEAST = 1e-6  # below it GeM counts an activation as this, so that the power has a gradient
 
 
 class Pooling(nn.Module):
-    """Pools maps (b, c, h, w) or tokens (b, t, c) to (b, c); vectors (b, c) pass as they are.
+    """Pools maps (b, c, h, w) or tokens (b, t, c) to (b, c); vectors (b, c) stay as they are.
 
     - avg, mean: the mean over places or tokens (Sentence-BERT, Reimers and Gurevych 2019, for tokens).
     - max: the largest over places or tokens.
@@ -56,9 +56,7 @@ class Pooling(nn.Module):
         if features.dim() not in (3, 4) or (features.dim() == 4 and self.kind == "cls"):
             shape = tuple(features.shape)
             fix = "Choose another pooling, or a model that gives tokens."
-            raise ConfigError(
-                f"pooling {self.kind!r} of features {shape}", "tokens (b, t, c) or maps, of which no cls", fix
-            )
+            raise ConfigError(f"pooling {self.kind!r} of features {shape}", "tokens (b, t, c); maps have no cls", fix)
         if self.kind == "cls":
             return features[:, 0]
         with torch.autocast(features.device.type, enabled=False):
@@ -95,7 +93,7 @@ class Pooling(nn.Module):
         return torch.full_like(self.p, self.test_p)
 
     def extra_repr(self) -> str:
-        """Say which pooling this is."""
+        """Describe the pooling."""
         return self.kind
 
 
@@ -115,7 +113,7 @@ class Embedder(nn.Module):
     Args:
         backbone: a module that gives `Features`; it gets whatever `forward` gets.
         features: c, the channels of what it gives.
-        recipe: pooling, gem_p, gem_learn, gem_test_p, projection and neck of it are used.
+        recipe: its pooling, gem_p, gem_learn, gem_test_p, projection and neck are used.
 
     Attributes:
         dimension: width of the vectors.

@@ -1,4 +1,4 @@
-"""Losses over labelled vectors: softmax, margins between classes, triplets and contrast, one shape for all.
+"""Losses over labelled vectors: softmax, margins between classes, triplets and contrast, with one interface.
 
 All compute in float32 whatever the precision of the model, with finite gradients where a vector lies on its centre.
 """
@@ -47,7 +47,7 @@ class Loss(nn.Module, ABC):
         """Compute the loss in the type of the vectors, float32 or float64."""
 
     def advance(self, share: float) -> None:
-        """Move whatever changes during training.
+        """Update what changes during training.
 
         Args:
             share: share of the training that is done, in [0, 1].
@@ -84,7 +84,7 @@ class Softmax(Loss):
 
 
 class _Lean:
-    """Sets the logit of the target alone, without the passes over all classes of PML; one margin for each vector."""
+    """Sets the logit of the target alone, without PML's passes over all classes; one margin for each vector."""
 
     def init_margin(self) -> None:
         """Leave the margin in radians: it is set before each batch."""
@@ -101,7 +101,7 @@ class _Lean:
         return {"loss": {"losses": every, "indices": where, "reduction_type": "element"}}
 
     def against(self, cosine: Tensor, own: Tensor, target: Tensor) -> Tensor:
-        """Change the cosines to strangers: not at all."""
+        """Leave the cosines to other classes unchanged."""
         return cosine
 
 
@@ -166,7 +166,7 @@ class Margin(Loss):
     - arcface: cross-entropy of s cos(theta_y + m), s cos(theta_j) (Deng et al. 2019, eq. 3).
     - subcenter: the same, cos(theta_j) the largest over K centres of each class (Deng et al. 2020, eq. 3).
     - cosface: s (cos(theta_y) - m) (Wang et al. 2018, eq. 4).
-    - curricular: as arcface, and strangers with cos(theta_j) > cos(theta_y + m) count as
+    - curricular: as arcface, and other classes with cos(theta_j) > cos(theta_y + m) count as
       cos(theta_j) (t + cos(theta_j)), t a running mean of cos(theta_y) (Huang et al. 2020, eq. 5-8; of momentum .01 as
       in the published code).
 
@@ -174,7 +174,7 @@ class Margin(Loss):
     and is multiplied by `class_factors` (both Kaggle Shopee, 1st place).
 
     Args:
-        recipe: loss, scale, margin, margin_start, margin_ramp, class_margin and subcenters of it are used.
+        recipe: its loss, scale, margin, margin_start, margin_ramp, class_margin and subcenters are used.
         sizes: (classes,) posts of each class, >= 1.
         dimension: width of the vectors.
     """
@@ -209,11 +209,11 @@ class Margin(Loss):
         return ((self.first + (self.last - self.first) * risen) * self.factors).clamp(max=_HIGHEST_MARGIN)
 
     def advance(self, share: float) -> None:
-        """See `Loss.advance`: moves the margin."""
+        """See `Loss.advance`: updates the margin."""
         self.share.fill_(min(max(share, 0.0), 1.0))
 
     def start_at(self, means: Tensor) -> None:
-        """See `Loss.start_at`; several centres of a class start a little apart."""
+        """See `Loss.start_at`; several centres of a class start slightly different."""
         with torch.no_grad():
             centers = self.inner.W.data
             copies = centers.shape[1] // len(means)
@@ -239,7 +239,7 @@ def class_factors(sizes: Sizes, power: float) -> Floats:
     """Return what multiplies the margin of each class: n^-power, scaled to mean 1 over the posts.
 
     Small classes get the larger margins (Kaggle Shopee, 1st place: power .1 for photos, .2 for titles). They do not
-    tell the scale; the mean over posts (not over classes) keeps the mean margin of an epoch at the recipe's.
+    say the scale; the mean over posts (not over classes) keeps the mean margin of an epoch at the recipe's.
 
     Args:
         sizes: (classes,) posts of each class, >= 1.
@@ -257,7 +257,7 @@ def class_factors(sizes: Sizes, power: float) -> Floats:
 class Triplet(Loss):
     """Triplets of a batch by Euclidean distance between unit vectors: mean of max(d(a, p) - d(a, n) + m, 0).
 
-    - hard: for each anchor its farthest own and its nearest stranger (Hermans et al. 2017, eq. 5, averaged).
+    - hard: for each anchor its farthest positive and its nearest negative (Hermans et al. 2017, eq. 5, averaged).
     - semihard: all triplets with d(a, p) < d(a, n) <= d(a, p) + m (FaceNet, Schroff et al. 2015, eq. 4); a batch
       without any gives zero.
 

@@ -26,7 +26,7 @@ _WIDTH = 256  # of the vectors of n-grams
 _SIZES = re.compile(r"(\d+)x(\d+)(?:x(\d+))?")
 
 Origin: TypeAlias = dict[str, str]
-"""Where a model started, for its card: model, weights, license."""
+"""What a model started from, for its card: model, weights, license."""
 
 
 class Model(Protocol):
@@ -42,7 +42,7 @@ class Model(Protocol):
 
     @property
     def origin(self) -> Origin:
-        """Where it started."""
+        """What it started from."""
 
     def reader(self, items: Items) -> Reader:
         """Read items of its modality."""
@@ -98,15 +98,15 @@ def build_model(recipe: Recipe, items: Items) -> Model:
     - timm:NAME, timm:NAME@WEIGHTS: a photo model of timm.
 
     Args:
-        recipe: modality, model, pretrained, sizes and head of it are used, and its seed.
-        items: what it will be trained on: n-grams are weighed by them, and a tokenizer that has to start from nothing
-            learns its words from them.
+        recipe: its modality, model, pretrained, sizes, head and seed are used.
+        items: what it will be trained on: n-grams are weighted by them, and a tokenizer without a vocabulary learns its
+            words from them.
 
     Returns:
         The model, on the CPU.
 
     Raises:
-        EncoderError: an unknown name (the nearest is named), or weights that cannot be had or do not fit.
+        EncoderError: an unknown name (the nearest is named), or weights that cannot be loaded or do not fit.
         ConfigError: a family of the other modality, or options that the model does not allow.
     """
     family, _, name = recipe.model.partition(":")
@@ -143,7 +143,7 @@ def _bag(recipe: Recipe, sizes: str, titles: Sequence[str]) -> BagModel:
         raise EncoderError(f"model {recipe.model!r}", "ngrams:BUCKETSxWIDTH", fix)
     buckets, width, hidden = (int(part or 0) for part in found.groups())
     if width < 1:
-        raise EncoderError(f"model {recipe.model!r}", "a width of at least 1", "Mend the sizes.")
+        raise EncoderError(f"model {recipe.model!r}", "a width of at least 1", "Correct the sizes.")
     ngrams = NGrams(buckets)
     backbone = NGramBag(document_weights(titles, ngrams), width, hidden)
     origin = {"model": f"hashed n-grams, {buckets} x {width}", "weights": "none: from scratch", "license": ""}
@@ -170,17 +170,19 @@ def _photo(recipe: Recipe, name: str) -> PhotoModel:
 
 
 def _channels(backbone: PhotoBackbone, size: int, name: str) -> int:
-    """Bring a model to the size of its photos, and count the channels of its features."""
+    """Set the size of a model's photos, and count the channels of its features."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # timm and torch talk about timm's interpolation
+            warnings.simplefilter("ignore")  # timm and torch warn about timm's interpolation
             if hasattr(backbone.model, "set_input_size"):
                 backbone.model.set_input_size(img_size=size)
         return backbone.channels(size)
-    except Exception as error:  # whatever the model's own checks raise
+    except Exception as error:  # the model's own checks raise exceptions of many kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         fix = "Choose a size that the model divides, such as 224 or 256."
-        raise ConfigError(f"photos of {size} pixels for {name!r} ({reason})", "a size that it takes", fix) from error
+        raise ConfigError(
+            f"photos of {size} pixels for {name!r} ({reason})", "a size that the model takes", fix
+        ) from error
 
 
 def _photo_origin(recipe: Recipe, model: Any, name: str, weights: str) -> Origin:

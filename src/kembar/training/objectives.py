@@ -16,11 +16,11 @@ from kembar.errors import ConfigError, EvidenceError, TrainingError, nearest
 from kembar.training.recipe import Recipe
 
 CONCATENATIONS = ("u,v", "|u-v|", "u*v", "|u-v|,u*v", "u,v,u*v", "u,v,|u-v|", "u,v,|u-v|,u*v")
-"""What the classifier may see of a pair: table 6 of the paper."""
+"""The inputs of the classifier of pairs: table 6 of the paper."""
 
 
 def concatenate(u: Tensor, v: Tensor, concatenation: str) -> Tensor:
-    """Lay the parts of a concatenation side by side (Reimers and Gurevych 2019, table 6).
+    """Concatenate the parts (Reimers and Gurevych 2019, table 6).
 
     Args:
         u: (b, d).
@@ -47,8 +47,8 @@ def _parts(concatenation: str) -> list[str]:
 class PairObjective(nn.Module, ABC):
     """A loss over pairs of vectors.
 
-    `forward(u, v, same)` takes (b, d), (b, d) not of length 1 and (b,) 1 for a true pair, 0 for strangers, and gives a
-    scalar in at least float32.
+    `forward(u, v, same)` takes (b, d), (b, d) not of length 1 and (b,) 1 for a true pair, 0 for a false one, and
+    gives a scalar in at least float32.
     """
 
     def forward(self, u: Tensor, v: Tensor, same: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class PairClassification(PairObjective):
     Args:
         dimension: d.
         concatenation: one of `CONCATENATIONS`.
-        classes: number of answers; 2: strangers, same.
+        classes: number of answers; 2: different, same.
 
     Raises:
         ConfigError: another concatenation.
@@ -90,7 +90,7 @@ class PairClassification(PairObjective):
 
 
 class CosineRegression(PairObjective):
-    """Mean squared error of cos(u, v) against 1 for a true pair, 0 for strangers (section 3 of the paper)."""
+    """Mean squared error of cos(u, v) against 1 for a true pair, 0 for a false one (section 3 of the paper)."""
 
     def compute(self, u: Tensor, v: Tensor, same: Tensor) -> Tensor:
         """See `PairObjective.compute` and the class; `same` may hold any wanted cosine."""
@@ -99,7 +99,7 @@ class CosineRegression(PairObjective):
 
 
 class TripletObjective(nn.Module):
-    """Mean of max(||a - p|| - ||a - n|| + eps, 0), Euclidean, of vectors as they are (section 3 of the paper).
+    """Mean of max(||a - p|| - ||a - n|| + eps, 0), Euclidean, of unscaled vectors (section 3 of the paper).
 
     Args:
         margin: eps, 1 in the paper.
@@ -185,13 +185,13 @@ def mine_pairs(
     *,
     most: int = 0,
 ) -> MinedPairs:
-    """Draw true pairs and strangers from groups: every true pair once, with strangers of one of its ends.
+    """Draw true and false pairs from groups: every true pair once, with negatives of one of its ends.
 
     Args:
         labels: (n,) group numbers.
-        negatives_per_positive: strangers for each true pair, >= 0.
-        seed: seed; the same input gives the same pairs. A seed for each epoch draws other strangers.
-        hard: (n, k) rows of the nearest neighbours of each post, nearest first, -1 for none; strangers are taken
+        negatives_per_positive: negatives for each true pair, >= 0.
+        seed: seed; the same input gives the same pairs. Another seed per epoch draws other negatives.
+        hard: (n, k) rows of the nearest neighbours of each post, nearest first, -1 for none; negatives are taken
             from there, nearest first, and at random where they do not suffice. All at random where None.
         most: true pairs of a group at most, drawn at random; 0: all. A group of 51 has 1,275.
 
@@ -206,12 +206,12 @@ def mine_pairs(
     times = max(negatives_per_positive, 1)
     same = np.arange(len(triplets)) % times == 0  # each true pair stands `times` times in a row
     left, right = triplets.anchor[same], triplets.positive[same]
-    strangers = triplets if negatives_per_positive else MinedTriplets(*np.empty((3, 0), dtype=np.int64))
-    truth = np.repeat([True, False], [len(left), len(strangers)])
+    negatives = triplets if negatives_per_positive else MinedTriplets(*np.empty((3, 0), dtype=np.int64))
+    truth = np.repeat([True, False], [len(left), len(negatives)])
     order = np.random.default_rng([seed, 1]).permutation(len(truth))
     return MinedPairs(
-        np.concatenate([left, strangers.anchor])[order],
-        np.concatenate([right, strangers.negative])[order],
+        np.concatenate([left, negatives.anchor])[order],
+        np.concatenate([right, negatives.negative])[order],
         truth[order],
     )
 
@@ -224,17 +224,17 @@ def mine_triplets(
     *,
     most: int = 0,
 ) -> MinedTriplets:
-    """Draw triplets from groups: every true pair, its anchor one of both ends at random, with strangers.
+    """Draw triplets from groups: every true pair, its anchor one of both ends at random, with negatives.
 
     Args:
         labels: (n,) group numbers.
-        negatives_per_positive: strangers for each true pair, >= 1.
+        negatives_per_positive: negatives for each true pair, >= 1.
         seed: as for `mine_pairs`.
         hard: as for `mine_pairs`.
         most: as for `mine_pairs`.
 
     Returns:
-        The triplets; those of one true pair stand together.
+        The triplets; those of one true pair are consecutive.
 
     Raises:
         TrainingError: no two posts of one group, or no two groups.
@@ -291,10 +291,10 @@ def _strangers(labels: Rows, anchor: Rows, hard: Rows | None, rng: np.random.Gen
     chosen: Rows = order[drawn]
     if hard is None:
         return chosen
-    strange = (hard >= 0) & (labels[hard] != labels[:, None])
-    place = np.argsort(~strange, axis=1, kind="stable")  # the strangers first, still nearest first
+    other = (hard >= 0) & (labels[hard] != labels[:, None])
+    place = np.argsort(~other, axis=1, kind="stable")  # other groups first, still nearest first
     turn = _occurrence(anchor)
-    there = turn < strange.sum(axis=1)[anchor]
+    there = turn < other.sum(axis=1)[anchor]
     chosen[there] = hard[anchor[there], place[anchor[there], turn[there]]]
     return chosen
 

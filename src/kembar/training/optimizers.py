@@ -24,7 +24,7 @@ def unit_norms(weight: Tensor) -> Tensor:
             output; a bias, a gain or a scalar is one unit as a whole.
 
     Returns:
-        The norms, of a shape that multiplies with `weight`.
+        The norms, of a shape that broadcasts with `weight`.
     """
     inputs = None if weight.squeeze().dim() <= 1 else tuple(range(1, weight.dim()))
     norms: Tensor = torch.linalg.vector_norm(weight, dim=inputs, keepdim=inputs is not None)
@@ -58,7 +58,7 @@ def clip_(model: nn.Module, loss: nn.Module, recipe: Recipe) -> Tensor:
     Args:
         model: the encoder.
         loss: the loss or objective.
-        recipe: agc and clip of it are used.
+        recipe: its agc and clip are used.
 
     Returns:
         The norm of all gradients before the second clipping, a scalar.
@@ -112,7 +112,7 @@ class SAM(torch.optim.Optimizer):
 
     @torch.no_grad()
     def climb(self) -> None:
-        """Go to w + rho g / ||g||, g all gradients together; nothing moves where they are zero or not finite."""
+        """Go to w + rho g / ||g||, g all gradients together; nothing changes where they are zero or not finite."""
         given = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
         norm = gradient_norm(given)
         scale = torch.where(torch.isfinite(norm) & (norm > 0), self.rho / norm, torch.zeros_like(norm))
@@ -190,7 +190,7 @@ def parameter_groups(model: nn.Module, loss: nn.Module, recipe: Recipe) -> list[
     Args:
         model: the encoder.
         loss: the loss or objective.
-        recipe: lr, head_lr and weight_decay of it are used.
+        recipe: its lr, head_lr and weight_decay are used.
 
     Returns:
         Up to four groups with params, lr, weight_decay and name; none is empty.
@@ -214,7 +214,7 @@ def build_optimizer(model: nn.Module, loss: nn.Module, recipe: Recipe) -> torch.
     Args:
         model: the encoder.
         loss: the loss or objective.
-        recipe: optimizer, sam and what `parameter_groups` uses of it are used.
+        recipe: its optimizer, sam and what `parameter_groups` uses.
 
     Returns:
         AdamW, SGD (Nesterov, momentum .9) or MADGRAD (1st place of Kaggle Shopee), within `SAM` where asked.
@@ -239,7 +239,7 @@ def schedule(optimizer: torch.optim.Optimizer, steps: int, recipe: Recipe) -> La
     Args:
         optimizer: the optimizer; all its groups keep their proportion.
         steps: steps of the whole training, >= 1.
-        recipe: warmup of it is used.
+        recipe: its warmup is used.
 
     Returns:
         A scheduler to be stepped after every step.
@@ -253,7 +253,7 @@ def rate(step: int, steps: int, warmup: float) -> float:
     Args:
         step: steps done, >= 0.
         steps: steps in all, >= 1.
-        warmup: share of the steps over which the rate rises; its first step already has some.
+        warmup: share of the steps over which the rate rises; the first step is already above zero.
 
     Returns:
         In [0, 1].

@@ -1,4 +1,4 @@
-"""Photo encoders: a backbone of timm that takes pixels as they are, and the reader that brings them."""
+"""Photo encoders: a backbone of timm that takes raw pixels, and the reader of the photos."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +16,12 @@ from kembar.training.augmentation import augment
 from kembar.training.heads import Features
 from kembar.training.recipe import Recipe
 
-_SPARE = 1.5  # a crop shows a part at the size of the whole: photos are decoded so much larger
+_SPARE = 1.5  # a crop shows a part at the size of the whole: photos are decoded larger by this factor
 _BESIDE = 3  # photos that a collage may take from
 
 
 class PhotoBackbone(nn.Module):
-    """A model of timm that takes pixels as they are and gives maps or tokens.
+    """A model of timm that takes raw pixels and gives maps or tokens.
 
     Args:
         model: without a classifier.
@@ -77,7 +77,7 @@ class PhotoReader:
     Args:
         paths: n photos that decode.
         frame: how they become squares when encoding.
-        recipe: image_size and augment of it are used.
+        recipe: its image_size and augment are used.
     """
 
     def __init__(self, paths: Sequence[Path], frame: Frame, recipe: Recipe) -> None:

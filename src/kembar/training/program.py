@@ -39,7 +39,7 @@ class Trained:
         epochs: how many epochs its weights took.
         score: of held-out posts, by weights that had not seen them; None where none were held out.
         forms: what was exported, the main form first.
-        seconds: from the posts to the folder; of a resumed training, since then.
+        seconds: from the posts to the folder; of a resumed training, since it was resumed.
     """
 
     folder: Path
@@ -55,7 +55,10 @@ class Trained:
         lines = [
             f"Trained on {self.posts:,} posts of {self.groups:,} groups, {self.epochs} epochs, {self.seconds:,.0f} s",
             f"Held out: {self.score}" if self.score else "Nothing was held out, so there is no score",
-            *(f"{form.precision}: {form.bytes / 1e6:.1f} MB, {form.speed:,.0f} items a second" for form in self.forms),
+            *(
+                f"{form.precision}: {form.bytes / 1e6:.1f} MB, {form.speed:,.0f} items per second"
+                for form in self.forms
+            ),
             f"Wrote {self.folder} ({main.precision})",
         ]
         return "\n".join(lines)
@@ -83,20 +86,20 @@ def train(
         recipe: how.
         output: the encoder's folder, to be made.
         device: see `kembar.encoders.devices.resolve`.
-        int8: whether to export in int8 (with float32 beside it), where that comes near enough.
-        resume: go on with a training of the same posts and recipe that did not come to its end.
+        int8: whether to export in int8 (with float32 beside it), where that is close enough.
+        resume: continue an unfinished training of the same posts and recipe.
         overwrite: replace an earlier encoder, and drop an unfinished training of it.
         save_every: steps between checkpoints, besides one after each epoch; None: at most 200.
-        progress: told (stage, done, total).
+        progress: called with (stage, done, total).
 
     Returns:
-        What came of it.
+        The finished training.
 
     Raises:
-        TrainingError: posts that cannot be learned from, or a training that does not go well.
-        EncoderError: a model that cannot be had.
+        TrainingError: posts that cannot be learned from, or a training that fails.
+        EncoderError: a model that cannot be loaded.
         ConfigError: a device or an option that does not fit.
-        FolderError: the output or its work folder is in the way or cannot be written.
+        FolderError: the output or its work folder exists or cannot be written.
     """
     started = time.perf_counter()
     output = Path(output).absolute()
@@ -139,20 +142,22 @@ def train(
 
 
 def _helps() -> bool:
-    """Tell whether Lightning started this process to help another one, which looks after the folders."""
+    """Say whether Lightning started this process to help another one, which owns the folders."""
     return int(os.environ.get("LOCAL_RANK", "0")) > 0
 
 
 def _check_work(work: Path, resume: bool, overwrite: bool) -> None:
-    """Refuse to drop or to go on with the wrong unfinished training."""
+    """Refuse to remove or to continue the wrong unfinished training."""
     if _helps():
         return
     there = (work / _STATE).is_file()
     if work.exists() and not there:
-        raise FolderError(f"{str(work)!r}, which is in the way", "no such folder", "Move it, or choose another output.")
+        raise FolderError(f"{str(work)!r}, which exists", "no such folder", "Move it, or choose another output.")
     if there and not resume and not overwrite:
         raise FolderError(
-            f"{str(work)!r}, an unfinished training", "no such folder", "Pass --resume to go on, or --overwrite."
+            f"{str(work)!r}, an unfinished training",
+            "no such folder",
+            "Pass --resume to continue it, or --overwrite to start anew.",
         )
     if resume and not there:
         raise FolderError(f"no unfinished training {str(work)!r}", "one to resume", "Leave out --resume.")
@@ -161,7 +166,7 @@ def _check_work(work: Path, resume: bool, overwrite: bool) -> None:
 
 
 def _open_work(work: Path, recipe: Recipe, catalog: Catalog) -> None:
-    """Note what is trained on what, or check that it is the same as before."""
+    """Record the posts and the recipe, or check that they are the same as before."""
     if _helps():
         return
     state = {"posts": catalog.fingerprint(), "recipe": recipe.changed(workers=0).text()}
@@ -186,14 +191,16 @@ def _make(work: Path) -> None:
         work.mkdir(parents=True)
     except OSError as error:
         raise FolderError(
-            f"{str(work)!r}, which cannot be made ({error.strerror})", "a place to write to", "Choose another output."
+            f"{str(work)!r}, which cannot be made ({error.strerror})",
+            "a folder that can be written",
+            "Choose another output.",
         ) from error
 
 
 def _story(
     examples: Examples, lessons: Examples, held_out: Examples | None, model: Model, first: Fit, device: str
 ) -> dict[str, str]:
-    """Tell the card of the training."""
+    """Describe the training for the card."""
     recipe = model.recipe
     alone = len(examples) - len(lessons) - (0 if held_out is None or recipe.refit else len(held_out))
     what = recipe.loss if recipe.objective == "metric" else f"Sentence-BERT's objective {recipe.objective}"

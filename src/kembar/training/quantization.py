@@ -35,7 +35,7 @@ def quantize_photos(source: Path, target: Path, photos: Bytes) -> None:
     Args:
         source: float32 model whose one input is photos.
         target: the file to write.
-        photos: (n, s, s, 3) uint8 photos to calibrate with: they tell the range of the activations.
+        photos: (n, s, s, 3) uint8 photos to calibrate with: they set the range of the activations.
     """
     name = onnx.load(str(source), load_external_data=False).graph.input[0].name
     with _quiet(), tempfile.TemporaryDirectory(prefix="kembar-") as folder:
@@ -116,7 +116,7 @@ class _Photos(CalibrationDataReader):  # type: ignore[misc]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep advice to users of onnxruntime to itself; it goes to the root logger."""
+    """Silence onnxruntime's advice to its users, which goes to the root logger."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

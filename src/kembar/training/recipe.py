@@ -40,16 +40,18 @@ class Recipe(Section):
 
     # what is asked of it
     objective: Objective = Field("metric", description="metric: the loss below; for titles also Sentence-BERT's three")
-    concatenation: Concatenation = Field("u,v,|u-v|", description="objective pair: what its classifier sees of a pair")
+    concatenation: Concatenation = Field("u,v,|u-v|", description="objective pair: the inputs of its classifier")
     negatives: int = Field(
-        2, ge=1, le=100, description="objectives of pairs and triplets: strangers for each true pair"
+        2, ge=1, le=100, description="objectives of pairs and triplets: negatives for each true pair"
     )
     loss: LossKind = Field("arcface", description="objective metric: the loss over labelled vectors")
     scale: Positive = Field(30.0, le=1000, description="s of the losses with a margin")
     margin: _Margin = Field(0.5, description="margin at the end: an angle, a cosine (cosface) or a distance (triplet)")
     margin_start: _Margin = Field(0.2, description="margin at the start, of the losses over classes")
     margin_ramp: Fraction = Field(0.5, description="share of the training over which the margin rises; 0: at once")
-    class_margin: float = Field(0.0, ge=0, le=1, description="margin of a class of n posts goes with n^-this; 0: alike")
+    class_margin: float = Field(
+        0.0, ge=0, le=1, description="margin of a class of n posts is proportional to n^-this; 0: equal margins"
+    )
     subcenters: int = Field(3, ge=1, le=100, description="subcenter: centres of each class")
     temperature: Positive = Field(0.07, le=10, description="contrastive: what similarities are divided by")
     mining: Literal["hard", "semihard"] = Field("hard", description="triplet: which ones of a batch count")
@@ -60,9 +62,11 @@ class Recipe(Section):
     )
     cutmix: Fraction = Field(0.0, description="photos: share of batches in which a patch comes from another photo")
     drop: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="titles: share of inputs left out at random")
-    relabel: bool = Field(True, description="photos: identical ones of several groups all go to the commonest group")
+    relabel: bool = Field(
+        True, description="photos: identical ones of several groups all go to the most frequent group"
+    )
     holdout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.2, description="share of the groups kept apart to find the best epoch and threshold; 0: none"
+        0.2, description="share of the groups held out to find the best epoch and threshold; 0: none"
     )
     refit: bool = Field(False, description="train once more on everything, for as many epochs as were best")
 
@@ -78,7 +82,9 @@ class Recipe(Section):
     clip: float = Field(1.0, ge=0, description="largest norm of all gradients together; 0: off")
     agc: float = Field(0.0, ge=0, description="adaptive gradient clipping: largest share of a unit's weights; 0: off")
     sam: float = Field(0.0, ge=0, le=10, description="sharpness-aware minimisation: radius rho; 0: off")
-    precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="numbers of the forward pass")
+    precision: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32", description="number format of the forward pass"
+    )
     patience: int = Field(3, ge=0, description="epochs without a better F1 before it stops; 0: never")
     workers: int = Field(2, ge=0, le=1024, description="processes that read ahead")
     seed: int = Field(0, ge=0, lt=2**32, description="seed of everything drawn at random")
@@ -165,7 +171,7 @@ class Recipe(Section):
 
 
 def _quarrels(recipe: Recipe) -> Iterable[tuple[bool, str, str, str]]:
-    """List what must not be together: whether it is, what was given, what was expected, what to do."""
+    """List options that must not be combined: whether they are, what was given, what was expected, what to do."""
     metric = recipe.objective == "metric"
     grouped = metric and recipe.loss in ("triplet", "contrastive")
     size, batch = recipe.group_size, recipe.batch
@@ -191,7 +197,7 @@ def _quarrels(recipe: Recipe) -> Iterable[tuple[bool, str, str, str]]:
         size > 0 and batch < 2 * size,
         f"batch {batch} with group_size {size}",
         "at least two groups in a batch",
-        f"Try batch={2 * size}: without strangers there is nothing to tell apart.",
+        f"Try batch={2 * size}: a batch needs posts of other groups.",
     )
     yield (
         metric and recipe.loss in MARGINS and recipe.margin_ramp > 0 and recipe.margin_start > recipe.margin,
@@ -209,11 +215,11 @@ def _quarrels(recipe: Recipe) -> Iterable[tuple[bool, str, str, str]]:
         recipe.refit and recipe.holdout == 0,
         "refit with holdout 0",
         "a holdout above 0",
-        "Without one everything is trained on at once: set refit=false, or holdout=0.2.",
+        "Without held-out groups the training already uses all posts: set refit=false, or holdout=0.2.",
     )
 
 
-# Options that a write-up does not tell are ours.
+# Options that a write-up does not name are ours.
 PRESETS: dict[str, dict[str, Any]] = {
     "photo": {"modality": "photo"},
     "title": {

@@ -1,4 +1,4 @@
-"""Batches of P groups x K posts, in another order every epoch and in step across processes."""
+"""Batches of P groups x K posts, in another order every epoch, synchronised across processes."""
 
 import logging
 from collections.abc import Iterator
@@ -61,7 +61,11 @@ class GroupSampler(Sampler[list[int]]):
             raise TrainingError(given, "posts of at least two groups", "Give labelled posts of several products.")
         if groups < 2 or per_group < 1 or not 0 <= rank < world or cover not in ("posts", "groups"):
             given = f"{groups} groups x {per_group} posts, cover {cover!r}, process {rank} of {world}"
-            raise ConfigError(given, "at least 2 x 1, cover posts or groups, a process from 0", "Mend the sampler.")
+            raise ConfigError(
+                given,
+                "at least 2 x 1, cover 'posts' or 'groups', a process number from 0",
+                "Correct the arguments of the sampler.",
+            )
         if groups > len(self._members):
             _log.warning("%d groups in all: batches have these rather than %d", len(self._members), groups)
         self.groups, self.per_group = min(groups, len(self._members)), per_group
@@ -79,14 +83,14 @@ class GroupSampler(Sampler[list[int]]):
         return -(-self._batches // self._world)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the batches of this epoch for this process: P * K rows, those of a group side by side."""
+        """Yield the batches of this epoch for this process: P * K rows, those of a group consecutive."""
         rng = np.random.default_rng([self._seed, self.epoch])
         batches = self._dealt(rng)
         for i in range(self._rank, len(self) * self._world, self._world):
             yield batches[i % len(batches)]
 
     def _dealt(self, rng: np.random.Generator) -> list[list[int]]:
-        """Deal the portions like cards: those of one group follow each other, so they go to distinct batches."""
+        """Distribute the portions round-robin: those of one group follow each other, so they go to distinct batches."""
         order = rng.permutation(len(self._members))
         portions = [(group, posts) for group in order for posts in self._cut(group, rng)]
         dealt = [portions[i :: self._batches] for i in range(self._batches)]

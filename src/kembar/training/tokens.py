@@ -115,7 +115,7 @@ def build_tokens(name: str, titles: Sequence[str], *, random: bool, length: int)
         The model, its tokenizer, and where they come from.
 
     Raises:
-        EncoderError: no such model, or it does not take as many tokens.
+        EncoderError: no such model, or it takes fewer tokens.
     """
     if random and name in ARCHITECTURES:
         tokenizer = learned_tokenizer(titles)

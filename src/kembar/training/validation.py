@@ -1,4 +1,4 @@
-"""How good an encoder is on posts that it was not trained on: mean sample-wise F1, the threshold chosen on others."""
+"""How good an encoder is on held-out posts: mean sample-wise F1, the threshold chosen on other posts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from torch import nn
 
 from kembar.arrays import Floats, Rows, unit_rows
 from kembar.errors import TrainingError
-from kembar.evidence.neighbors import dense_neighbors
 from kembar.evidence.pairs import candidates, dense_similarity
+from kembar.evidence.search import dense_neighbors
 from kembar.results.scores import curve
 from kembar.training.batches import Inputs, Reader
 
@@ -20,7 +20,7 @@ NEIGHBORS = 51  # of a post, itself counted: the longest list of Kaggle Shopee
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """The score of posts kept apart from training.
+    """The score of held-out posts.
 
     Attributes:
         f1: mean F1 over the posts of one half of the groups, at the threshold that is best on the other half.
@@ -53,7 +53,7 @@ def held_out_score(vectors: Floats, labels: Rows, seed: int) -> HeldOut:
 
     Args:
         vectors: (n, d) float32 unit rows; zeros where a post has no vector.
-        labels: (n,) group codes; groups of one stand in the pool and count too.
+        labels: (n,) group codes; groups of one are in the pool and count too.
         seed: of the halves.
 
     Returns:
@@ -77,7 +77,7 @@ def held_out_score(vectors: Floats, labels: Rows, seed: int) -> HeldOut:
 
 
 def _halves(code: Rows, seed: int) -> tuple[Rows, Rows]:
-    """Cut groups in halves, those of several posts and those of one each for themselves."""
+    """Cut groups in halves, those of several posts and those of one separately."""
     sizes = np.bincount(code)
     rng = np.random.default_rng([seed, 2])
     order = rng.permutation(len(sizes))

@@ -25,18 +25,18 @@ _LOGS = 20  # times the loss is logged in an epoch
 
 
 class Watch(lightning.Callback):
-    """Watches over a training.
+    """Reports, scores and saves a training while it runs.
 
     Args:
-        feed: the steps; it is told how many are over.
-        recipe: patience of it is used.
+        feed: the steps; its number of finished steps is updated.
+        recipe: its patience is used.
         folder: where to.
         scorer: scores the held-out posts with the present weights; None: there are none.
-        progress: told ("train", steps done, in all).
+        progress: called with ("train", steps done, in all).
 
     Attributes:
         every: steps between checkpoints, besides one after each epoch.
-        history: one dict an epoch.
+        history: one dict per epoch.
         best_epoch: the epoch of the best score, from 1; without scores the last one.
         score: that score.
         stopped: whether patience was over.
@@ -62,11 +62,11 @@ class Watch(lightning.Callback):
 
     @property
     def over(self) -> bool:
-        """Whether the training has come to its end."""
+        """Whether the training is finished."""
         return self.stopped or self._feed.done >= len(self._feed)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumption has to know, in plain types."""
+        """Return what resuming needs, in plain types."""
         score = None if self.score is None else asdict(self.score)
         return {
             "done": self._feed.done,
@@ -78,7 +78,7 @@ class Watch(lightning.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
+        """Restore what `state_dict` gave."""
         self._feed.done = state_dict["done"]
         self._losses = [torch.tensor(loss) for loss in state_dict["losses"]]
         self.history = list(state_dict["history"])
@@ -86,7 +86,7 @@ class Watch(lightning.Callback):
         self.score = None if state_dict["score"] is None else HeldOut(**state_dict["score"])
 
     def recall(self) -> bool:
-        """Read the last checkpoint, if there is one, and tell whether the training was over by then."""
+        """Read the last checkpoint, if there is one, and return whether the training was finished by then."""
         if not (self._folder / LAST).is_file():
             return False
         self.load_state_dict(_read(self._folder / LAST)["callbacks"][self.state_key])
@@ -103,7 +103,7 @@ class Watch(lightning.Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the step, and do what is due after it."""
+        """Count the step, and report, score and save where that is due."""
         self._feed.done += 1
         done = self._feed.done
         self._losses.append(outputs["loss"].detach())
@@ -120,7 +120,7 @@ class Watch(lightning.Callback):
             self._progress("train", done, len(self._feed))
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Note what ended it."""
+        """Record what ended the training."""
         self.interrupted = isinstance(exception, KeyboardInterrupt)
 
     def _end_epoch(self, trainer: lightning.Trainer, module: Any) -> None:
@@ -172,14 +172,16 @@ def _check_weights(module: nn.Module, step: int, checkpoint: Path) -> None:
 
 
 def _write(target: Path, save: Callable[[Path], None]) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     partial = target.with_name(f".{target.name}.partial")
     try:
         save(partial)
         partial.replace(target)
     except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
         raise FolderError(
-            f"{str(target)!r}, which cannot be written ({error})", "room on its disk", "Make room, and resume."
+            f"{str(target)!r}, which cannot be written ({error})",
+            "a disk with free space",
+            "Free some space, and resume.",
         ) from error
     finally:
         with suppress(OSError):
@@ -189,9 +191,9 @@ def _write(target: Path, save: Callable[[Path], None]) -> None:
 def _read(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the bytes make of it
+    except Exception as error:  # torch raises exceptions of many kinds on damaged bytes
         raise FolderError(
             f"{str(path)!r}, which does not load ({str(error).splitlines()[0]})",
-            "a whole checkpoint",
+            "a complete checkpoint",
             "Start the training anew, with --overwrite.",
         ) from error
