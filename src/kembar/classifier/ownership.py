@@ -5,7 +5,7 @@ another. So its folder keeps these options; a run takes them over, and refuses o
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from kembar.classifier.pair_classifier import PairClassifier
@@ -15,8 +15,6 @@ from kembar.errors import ConfigError
 _SHARED: Final = ("fusion", "blend", "pool")  # tables of [advanced] that all columns depend on
 _LOOSE: Final = ("title_encoder", "photo_encoder", "categories")  # another value may do: a warning is enough
 _SIZE: Final = "advanced.pool.size"
-_MOVING: Final = tuple(f"advanced.blend.{key}" for key in ("threshold", "min2", "later"))
-_ENDS: Final = (0.2, 0.95)  # where a cut that moves with the pool stops: what it was before is not known
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +31,11 @@ def evidence_settings(config: Config, views: Iterable[str]) -> dict[str, Any]:
     """
     tree = config.model_dump(mode="json")
     names = sorted(set(views))
-    kept = [(f"advanced.{part}", tree["advanced"][part]) for part in (*names, *_SHARED) if part in tree["advanced"]]
-    kept += [(f"vectors.{name}", tree["vectors"][name]) for name in names if name in tree["vectors"]]
+    tables = [(f"advanced.{part}", tree["advanced"][part]) for part in (*names, *_SHARED) if part in tree["advanced"]]
+    tables += [(f"vectors.{name}", tree["vectors"][name]) for name in names if name in tree["vectors"]]
     loose = {f"{name}_encoder": tree[f"{name}_encoder"] for name in ("title", "photo") if name in names}
-    return {**loose, "categories": tree["categories"], **dict(_leaves(kept))}
+    kept = {f"{table}.{key}": value for table, options in tables for key, value in options.items()}
+    return {**loose, "categories": tree["categories"], **kept}
 
 
 def adopted(config: Config, classifier: PairClassifier) -> Config:
@@ -52,18 +51,19 @@ def adopted(config: Config, classifier: PairClassifier) -> Config:
     Raises:
         ConfigError: an option in `[advanced]` that the user set to another value than the classifier learned with.
     """
-    owned = classifier.evidence
-    moved = config.at_pool(int(owned.get(_SIZE, config.advanced.pool.size)))  # the same cuts, at the classifier's size
-    tree = moved.model_dump(mode="json")
+    owned, size = classifier.evidence, config.advanced.pool.size
+    tree = config.at_pool(int(owned.get(_SIZE, size))).model_dump(mode="json")
     for key, learned in owned.items():
-        value = _option(tree, key)
-        if _same(value, learned):
+        _set(tree, key, learned)
+    given = config.model_dump(mode="json")
+    at_size = Config.of(tree).at_pool(size).model_dump(mode="json")  # what a run of this size writes down
+    for key in owned:
+        value, learned = _option(given, key), _option(at_size, key)
+        if key == _SIZE or not _was_set(config, key) or _same(value, learned):
             continue
-        lost = key in _MOVING and _option(config.model_dump(mode="json"), key) in _ENDS
-        if lost or not _was_set(config, key):
-            _set(tree, key, learned)
-        elif key in _LOOSE:
+        if key in _LOOSE:
             log.warning("%s = %r, and %r learned with %r: it may be unsure", key, value, config.model, learned)
+            _set(tree, key, value)
         else:
             raise ConfigError(
                 f"{key} = {value!r} with the classifier {config.model!r}",
@@ -71,14 +71,6 @@ def adopted(config: Config, classifier: PairClassifier) -> Config:
                 "Leave this option out, use model=rules, or train a classifier with it (`kembar tune`).",
             )
     return Config.of(tree)
-
-
-def _leaves(tables: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    for key, value in tables:
-        if isinstance(value, Mapping) and value:
-            yield from _leaves((f"{key}.{inner}", each) for inner, each in value.items())
-        else:
-            yield key, value
 
 
 def _option(tree: Mapping[str, Any], key: str) -> Any:
