@@ -23,7 +23,7 @@ def cli_page() -> str:
     group: Any = typer.main.get_command(app)
     parts = ["# The command line", "Made from the program by `python docs/generate.py`.", str(group.help)]
     for name, command in _commands(group):
-        options = [parameter for parameter in command.params if parameter.name != "help"]
+        options = [parameter for parameter in command.params if parameter.name != "help" and not parameter.hidden]
         rows = [f"| {_names(o)} | {_default(o)} | {o.help or ''} |" for o in options]
         table = "\n".join(["| option | default | meaning |", "| --- | --- | --- |", *rows])
         parts += [f"## kembar {name}", str(command.help), *([command.epilog] if command.epilog else []), table]

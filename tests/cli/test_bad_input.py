@@ -51,7 +51,7 @@ def write(folder: Path, name: str = "posts.csv", **columns: object) -> Path:
 
 
 def black_png(edge: int) -> bytes:
-    """A whole black PNG of one bit a pixel, made without holding its pixels."""
+    """A whole black PNG of one bit per pixel, made without holding its pixels."""
     deflate = zlib.compressobj(1)
     rows = b"".join(deflate.compress(bytes(1 + -(-edge // 8))) for _ in range(edge)) + deflate.flush()
     header = struct.pack(">IIBBBBB", edge, edge, 1, 0, 0, 0, 0)
@@ -121,7 +121,7 @@ def test_nothing_to_compare(refused, tmp_path: Path) -> None:
     refused(*words, parts=("at least one kind of evidence",))
     with pytest.raises(EvidenceError):
         Matcher().match(Catalog.read(path))
-    off = [word for view in ("word", "char", "title") for word in ("--set", f"{view}.use=false")]
+    off = [word for view in ("word", "char", "title") for word in ("--set", f"{view}=false")]
     path = write(tmp_path, posting_id=ids(3), title=["kopi"] * 3)
     refused("match", path, "-o", tmp_path / "run", *off, parts=("at least one kind of evidence",))
 
@@ -129,7 +129,8 @@ def test_nothing_to_compare(refused, tmp_path: Path) -> None:
 def test_one_post_works(cli: Cli, tmp_path: Path) -> None:
     path = write(tmp_path, posting_id=["a"], title=["kopi hitam"])
     for rule in ("group", "threshold", "chisel"):
-        words = ("match", path, "-o", tmp_path / rule, "--set", f"rule={rule}", "--set", "advanced.blend.steps=2")
+        words = ("match", path, "-o", tmp_path / rule, "-m", "rules", "--set", f"rule={rule}")
+        words = (*words, "--set", "advanced.blend.steps=2")
         assert cli(*words).exit_code == 0
         assert (tmp_path / rule / "matches.csv").read_text() == "posting_id,matches\na,a\n"
 
@@ -252,8 +253,8 @@ def test_options_that_are_refused(refused, tmp_path: Path) -> None:
     refused(*out, "-c", tmp_path / "bad.toml", parts=("unknown option 'blnd'", "Nearest: 'blend'"))
     (tmp_path / "broken.toml").write_text("[blend\n")
     refused(*out, "-c", tmp_path / "broken.toml", parts=("broken.toml", "valid TOML"))
-    refused(*out, "--set", "advanced.word.n_gram=[3,1]", parts=("n_gram", "shortest <= longest"))
-    refused(*out, "--set", "advanced.blend.direct.hsh=0.9", parts=("cut for view 'hsh'",))
+    refused(*out, "-m", "rules", "--set", "advanced.word.n_gram=[3,1]", parts=("n_gram", "shortest <= longest"))
+    refused(*out, "-m", "rules", "--set", "advanced.blend.direct.hsh=0.9", parts=("cut for view 'hsh'",))
     for word, part in {
         "clip": "NAME=FILE",
         "clip=no.npy": "no.npy",
@@ -277,8 +278,8 @@ def test_options_that_are_refused(refused, tmp_path: Path) -> None:
 
 def test_more_neighbours_than_posts_work(cli: Cli, tmp_path: Path) -> None:
     path = write(tmp_path, posting_id=ids(3), title=["kopi hitam"] * 3, image_phash=[HASH] * 3)
-    many = [word for view in ("word", "char", "hash") for word in ("--set", f"{view}.k=5000")]
-    assert cli("match", path, "-o", tmp_path / "run", *many).exit_code == 0
+    many = [word for view in ("word", "char", "hash") for word in ("--set", f"advanced.{view}.k=5000")]
+    assert cli("match", path, "-o", tmp_path / "run", "-m", "rules", *many).exit_code == 0
     assert Result.load(tmp_path / "run").groups.labels.tolist() == [0, 0, 0]
 
 
@@ -288,12 +289,12 @@ def test_other_commands_refuse_too(refused, tmp_path: Path) -> None:
     refused("explain", tmp_path / "none", "a", "b", parts=("a run folder of `kembar match`",))
     words = ("tune", path, "-o", tmp_path / "model")
     refused(*words, parts=("posts without known groups", "--label"))
-    refused(*words, "--pool", "fold", parts=("'fold' with a judge that learns", "--judge rules"))
-    refused(*words, "--judge", "lightgmb", parts=("'lightgmb'", "Nearest: 'lightgbm'"))
+    refused(*words, "--pool", "fold", parts=("'fold' with method 'lightgbm'", "--method rules"))
+    refused(*words, "--method", "lightgmb", parts=("'lightgmb'", "Nearest: 'lightgbm'"))
     refused(*words, "--labels", tmp_path / "none.csv", parts=("none.csv",))
-    refused(*words, "--judge", "rules", parts=("0 known groups for 4 folds", "--label"))
-    refused(*words, "--judge", "rules", "--pool", "half", parts=("'half'", "'whole' or 'fold'"))
-    refused(*words, "--judge", "rules", "--labels", path, parts=("judged pairs for the hand-set rules",))
+    refused(*words, "--method", "rules", parts=("0 known groups for 4 folds", "--label"))
+    refused(*words, "--method", "rules", "--pool", "half", parts=("'half'", "'whole' or 'fold'"))
+    refused(*words, "--method", "rules", "--labels", path, parts=("labelled pairs for the hand-set rules",))
     refused("tune", path, "-o", tmp_path, parts=("which exists",))
     refused("label-queue", tmp_path / "none", "-o", tmp_path / "q.csv", parts=("a run folder of `kembar match`",))
     refused("match", path, "-o", tmp_path / "run", "-m", "kembar-fusr", parts=("Nearest: 'kembar-classifier'",))

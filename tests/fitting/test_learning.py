@@ -308,7 +308,7 @@ def test_the_label_queue_on_the_command_line(cli: object, labelled: pl.DataFrame
     assert cli(*words, "--overwrite").exit_code == 0  # type: ignore[operator]
 
 
-@pytest.mark.parametrize(("judge", "labels"), [("oak", None), ("rules", "pairs.csv")])
-def test_a_judge_that_is_none_is_refused(labelled: pl.DataFrame, judge: str, labels: str | None) -> None:
+@pytest.mark.parametrize(("method", "labels"), [("oak", None), ("rules", "pairs.csv")])
+def test_a_method_that_is_none_is_refused(labelled: pl.DataFrame, method: str, labels: str | None) -> None:
     with pytest.raises(ConfigError):
-        fit(Catalog.read(labelled.head(50)), judge=judge, labels=labels)
+        fit(Catalog.read(labelled.head(50)), method=method, labels=labels)

@@ -1,4 +1,4 @@
-"""The command line: one short function a command, no logic."""
+"""The command line: one short function per command, no logic."""
 
 import logging
 import sys
@@ -14,6 +14,8 @@ from typer.core import TyperGroup
 
 from kembar.cli.options import (
     Cache,
+    Chosen,
+    ColumnNames,
     ConfigFile,
     Device,
     HashColumn,
@@ -25,16 +27,16 @@ from kembar.cli.options import (
     Overwrite,
     Posts,
     Quiet,
+    Recipe,
+    Resources,
     Settings,
     TitleColumn,
     VectorFiles,
     check_new_file,
-    model_config,
-    open_store,
     read_catalog,
-    read_config,
     read_vectors,
 )
+from kembar.cli.recipes import check_encoders
 from kembar.cli.runs import app as runs
 from kembar.cli.train import app as train
 from kembar.errors import KembarError
@@ -97,6 +99,7 @@ def match(
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", show_default=False)],
     images: Images = None,
     model: Model = None,
+    recipe: Recipe = None,
     config: ConfigFile = None,
     settings: Settings = None,
     vectors: VectorFiles = None,
@@ -122,12 +125,13 @@ def match(
     from kembar.results.report import summary
 
     check_free(output, overwrite=overwrite)
-    chosen = model_config(model, config, settings)
-    catalog = read_catalog(posts, images, id_, title, image, hash_, label)
+    resources, chosen = Resources(device, cache), Chosen(recipe, model, config, settings).config()
+    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label))
     with _bars(quiet) as progress:
-        result = Matcher(chosen, device=device, store=open_store(cache)).match(
-            catalog, embeddings=read_vectors(vectors, catalog), progress=progress
-        )
+        brought = read_vectors(vectors, catalog)
+        check_encoders(recipe, chosen, catalog, brought)
+        matcher = Matcher(chosen, device=resources.device, store=resources.store())
+        result = matcher.match(catalog, embeddings=brought, progress=progress)
         progress("writing", 0, 0)
         result.save(output, overwrite=overwrite)
     if not quiet:
@@ -139,18 +143,21 @@ def match(
 def tune(
     posts: Posts,
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to make.", show_default=False)],
-    judge: Annotated[
-        str, typer.Option("--judge", help="`lightgbm` or `xgboost`: learn one; `rules`: tune the hand-set rules.")
+    method: Annotated[
+        str,
+        typer.Option("--method", help="`lightgbm` or `xgboost`: learn a classifier; `rules`: tune the hand-set rules."),
     ] = "lightgbm",
+    judge: Annotated[str | None, typer.Option("--judge", help="Older name of --method.", hidden=True)] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", help="Judged pairs (left, right, same), such as of `kembar label-queue`."),
+        typer.Option("--labels", help="Labelled pairs (left, right, same), such as of `kembar label-queue`."),
     ] = None,
     folds: Annotated[int, typer.Option("--folds", help="Folds of whole groups.", min=2)] = 4,
     pool: Annotated[
         str, typer.Option("--pool", help="`whole`: all posts; for rules also `fold`: each fold a pool of its own.")
     ] = "whole",
     images: Images = None,
+    recipe: Recipe = None,
     config: ConfigFile = None,
     settings: Settings = None,
     vectors: VectorFiles = None,
@@ -164,30 +171,33 @@ def tune(
     hash_: HashColumn = "image_phash",
     label: LabelColumn = "label_group",
 ) -> None:
-    """Learn to judge pairs, and where to cut, from posts whose groups are known or from judged pairs.
+    """Learn to classify pairs, and where to cut, from posts whose groups are known or from labelled pairs.
 
     Writes a model folder for `kembar match --model`: **trees.txt** and **classifier.json** (boosted trees over the
     evidence of a pair, calibrated on pairs they had not seen) and **config.toml** (with the cut for its probabilities).
-    Folds hold whole groups; the score that is shown is of judges and cuts that had not seen the fold they are scored
-    on. Use a pool as large as the one you will match: among more posts, more strangers look alike.
+    Folds hold whole groups; the score that is shown is of classifiers and cuts that had not seen the fold they are
+    scored on. Use a pool as large as the one you will match: among more posts, more unrelated posts look alike.
     """
     from kembar.config import MODEL_FILE
     from kembar.fitting.learning import fit
     from kembar.folders import check_free
 
     check_free(output, overwrite=overwrite, mark=MODEL_FILE)
-    catalog = read_catalog(posts, images, id_, title, image, hash_, label)
+    resources, chosen = Resources(device, cache), Chosen(recipe, None, config, settings).config()
+    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label))
     with _bars(quiet) as progress:
+        brought = read_vectors(vectors, catalog)
+        check_encoders(recipe, chosen, catalog, brought)
         found = fit(
             catalog,
-            read_config(config, settings),
-            judge=judge,
+            chosen,
+            method=judge or method,
             labels=labels,
-            embeddings=read_vectors(vectors, catalog),
+            embeddings=brought,
             folds=folds,
             pool=pool,
-            device=device,
-            store=open_store(cache),
+            device=resources.device,
+            store=resources.store(),
             progress=progress,
         )
         found.save(output, overwrite=overwrite)
@@ -222,9 +232,11 @@ def encode(
     from kembar.encoders.encoding import write_vectors
 
     check_new_file(output, overwrite)
-    catalog = read_catalog(posts, images, id_, title, image)
+    resources, catalog = Resources(device, cache), read_catalog(posts, images, ColumnNames(id_, title, image))
     with _bars(quiet) as progress:
-        done = write_vectors(catalog, encoder, output, device=device, store=open_store(cache), progress=progress)
+        done = write_vectors(
+            catalog, encoder, output, device=resources.device, store=resources.store(), progress=progress
+        )
     if not quiet:
         print(f"Wrote {output} with {done:,} vectors for {len(catalog):,} posts")
 
@@ -236,7 +248,9 @@ def synth(
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same bytes.")] = 0,
     photos: Annotated[bool, typer.Option(help="Draw photos, or write made-up hashes instead.")] = True,
     size: Annotated[int, typer.Option("--size", help="Edge of a photo in pixels.")] = 256,
-    singles: Annotated[float, typer.Option("--singles", help="Share of posts without a twin.", min=0, max=1)] = 0.0,
+    singles: Annotated[
+        float, typer.Option("--singles", help="Share of posts that match no other.", min=0, max=1)
+    ] = 0.0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -256,9 +270,9 @@ def synth(
 
 
 @app.command(name="config", epilog="Example: `kembar config > my.toml`, edit, `kembar match -c my.toml ...`")
-def show_config(config: ConfigFile = None, settings: Settings = None) -> None:
+def show_config(recipe: Recipe = None, config: ConfigFile = None, settings: Settings = None) -> None:
     """Print the whole configuration as TOML, every option with its meaning."""
-    print(read_config(config, settings).text(), end="")
+    print(Chosen(recipe, None, config, settings).config().text(), end="")
 
 
 def main() -> None:
@@ -273,7 +287,7 @@ def _fail(message: str, code: int) -> NoReturn:
 
 @contextmanager
 def _bars(quiet: bool) -> "Iterator[Callable[[str, int, int], None]]":
-    """Draw a bar a stage; a stage ends when the next one begins. Quiet: no warnings either, unless --verbose."""
+    """Draw one bar per stage; a stage ends when the next one begins. Quiet: no warnings either, unless --verbose."""
     log = logging.getLogger("kembar")
     if quiet and log.level == logging.WARNING:
         log.setLevel(logging.ERROR)

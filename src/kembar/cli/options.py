@@ -1,6 +1,7 @@
-"""The arguments and options that commands share: each described once, and read."""
+"""The arguments and options that commands share: each described once, grouped, and read."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from kembar.encoders.embeddings import Embeddings
     from kembar.encoders.store import VectorStore
     from kembar.posts.catalog import Catalog
+    from kembar.posts.columns import Columns
 
 Posts = Annotated[Path, typer.Argument(help="Posts: CSV, TSV, Parquet or Arrow.", show_default=False)]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder that the image column points into.")]
@@ -23,6 +25,13 @@ HashColumn = Annotated[
     str, typer.Option("--hash", help="Column of 64-bit perceptual hashes, 16 hex digits.", rich_help_panel="Columns")
 ]
 LabelColumn = Annotated[str, typer.Option("--label", help="Column of known groups.", rich_help_panel="Columns")]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        help="Start from a published solution: `shopee-baseline`, `shopee-union`, `shopee-final`; see docs/shopee.md.",
+    ),
+]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="Configuration in TOML, as `kembar config` prints it.")
 ]
@@ -31,13 +40,13 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="What judges the pairs: a folder of `kembar tune`, `kembar-classifier` (default) or `rules`.",
+        help="What decides about the pairs: a folder of `kembar tune`, `kembar-classifier` (default) or `rules`.",
     ),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", help="Change one option, such as `advanced.blend.steps=2`; repeat for more. See `kembar config`."
+        "--set", help="Change one option, such as `advanced.word.k=100`; repeat for more. See `kembar config`."
     ),
 ]
 VectorFiles = Annotated[
@@ -50,38 +59,90 @@ Cache = Annotated[
     typer.Option("--cache", help="Folder for vectors of earlier runs; `$KEMBAR_CACHE` or the user's cache by default."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no summary: errors alone.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no summary, no warnings: errors only.")]
 
 
-def read_config(path: Path | None, settings: list[str] | None) -> "Config":
-    """Read the configuration."""
-    from kembar.config import Config
+@dataclass(frozen=True, slots=True)
+class ColumnNames:
+    """The columns of a file of posts; the defaults are those of Kaggle's Shopee data."""
 
-    return Config.read(path, settings or ())
+    id: str = "posting_id"
+    title: str = "title"
+    image: str = "image"
+    hash: str = "image_phash"
+    label: str = "label_group"
+
+    def columns(self) -> "Columns":
+        """Give them as the reader of posts takes them."""
+        from kembar.posts.columns import Columns
+
+        return Columns(self.id, self.title, self.image, self.hash, self.label)
 
 
-def model_config(model: Path | None, path: Path | None, settings: list[str] | None) -> "Config":
-    """Read the configuration: of the model folder where one is given and no other file is."""
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Where encoders run, and where vectors of earlier runs are."""
+
+    device: str = "auto"
+    cache: Path | None = None
+
+    def store(self) -> "VectorStore":
+        """Open the store of vectors of earlier runs."""
+        from kembar.encoders.encoding import default_store
+        from kembar.encoders.store import VectorStore
+
+        return default_store() if self.cache is None else VectorStore(self.cache)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """All that decides about a configuration: later ones change earlier ones."""
+
+    recipe: str | None = None
+    model: Path | None = None
+    file: Path | None = None
+    settings: list[str] | None = None
+
+    def config(self) -> "Config":
+        """Read the configuration: of the model folder where one is given and no other file is.
+
+        Raises:
+            ConfigError: a recipe and a model, or an option that cannot be used.
+            EncoderError: a model folder without a model.
+        """
+        from kembar.config import CONFIG_FILE, Config
+
+        if self.model is None:
+            return Config.read(self.file, self.settings or (), recipe=self.recipe)
+        if self.recipe is not None:
+            raise ConfigError(
+                f"--recipe {self.recipe!r} with --model {str(self.model)!r}",
+                "one of the two",
+                "A recipe decides by hand-set rules; to learn with its encoders, use `kembar tune --recipe`.",
+            )
+        model = _model_name(self.model)
+        own = self.model / CONFIG_FILE if (self.model / CONFIG_FILE).is_file() else None
+        return Config.read(self.file or own, [f"model={json.dumps(model)}", *(self.settings or ())])
+
+
+def _model_name(model: Path) -> str:
+    """Name what decides: a folder that holds tuned rules and no classifier means the rules."""
     from kembar.classifier.pair_classifier import PairClassifier, has_classifier
     from kembar.config import BY_RULES, CONFIG_FILE, SHIPPED
 
-    if model is None:
-        return read_config(path, settings)
-    judge, own = str(model), None
-    if judge not in (BY_RULES, SHIPPED):
-        own = model / CONFIG_FILE if (model / CONFIG_FILE).is_file() else None
-        if own is None or has_classifier(model):
-            PairClassifier.load(model)  # says what is wrong with the folder before the configuration does
-        else:
-            judge = BY_RULES
-    return read_config(path or own, [f"model={json.dumps(judge)}", *(settings or ())])
+    if str(model) in (BY_RULES, SHIPPED):
+        return str(model)
+    if (model / CONFIG_FILE).is_file() and not has_classifier(model):
+        return BY_RULES
+    PairClassifier.load(model)  # says what is wrong with the folder before the configuration does
+    return str(model)
 
 
-def read_catalog(posts: Path, images: Path | None, *names: str) -> "Catalog":
-    """Read the posts; the names are those of the columns."""
-    from kembar.posts.catalog import Catalog, Columns
+def read_catalog(posts: Path, images: Path | None, names: ColumnNames) -> "Catalog":
+    """Read the posts."""
+    from kembar.posts.catalog import Catalog
 
-    return Catalog.read(posts, images=images, columns=Columns(*names))
+    return Catalog.read(posts, images=images, columns=names.columns())
 
 
 def read_vectors(given: list[str] | None, catalog: "Catalog") -> "dict[str, Embeddings]":
@@ -97,14 +158,6 @@ def read_vectors(given: list[str] | None, catalog: "Catalog") -> "dict[str, Embe
             raise ConfigError(f"two files of vectors {name!r}", "a name for each", "Rename one of the two.")
         found[name] = Embeddings.read(path, catalog.ids)
     return found
-
-
-def open_store(folder: Path | None) -> "VectorStore":
-    """Open the store of vectors of earlier runs."""
-    from kembar.encoders.encoding import default_store
-    from kembar.encoders.store import VectorStore
-
-    return default_store() if folder is None else VectorStore(folder)
 
 
 def check_new_file(path: Path, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""The commands that look at a run: its score, one pair, the pairs that are worth a person's answer."""
+"""The commands that look at a run: its score, one pair, the pairs whose labels would teach most."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def evaluate(
     """Score a run against known groups.
 
     Mean sample-wise F1, precision and recall with the size of the pool, F1 over pairs, B-cubed F1, and what a perfect
-    judge of the candidate pairs would reach. With `-o`, also F1 for every threshold on the similarity.
+    classifier of the candidate pairs would reach. With `-o`, also F1 for every threshold on the similarity.
     """
     from kembar.folders import check_free, new_folder
     from kembar.results.charts import threshold_curve
@@ -66,7 +66,7 @@ def explain(
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Tell why two posts match or not: the evidence, what the classifier made of it, what each rule said."""
+    """Explain why two posts match or not: the evidence, what the classifier made of it, what each rule said."""
     from kembar.results.result import Result
 
     if picture is not None:
@@ -87,7 +87,7 @@ def label_queue(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """List the pairs whose answer would teach most: those that the judge is least sure of.
+    """List the pairs whose labels would teach most: those that the classifier is least sure of.
 
     Writes left, right, their titles and the similarity, and a column **same** to fill with 1, 0 or nothing. Then
     `kembar tune posts.csv --labels pairs.csv -o model` learns from the answers.

@@ -1,11 +1,13 @@
-"""`kembar train photo` and `kembar train title`: what the command line asks of this room, and no more."""
+"""`kembar train photo` and `kembar train title`: what the command line asks of kembar.training, and no more."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kembar.cli.options import (
+    ColumnNames,
     Device,
     HashColumn,
     IdColumn,
@@ -29,8 +31,11 @@ app = typer.Typer(
 )
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Encoder folder to make.", show_default=False)]
-RecipeFile = Annotated[Path | None, typer.Option("--recipe", "-r", help="Recipe in TOML; the folders have theirs.")]
-Preset = Annotated[str | None, typer.Option("--preset", help="Start from a published recipe, such as upstage-title.")]
+RecipeFile = Annotated[
+    Path | None,
+    typer.Option("--recipe", "-r", help="Training recipe in TOML; encoder folders have theirs."),
+]
+Preset = Annotated[str | None, typer.Option("--preset", help="Start from a published one, such as `upstage-title`.")]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change one option of the recipe, such as `epochs=5`; repeatable.")
 ]
@@ -45,7 +50,7 @@ def photo(
     posts: Posts,
     output: Output,
     images: Annotated[Path, typer.Option("--images", help="Folder that the image column points into.")],
-    model: Annotated[str | None, typer.Option("--model", "-m", help="`timm:NAME`, `timm:NAME@WEIGHTS`.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Start: `timm:NAME`, `timm:NAME@WEIGHTS`.")] = None,
     recipe: RecipeFile = None,
     preset: Preset = None,
     settings: Changes = None,
@@ -67,8 +72,8 @@ def photo(
     **encoder.json**, **card.md** with all figures, **recipe.toml** and **history.csv**.
     """
     chosen = _recipe("photo", model, recipe, preset, settings)
-    catalog = read_catalog(posts, images, id_, title, image, hash_, label)
-    _train(ctx, catalog, chosen, output, device, int8, resume, overwrite, quiet)
+    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label))
+    _train(ctx, catalog, chosen, _Training(output, device, int8, resume, overwrite, quiet))
 
 
 @app.command(epilog="Example: `kembar train title posts.csv -o encoder --model st:FOLDER --set loss=arcface`")
@@ -76,7 +81,7 @@ def title(
     ctx: typer.Context,
     posts: Posts,
     output: Output,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="`ngrams`, `st:NAME` or a folder.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Start: `ngrams`, `st:NAME`, a folder.")] = None,
     recipe: RecipeFile = None,
     preset: Preset = None,
     settings: Changes = None,
@@ -93,8 +98,8 @@ def title(
 ) -> None:
     """Train an encoder of titles, as `kembar train photo` does of photos."""
     chosen = _recipe("title", model, recipe, preset, settings)
-    catalog = read_catalog(posts, None, id_, title, image, hash_, label)
-    _train(ctx, catalog, chosen, output, device, int8, resume, overwrite, quiet)
+    catalog = read_catalog(posts, None, ColumnNames(id_, title, image, hash_, label))
+    _train(ctx, catalog, chosen, _Training(output, device, int8, resume, overwrite, quiet))
 
 
 def _recipe(
@@ -111,17 +116,19 @@ def _recipe(
     return recipe
 
 
-def _train(
-    ctx: typer.Context,
-    catalog: "Catalog",
-    recipe: "Recipe",
-    output: Path,
-    device: str,
-    int8: bool,
-    resume: bool,
-    overwrite: bool,
-    quiet: bool,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """Where a training runs, and what it leaves."""
+
+    output: Path
+    device: str
+    int8: bool
+    resume: bool
+    overwrite: bool
+    quiet: bool
+
+
+def _train(ctx: typer.Context, catalog: "Catalog", recipe: "Recipe", training: _Training) -> None:
     """Train with the progress bars that the command line hands down in its context."""
     try:
         from kembar.training.program import train
@@ -129,16 +136,16 @@ def _train(
         from kembar.errors import MissingExtraError
 
         raise MissingExtraError((error.name or "lightning").partition(".")[0], "train") from error
-    with ctx.obj(quiet) as progress:
+    with ctx.obj(training.quiet) as progress:
         found = train(
             catalog,
             recipe,
-            output,
-            device=device,
-            int8=int8,
-            resume=resume,
-            overwrite=overwrite,
+            training.output,
+            device=training.device,
+            int8=training.int8,
+            resume=training.resume,
+            overwrite=training.overwrite,
             progress=progress,
         )
-    if not quiet:
+    if not training.quiet:
         typer.echo(found)

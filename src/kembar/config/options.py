@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from kembar.config.advanced import Absent, Advanced, Cosines, Cut, Section, one_of
+from kembar.config.recipes import merged
+from kembar.config.recipes import recipe as recipe_options
 from kembar.config.renamed import current_name, current_tree
 from kembar.config.toml import explained, read_toml, set_option, write_section
 from kembar.errors import ConfigError
@@ -84,12 +86,15 @@ class Config(Section):
         return self
 
     @classmethod
-    def read(cls, path: Path | str | None = None, settings: Iterable[str] = ()) -> "Config":
+    def read(
+        cls, path: Path | str | None = None, settings: Iterable[str] = (), *, recipe: str | None = None
+    ) -> "Config":
         """Read a configuration.
 
         Args:
             path: a TOML file; the defaults where None. A `model` of "." is the folder that the file lies in.
             settings: changes such as "cut=0.5", applied in order after the file.
+            recipe: a published solution that the file and the settings change; see `kembar.config.recipes`.
 
         Returns:
             The configuration. Options under the names of older versions are read, and told in the log.
@@ -100,6 +105,8 @@ class Config(Section):
         tree = current_tree(read_toml(Path(path))) if path is not None else {}
         if path is not None and tree.get("model") == HERE:
             tree["model"] = str(Path(path).parent)
+        if recipe is not None:
+            tree = merged(recipe_options(recipe), tree)
         for setting in settings:
             set_option(tree, current_name(setting))
         config = cls.of(tree)

@@ -26,7 +26,7 @@ from kembar.posts.catalog import Catalog
 from kembar.posts.labels import LabelledPairs, read_pairs, super_components
 from kembar.posts.titles import normalize
 
-_JUDGES: Final = ("lightgbm", "xgboost", BY_RULES)
+_METHODS: Final = ("lightgbm", "xgboost", BY_RULES)
 _MANY: Final = 20_000  # pairs from which on the usual growth is right
 _HEAVY: Final = 200_000  # pairs from which on several threads pay
 _THINNED: Final = 250_000  # pairs of a pool with hidden evidence that are enough: bounds the memory
@@ -37,7 +37,7 @@ class FittedClassifier:
     """What learning found.
 
     Attributes:
-        classifier: the judge of pairs.
+        classifier: what decides about pairs.
         config: what it was trained with, and the cut for its probabilities.
         tuned: where groups are known, the score of each fold: by classifiers that had not seen it, with the cut that is
             best on the others. None where only pairs are.
@@ -81,7 +81,7 @@ def fit_classifier(
     store: VectorStore | None = None,
     progress: Progress | None = None,
 ) -> FittedClassifier:
-    """Learn to judge pairs from posts whose groups are known, or from some hundred judged pairs.
+    """Learn to classify pairs from posts whose groups are known, or from some hundred labelled pairs.
 
     All posts are one pool, as they will be when matched, so the classifier learns at the density it will meet; and once
     more with each kind of evidence hidden, so that it can do without (see kembar.fitting.dropout). Folds hold whole
@@ -197,7 +197,7 @@ def fit(
     catalog: Catalog,
     config: Config | None = None,
     *,
-    judge: str = "lightgbm",
+    method: str = "lightgbm",
     labels: Path | str | None = None,
     embeddings: Mapping[str, Embeddings] | None = None,
     folds: int = 4,
@@ -206,13 +206,13 @@ def fit(
     store: VectorStore | None = None,
     progress: Progress | None = None,
 ) -> FittedClassifier | Tuned:
-    """Learn a judge of pairs, or tune the hand-set rules: what `kembar tune` does.
+    """Learn a pair classifier, or tune the hand-set rules: what `kembar tune` does.
 
     Args:
-        catalog: posts with labels, or any posts where judged pairs are given.
+        catalog: posts with labels, or any posts where labelled pairs are given.
         config: see `fit_classifier` and `kembar.fitting.tuning.tune`.
-        judge: "lightgbm", "xgboost" or "rules".
-        labels: a file of judged pairs, see `kembar.posts.labels.read_pairs`; not for rules.
+        method: "lightgbm" or "xgboost", the trees of a classifier; or "rules".
+        labels: a file of labelled pairs, see `kembar.posts.labels.read_pairs`; not for rules.
         embeddings: vectors by name, in the order of the catalogue's rows.
         folds: at least 2.
         pool: "whole", or for rules also "fold".
@@ -224,24 +224,27 @@ def fit(
         What was found; its `save` makes a folder for `kembar match --model`.
 
     Raises:
-        ConfigError: another judge, or one that does not go with labels or with the pool.
+        ConfigError: another method, or one that does not go with labels or with the pool.
         TrainingError: see `fit_classifier`.
         EvidenceError: see `kembar.fitting.tuning.tune`.
     """
     how: dict[str, Any] = {"embeddings": embeddings, "folds": folds, "device": device, "store": store}
     how["progress"] = progress
-    if judge not in _JUDGES:
-        raise ConfigError(f"judge {judge!r}", f"one of {', '.join(_JUDGES)}", f"Choose one.{nearest(judge, _JUDGES)}")
-    if judge == BY_RULES:
+    if method not in _METHODS:
+        known = f"one of {', '.join(_METHODS)}"
+        raise ConfigError(f"method {method!r}", known, f"Choose one.{nearest(method, _METHODS)}")
+    if method == BY_RULES:
         if labels is not None:
-            raise ConfigError("judged pairs for the hand-set rules", "known groups", "Leave out --labels, or --judge.")
+            raise ConfigError(
+                "labelled pairs for the hand-set rules", "known groups", "Leave out --labels, or --method."
+            )
         return tune(catalog, config, pool=pool, **how)
     if pool != "whole":
         raise ConfigError(
-            f"pool {pool!r} with a judge that learns", "'whole'", "Leave out --pool, or add --judge rules."
+            f"pool {pool!r} with method {method!r}", "'whole'", "Leave out --pool, or add --method rules."
         )
     judged = None if labels is None else read_pairs(labels, catalog.ids)
-    return fit_classifier(catalog, config, judged=judged, kind=judge, **how)
+    return fit_classifier(catalog, config, judged=judged, kind=method, **how)
 
 
 def _known(pairs: Pairs, labels: Rows, judged: LabelledPairs | None) -> Rows:
