@@ -1,6 +1,7 @@
 """What several test modules share: small synthetic shops, made once, and the way to real data where it is at hand."""
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +20,24 @@ from kembar.matcher import with_photo_hashes
 from places import DATA
 
 Cli = Callable[..., Outcome]
+OTHERS_OPTIONS = {
+    *("COLUMNS", "LINES", "TERMINAL_WIDTH", "FORCE_COLOR", "PY_COLORS", "CLICOLOR_FORCE", "GITHUB_ACTIONS"),
+    *("TTY_COMPATIBLE", "TTY_INTERACTIVE", "HF_ENDPOINT", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "LOCAL_RANK"),
+}
+"""Variables that change what the libraries print or where they look."""
 
 settings.load_profile("kembar")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the vectors that commands remember out of the user's cache."""
-    os.environ["KEMBAR_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests, and the processes they start, see nothing of where this run was started from."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` has it ignored, also by all children
+    os.umask(0o022)
+    for name in OTHERS_OPTIONS & set(os.environ):
+        del os.environ[name]
+    os.environ["KEMBAR_CACHE"] = str(tmp_path_factory.mktemp("cache"))  # not the user's own
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"  # what a test serves, it serves here
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -80,7 +80,7 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadingHTTPServer]:
     folder = tmp_path_factory.mktemp("hub")
     bert = save_bert(folder / "shop" / "bert-toko")
     save_sentence_transformer(folder / "sentence-transformers" / "paraphrase-toko", bert)
@@ -88,13 +88,13 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "sentence-transformers" / "paraphrase-toko" / "onnx" / "model.onnx").write_bytes(b"large")
     (bert / "pytorch_model.bin").write_bytes(b"the same again, and large")
     save_vit(folder / "shop" / "vit-toko")
-    model = timm.create_model("resnet18", pretrained=False)
-    (folder / "timm" / "resnet18.a1_in1k").mkdir(parents=True)
-    torch.save(model.state_dict(), folder / "timm" / "resnet18.a1_in1k" / "pytorch_model.bin")
+    model = timm.create_model("test_resnet", pretrained=False)
+    (folder / "timm" / "test_resnet.r160_in1k").mkdir(parents=True)
+    torch.save(model.state_dict(), folder / "timm" / "test_resnet.r160_in1k" / "pytorch_model.bin")
     Hub.folder, Hub.asked = folder, []
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield server
         server.shutdown()
 
 
@@ -102,28 +102,47 @@ OPEN = """
 import json, sys
 from kembar.encoders.registry import open_encoder
 
-for spec in sys.argv[1:]:
+def told(spec):
     try:
         encoder = open_encoder(spec, device="cpu")
-        line = f"{encoder.name} {encoder.dimension} {encoder.fingerprint}"
+        return f"{encoder.name} {encoder.dimension} {encoder.fingerprint}"
     except Exception as error:
-        line = f"{type(error).__name__}: {error}"
-    sys.stdout.write(json.dumps(line) + "\\n")
+        return f"{type(error).__name__}: {error}"
+
+for line in sys.stdin:
+    print(json.dumps([told(spec) for spec in json.loads(line)]), flush=True)
 """
-KNOWN = {"st:paraphrase-toko": 16, "st:shop/bert-toko": 16, "hf:shop/vit-toko": 16, "timm:resnet18": 512}
+KNOWN = {"st:paraphrase-toko": 16, "st:shop/bert-toko": 16, "hf:shop/vit-toko": 16, "timm:test_resnet": 96}
 
 
-def opened(specs: list[str], endpoint: str, home: Path) -> list[str]:
+@pytest.fixture
+def opened(hub: ThreadingHTTPServer, tmp_path: Path) -> Iterator[Callable[[list[str]], list[str]]]:
     """Open encoders in a process that knows this hub only; what each is, or its error."""
-    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    command = [sys.executable, "-c", OPEN, *specs]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment, check=True)
-    assert "Retrying" not in done.stderr, "nobody waits for an answer that does not come"
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    endpoint = f"http://127.0.0.1:{hub.server_port}"
+    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", OPEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    asks, answers = process.stdin, process.stdout
+
+    def call(specs: list[str]) -> list[str]:
+        asks.write(json.dumps(specs) + "\n")
+        asks.flush()
+        return json.loads(answers.readline())
+
+    yield call
+    errors = process.communicate()[1]
+    assert process.returncode == 0, errors
+    assert "Retrying" not in errors, "nobody waits for an answer that does not come"
 
 
-def test_models_are_downloaded_once_and_then_need_no_hub(hub: str, tmp_path: Path) -> None:
-    first = opened([*KNOWN, "st:shop/no-such"], hub, tmp_path)
+def test_models_are_downloaded_once_and_then_need_no_hub(
+    hub: ThreadingHTTPServer, opened: Callable[[list[str]], list[str]]
+) -> None:
+    first = opened([*KNOWN, "st:shop/no-such"])
     for line, (spec, dimension) in zip(first, KNOWN.items(), strict=False):
         assert line.startswith(f"{spec} {dimension} "), line
     assert first[-1].startswith("EncoderError: model 'shop/no-such', which the hub does not have")
@@ -133,23 +152,21 @@ def test_models_are_downloaded_once_and_then_need_no_hub(hub: str, tmp_path: Pat
         "/sentence-transformers/paraphrase-toko",
         "/shop/bert-toko",
         "/shop/vit-toko",
-        "/timm/resnet18.a1_in1k",
+        "/timm/test_resnet.r160_in1k",
     }
     assert not [path for path in fetched if "onnx" in path or ("bert" in path and path.endswith(".bin"))]
 
-    others = ["timm:resnet34", "st:paraphrase-xlm-r-multilingual-v1", "hf:facebook/dinov2-small"]
-    again = opened([*KNOWN, *others], "http://127.0.0.1:9", tmp_path)
+    hub.shutdown()
+    hub.server_close()
+    others = {
+        "timm:resnet34": ("timm/resnet34.a1_in1k", "'timm:resnet34@/path/to/model.safetensors'"),
+        "st:paraphrase-xlm-r-multilingual-v1": ("paraphrase-xlm-r-multilingual-v1", "'st:/path/to/folder'"),
+        "hf:facebook/dinov2-small": ("facebook/dinov2-small", "'hf:/path/to/folder'"),
+    }
+    again = opened([*KNOWN, *others])
     assert again[:4] == first[:4]
-    for line, (spec, fix) in zip(
-        again[4:],
-        {
-            "timm/resnet34.a1_in1k": "'timm:resnet34@/path/to/model.safetensors'",
-            "paraphrase-xlm-r-multilingual-v1": "'st:/path/to/folder'",
-            "facebook/dinov2-small": "'hf:/path/to/folder'",
-        }.items(),
-        strict=True,
-    ):
-        assert line.startswith(f"EncoderError: model {spec!r}, which is not in the local cache"), line
+    for line, (name, fix) in zip(again[4:], others.values(), strict=True):
+        assert line.startswith(f"EncoderError: model {name!r}, which is not in the local cache"), line
         assert fix in line
         assert "\n" not in line
 
