@@ -15,6 +15,7 @@ from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.evidence.gathering import blended, gather
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import build_views
 from kembar.fitting.dropout import draws_of, thinned
 from kembar.posts.catalog import Catalog
@@ -97,7 +98,7 @@ def described(
         views, titles = pool.views, pool.titles
     evidence = gather(views, titles, config)
     pairs = blended(evidence, config)
-    features = Features.of(pairs, titles, quantities=evidence.quantities)
+    features = Features.of(pairs, len(titles), scorers_of(titles, evidence.quantities))
     kept = np.random.default_rng(0).random(len(pairs)) < share
     if touching is not None:
         kept &= (fold[pairs.left] == touching) | (fold[pairs.right] == touching)

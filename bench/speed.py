@@ -24,7 +24,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from kembar.encoders.tfidf import Tfidf, prune
-from kembar.evidence.neighbors import sparse_neighbors
+from kembar.evidence.search import sparse_neighbors
 from kembar.posts.titles import normalize
 from kembar.synthesis import synthesize, write_shop
 

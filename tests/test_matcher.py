@@ -4,9 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kembar
 from kembar import Catalog, Config, Embeddings, EvidenceError, Matcher, Pairs, Result
 from kembar.config import FUSION_RULES as RULES
-from kembar.matcher import Clock, decide, partition, with_photo_hashes
+from kembar.grouping.decision import decide, partition
+from kembar.matcher import with_photo_hashes
+from kembar.plan import Clock
 from kembar.results.scores import b_cubed, score_edges
 from properties import examples
 
@@ -386,7 +389,8 @@ def test_a_vetoed_pair_never_fills_a_list() -> None:
 def test_progress_names_the_stages_in_order(catalog: Catalog) -> None:
     heard: list[str] = []
     result = Matcher().match(catalog, progress=lambda stage, done, total: heard.append(stage))
-    stages = ["photo hashes", "encoders", "vectors", "neighbours", "blending", "classifier", "decisions"]
+    stages = ["photo hashes", "encoders", "settings", "copies", "vectors", "neighbours", "blending", "classifier"]
+    stages += ["decisions", "results"]
     assert [stage for stage in heard if stage != "encode titles"] == stages == list(result.seconds)
     assert all(value >= 0 for value in result.seconds.values())
     assert result.peak_memory > 10 * 2**20
@@ -413,3 +417,28 @@ def test_scores_agree_with_the_plain_functions(catalog: Catalog) -> None:
 def test_an_empty_catalogue_is_refused(catalog: Catalog) -> None:
     with pytest.raises(EvidenceError):
         run(catalog.take([]))
+
+
+@pytest.mark.parametrize("buckets", [2, 7])
+@pytest.mark.parametrize("model", ["rules", "kembar-classifier"])
+def test_the_number_of_buckets_changes_nothing(catalog, oracle_vectors, buckets, model):
+    config = Config(model=model)
+    embeddings = {"clip": Embeddings.of(oracle_vectors)}
+    one = Matcher(config).match(catalog, embeddings=embeddings)
+    many = Matcher(config, buckets=buckets).match(catalog, embeddings=embeddings)
+    assert one.matches.frame(catalog.ids).equals(many.matches.frame(catalog.ids))
+    assert one.groups_frame().equals(many.groups_frame())
+    assert one.pairs.frame(catalog.ids).equals(many.pairs.frame(catalog.ids), null_equal=True)
+
+
+def test_photos_are_hashed_and_encoded_the_same_in_buckets(shop):
+    posts = pl.read_csv(shop / "posts.csv").drop("image_phash", strict=False)
+    catalog = Catalog.read(posts, images=shop / "photos")
+    one, many = (Matcher(Config(model="rules"), buckets=buckets).match(catalog) for buckets in (1, 3))
+    assert one.pairs.frame(catalog.ids).equals(many.pairs.frame(catalog.ids), null_equal=True)
+
+
+def test_the_whole_way_in_one_line(shop):
+    result = kembar.match(shop / "posts.csv", images=shop / "photos")
+    assert len(result) == 60
+    assert result.scores()["f1"] > 0.5

@@ -20,10 +20,10 @@ from .evidence.blending import neighborhood as neighborhood
 from .evidence.blending import query_expansion as query_expansion
 from .evidence.fusion import fuse as fuse
 from .evidence.neighbors import Neighbors as Neighbors
-from .evidence.neighbors import dense_neighbors as dense_neighbors
-from .evidence.neighbors import hash_neighbors as hash_neighbors
-from .evidence.neighbors import sparse_neighbors as sparse_neighbors
 from .evidence.pairs import Pairs as Pairs
+from .evidence.search import dense_neighbors as dense_neighbors
+from .evidence.search import hash_neighbors as hash_neighbors
+from .evidence.search import sparse_neighbors as sparse_neighbors
 from .fitting.learning import FittedClassifier as FittedClassifier
 from .fitting.learning import fit_classifier as fit_classifier
 from .fitting.tuning import Tuned as Tuned
@@ -32,6 +32,7 @@ from .grouping.groups import Groups as Groups
 from .grouping.groups import average_link as average_link
 from .grouping.matches import Matches as Matches
 from .matcher import Matcher as Matcher
+from .matcher import match as match
 from .posts.catalog import Catalog as Catalog
 from .posts.columns import Columns as Columns
 from .posts.hashing import hash_photos as hash_photos

@@ -113,6 +113,13 @@ def unfalling(integers: npt.NDArray[np.uint32]) -> Floats:
     return bits.view(np.float32)
 
 
+def mixed(values: Hashes) -> Hashes:
+    """Scramble 64-bit values (the finaliser of splitmix64, Steele et al. 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
 def default_threads() -> int:
     """Count the threads to work with: OMP_NUM_THREADS where it is set, as the field's libraries do, or all cores."""
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]

@@ -1,16 +1,16 @@
 """The whole way, one object: posts in, matches and groups out."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from time import perf_counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import polars as pl
 
 from kembar.arrays import Doubles, Progress, Rows
-from kembar.classifier.classify import judged
+from kembar.classifier.classify import classify
 from kembar.classifier.ownership import adopted
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import BY_RULES, Config
@@ -19,36 +19,54 @@ from kembar.encoders.encoding import encode_posts
 from kembar.encoders.store import VectorStore
 from kembar.errors import EvidenceError
 from kembar.evidence.copies import Copies
-from kembar.evidence.edges import Edges, capped, select
+from kembar.evidence.edges import Edges
+from kembar.evidence.fitted import Fitted, count_terms
 from kembar.evidence.gathering import BLENDED, SIMILARITY, Evidence, blended, gather
 from kembar.evidence.pairs import Pairs
-from kembar.evidence.views import build_views, vectors_section
-from kembar.grouping.groups import Groups, average_link, components, fill_singles
-from kembar.grouping.matches import Matches, chisel, expected_f1, mutual, row_shares, shopee_shares, within_groups
+from kembar.evidence.scorers import scorers_of
+from kembar.evidence.views import View, available, build_views, vectors_section, views_of
+from kembar.grouping.decision import decide
+from kembar.grouping.groups import Groups
+from kembar.grouping.matches import Matches, row_shares, shopee_shares
+from kembar.plan import Clock, Plan, Stage
+from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
+from kembar.posts.columns import Columns
 from kembar.posts.hashing import hash_photos
+from kembar.posts.sources import Source
 from kembar.posts.titles import normalize
 from kembar.results.result import Result, peak_memory
+
+BUCKETS: Final = 1
+"""Parts of a catalogue that the stages work in; all posts are in memory, so that one is best."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Clock:
-    """Seconds by stage, in the order they were first entered; tells a listener what is going on."""
+def match(
+    source: Source,
+    *,
+    images: Path | str | None = None,
+    columns: Columns | None = None,
+    config: Config | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Match and group all posts of a file or table: the whole way in one line.
 
-    progress: Progress | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
+    Args:
+        source: CSV, TSV, Parquet or Arrow, or a polars, pandas or pyarrow table; see `Catalog.read`.
+        images: the folder of the photos.
+        columns: which column holds what.
+        config: what can be set; the defaults where None.
+        progress: called with (stage, done, total).
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage."""
-        log.info("%s", name)
-        if self.progress:
-            self.progress(name, 0, 0)
-        start = perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+    Returns:
+        Matches, groups, evidence and report.
+
+    Raises:
+        InputError: posts or options that cannot be used.
+    """
+    return Matcher(config).match(Catalog.read(source, images=images, columns=columns), progress=progress)
 
 
 class Matcher:
@@ -58,12 +76,21 @@ class Matcher:
         config: everything that can be set; the defaults where None.
         device: for the encoders, see `kembar.encoders.registry.open_encoder`.
         store: vectors of earlier runs; None: everything is encoded anew.
+        buckets: parts of the catalogue that the stages work in; their number changes no result.
     """
 
-    def __init__(self, config: Config | None = None, *, device: str = "auto", store: VectorStore | None = None) -> None:
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        device: str = "auto",
+        store: VectorStore | None = None,
+        buckets: int = BUCKETS,
+    ) -> None:
         self.config = config or Config()
         self.device = device
         self.store = store
+        self.buckets = buckets
         self.classifier = None if self.config.by_rules else PairClassifier.load(self.config.model)
 
     def match(
@@ -90,55 +117,42 @@ class Matcher:
         Raises:
             EvidenceError: embeddings of another number of posts, or no view in use.
             EncoderError: an encoder that cannot be opened.
+            ConfigError: an option that the classifier owns was set to another value than it learned with.
         """
         clock = Clock(progress)
-        with clock.stage("photo hashes"):
-            catalog = with_photo_hashes(catalog, self.config, progress)
-        with clock.stage("encoders"):
-            catalog, vectors = self.encoded(catalog, embeddings, progress)
-        order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
-        classifier = self._judge(catalog, vectors)
-        config = self._settled(classifier).at_pool(len(catalog))
-        spare = {} if classifier is None else _spare(vectors, config, classifier, embeddings or {})
-        brought = _sorted(vectors, order)
-        ordered = catalog.take(order)
-        copies = Copies.find(ordered, normalize(ordered.titles), brought.values())
-        kept = {name: Embeddings(given.vectors[copies.kept]) for name, given in brought.items()}
-        evidence = self.evidence(ordered.take(copies.kept), config, kept, clock, spare=frozenset(spare))
-        with clock.stage("blending"):
-            pairs = blended(evidence, config)
-        if classifier is not None:
-            with clock.stage("classifier"):
-                pairs = judged(pairs, evidence.titles, evidence.quantities, classifier, spare, veto=bool(config.veto))
-        with clock.stage("decisions"):
-            edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog))
-            edges, labels = copies.edges(edges, config.advanced.decide.cap), labels[copies.place]
-            pairs, edges, labels = _restored(order, copies.kept, pairs, edges, labels)
-            matches = Matches.of(edges[0], edges[1], len(catalog))
-            groups = Groups.of(labels, catalog.ids)
-        copy_of = np.empty_like(order)
-        copy_of[order] = order[copies.kept[copies.place]]
-        return Result(catalog, config, pairs, matches, groups, copy_of, clock.seconds, peak_memory())
+        given = {"catalog": catalog, "brought": dict(embeddings or {})}
+        wanted = ("catalog", "config", "pairs", "matches", "groups", "copy_of")
+        found = dict(zip(wanted, self.plan(progress).run(given, wanted, clock), strict=True))
+        return Result(**found, seconds=clock.seconds, peak_memory=peak_memory())
 
-    def _settled(self, classifier: PairClassifier | None) -> Config:
-        """Give the configuration of a run: the classifier's own options, or those of rules, and no "auto"."""
-        if classifier is None:
-            return self.config.with_model(BY_RULES).settled()
-        return adopted(self.config, classifier).settled(classifier.cut)
+    def plan(self, progress: Progress | None = None) -> Plan:
+        """Lay out the way from posts to groups.
 
-    def _judge(self, catalog: Catalog, vectors: Mapping[str, Embeddings]) -> PairClassifier | None:
-        """Give the classifier, but not where a view is lacking that it has not learned to do without: rules can."""
-        if self.classifier is None:
-            return None
-        learned = {name.removesuffix(BLENDED) for name in self.classifier.similarities} - {SIMILARITY}
-        lacking = learned - _compared(catalog, self.config, vectors)
-        if any(lacking <= set(views) for views in ((), *self.classifier.without)):
-            return self.classifier
-        names = ", ".join(map(repr, sorted(lacking)))
-        log.warning(
-            "nothing is compared by %s, which the classifier learned from; hand-set rules judge in its place", names
+        Args:
+            progress: for stages that know how far they are.
+        """
+        return Plan(
+            ("catalog", "brought"),
+            (
+                Stage("photo hashes", ("catalog",), ("catalog",), partial(self._hashed, progress=progress)),
+                Stage(
+                    "encoders", ("catalog", "brought"), ("catalog", "vectors"), partial(self.encoded, progress=progress)
+                ),
+                Stage("settings", ("catalog", "vectors", "brought"), ("config", "classifier", "spare"), self._settings),
+                Stage("copies", ("catalog", "vectors"), ("order", "copies", "kept", "kept_vectors"), _kept),
+                Stage("vectors", ("kept", "kept_vectors", "copies", "config"), ("fitted", "views"), self._views),
+                Stage("neighbours", ("kept", "views", "config", "spare"), ("evidence",), self._evidence),
+                Stage("blending", ("evidence", "config"), ("pairs",), blended),
+                Stage("classifier", ("pairs", "evidence", "classifier", "spare", "config"), ("pairs",), _classified),
+                Stage("decisions", ("pairs", "copies", "config", "catalog"), ("edges", "labels"), _decided),
+                Stage(
+                    "results",
+                    ("catalog", "order", "copies", "pairs", "edges", "labels"),
+                    ("pairs", "matches", "groups", "copy_of"),
+                    _restored,
+                ),
+            ),
         )
-        return None
 
     def encoded(
         self, catalog: Catalog, embeddings: Mapping[str, Embeddings] | None = None, progress: Progress | None = None
@@ -153,7 +167,15 @@ class Matcher:
         Returns:
             The catalogue, with a problem row for each photo that could not be encoded, and all vectors.
         """
-        made = encode_posts(catalog, self.config, embeddings, device=self.device, store=self.store, progress=progress)
+        made = encode_posts(
+            catalog,
+            self.config,
+            embeddings,
+            buckets=Buckets.of(catalog.ids, self.buckets),
+            device=self.device,
+            store=self.store,
+            progress=progress,
+        )
         told = catalog.problems.filter(pl.col("part") == "image").select("posting_id")  # while hashing, mostly
         fresh = made.problems.join(told, on="posting_id", how="anti")
         return catalog.with_hashes(catalog.hashes, catalog.hashed, fresh) if len(fresh) else catalog, made.embeddings
@@ -186,71 +208,71 @@ class Matcher:
         with clock.stage("neighbours"):
             return gather(views, titles, config, spare=spare)
 
+    def _hashed(self, catalog: Catalog, progress: Progress | None) -> Catalog:
+        return with_photo_hashes(catalog, self.config, progress, buckets=Buckets.of(catalog.ids, self.buckets))
 
-def decide(pairs: Pairs, n: int, config: Config, shares: Doubles) -> tuple[Edges, Rows]:
-    """Turn scored pairs into matches and groups.
+    def _settings(
+        self, catalog: Catalog, vectors: Mapping[str, Embeddings], brought: Mapping[str, Embeddings]
+    ) -> tuple[Config, PairClassifier | None, dict[str, str]]:
+        """Find out what decides and with which options, now that the posts are known."""
+        classifier = self._classifier(catalog, vectors)
+        if classifier is None:
+            return self.config.with_model(BY_RULES).settled().at_pool(len(catalog)), None, {}
+        config = adopted(self.config, classifier).settled(classifier.cut).at_pool(len(catalog))
+        return config, classifier, _spare(vectors, config, classifier, brought)
 
-    Args:
-        pairs: with the column `similarity`.
-        n: number of posts.
-        config: the rule of the decision, and how to group.
-        shares: for rule chisel, see kembar.grouping.matches.chisel.
+    def _classifier(self, catalog: Catalog, vectors: Mapping[str, Embeddings]) -> PairClassifier | None:
+        """Give the classifier, but not where a view is lacking that it has not learned to do without: rules can."""
+        if self.classifier is None:
+            return None
+        learned = {name.removesuffix(BLENDED) for name in self.classifier.similarities} - {SIMILARITY}
+        lacking = learned - available(catalog, self.config, vectors)
+        if any(lacking <= set(views) for views in ((), *self.classifier.without)):
+            return self.classifier
+        names = ", ".join(map(repr, sorted(lacking)))
+        log.warning(
+            "nothing is compared by %s, which the classifier learned from; hand-set rules decide instead", names
+        )
+        return None
 
-    Returns:
-        Directed edges ordered by source, best first, and (n,) int64 group labels.
-    """
-    similarity = pairs.evidence[SIMILARITY]
-    ends = pairs.left, pairs.right, similarity
-    labels = partition(pairs, n, config)
-    if config.rule == "group":
-        edges = within_groups(labels, *ends)
-    elif config.rule == "threshold":
-        edges = select(*ends, n, threshold=config.advanced.decide.threshold, min2=config.advanced.decide.min2)
-    elif config.rule == "expected":
-        edges = expected_f1(*ends, n, alone=config.advanced.decide.alone, longest=config.advanced.decide.cap)
-    else:
-        possible = similarity > 0  # a vetoed pair never fills a list
-        edges = chisel(pairs.left[possible], pairs.right[possible], similarity[possible], n, shares=shares)
-    if config.advanced.decide.mutual:
-        edges = mutual(edges, n)
-    return capped(edges, config.advanced.decide.cap), labels
+    def _views(
+        self, kept: Catalog, vectors: Mapping[str, Embeddings], copies: Copies, config: Config
+    ) -> tuple[Fitted, tuple[View, ...]]:
+        """Count terms bucket by bucket, weigh them by what the whole catalogue says of them."""
+        titles, buckets = normalize(kept.titles), Buckets.of(kept.ids, self.buckets)
+        counted = [count_terms(titles.gather(rows), config) for rows in buckets] if (titles != "").any() else []
+        fitted = Fitted.fit(titles, copies, counted, config)
+        weighed = fitted.weigh(counted, buckets) if counted else {}
+        return fitted, views_of(weighed, kept, config, vectors)
 
-
-def partition(pairs: Pairs, n: int, config: Config) -> Rows:
-    """Group posts by the configured link: (n,) int64 labels."""
-    similarity, link, cut = pairs.evidence[SIMILARITY], config.advanced.group.link, config.group_cut
-    ends = pairs.left, pairs.right, similarity
-    if link == "average":
-        size = config.target_size
-        labels = average_link(*ends, n, cut=cut if size is None else 0.0, target_size=size)
-    else:
-        near = similarity >= cut
-        labels = components(pairs.left[near], pairs.right[near], n)
-    return filled(labels, pairs, config)
-
-
-def filled(labels: Rows, pairs: Pairs, config: Config) -> Rows:
-    """Let lone posts join their nearest group, where the configuration says so: (n,) int64 labels."""
-    cut = config.single
-    return labels if cut is None else fill_singles(labels, pairs.left, pairs.right, pairs.evidence[SIMILARITY], cut=cut)
+    def _evidence(self, kept: Catalog, views: tuple[View, ...], config: Config, spare: Mapping[str, str]) -> Evidence:
+        buckets = Buckets.of(kept.ids, self.buckets)
+        return gather(views, normalize(kept.titles), config, spare=frozenset(spare), buckets=buckets)
 
 
-def with_photo_hashes(catalog: Catalog, config: Config, progress: Progress | None = None) -> Catalog:
+def with_photo_hashes(
+    catalog: Catalog, config: Config, progress: Progress | None = None, *, buckets: Buckets | None = None
+) -> Catalog:
     """Compute the perceptual hashes that a catalogue lacks and whose photos are at hand.
 
     Args:
         catalog: the posts.
         config: nothing is done where the hash view is not in use.
         progress: called with (stage, done, total).
+        buckets: in which the work is done; None: all posts at once.
 
     Returns:
         The catalogue with more hashes, and with a problem row for each photo that could not be used.
     """
-    wanted = np.flatnonzero(catalog.has_images & ~catalog.hashed)
-    if not config.hash or catalog.folder is None or not len(wanted):
-        return catalog
-    paths = catalog.take(wanted).photo_paths()
-    found = hash_photos(paths, progress=progress)
+    for rows in buckets or Buckets.whole(len(catalog)):
+        wanted = rows[(catalog.has_images & ~catalog.hashed)[rows]]
+        if config.hash and catalog.folder is not None and len(wanted):
+            catalog = _hashed_rows(catalog, wanted, progress)
+    return catalog
+
+
+def _hashed_rows(catalog: Catalog, wanted: Rows, progress: Progress | None) -> Catalog:
+    found = hash_photos(catalog.take(wanted).photo_paths(), progress=progress)
     hashes, hashed = catalog.hashes.copy(), catalog.hashed.copy()
     hashes[wanted], hashed[wanted] = found.hashes, found.hashed
     problems = found.problems.select(
@@ -261,22 +283,57 @@ def with_photo_hashes(catalog: Catalog, config: Config, progress: Progress | Non
     return catalog.with_hashes(hashes, hashed, problems)
 
 
+def _kept(catalog: Catalog, vectors: Mapping[str, Embeddings]) -> tuple[Rows, Copies, Catalog, dict[str, Embeddings]]:
+    """Sort the posts by their ids and leave out copies of which there are many."""
+    order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
+    brought = _sorted(vectors, order)
+    ordered = catalog.take(order)
+    copies = Copies.find(ordered, normalize(ordered.titles), brought.values())
+    kept = {name: Embeddings(given.vectors[copies.kept]) for name, given in brought.items()}
+    return order, copies, ordered.take(copies.kept), kept
+
+
+def _classified(
+    pairs: Pairs, evidence: Evidence, classifier: PairClassifier | None, spare: Mapping[str, str], config: Config
+) -> Pairs:
+    if classifier is None:
+        return pairs
+    scorers = scorers_of(evidence.titles, evidence.quantities)
+    return classify(pairs, evidence.posts, scorers, classifier, spare, veto=bool(config.veto))
+
+
+def _decided(pairs: Pairs, copies: Copies, config: Config, catalog: Catalog) -> tuple[Edges, Rows]:
+    """Decide about the kept posts, and let copies share their fate."""
+    edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog))
+    return copies.edges(edges, config.advanced.decide.cap), labels[copies.place]
+
+
+def _restored(
+    catalog: Catalog, order: Rows, copies: Copies, pairs: Pairs, edges: Edges, labels: Rows
+) -> tuple[Pairs, Matches, Groups, Rows]:
+    """Go back from the order of ids to the order of the catalogue's rows."""
+    kept = order[copies.kept]
+    left, right = kept[pairs.left], kept[pairs.right]
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    rank = np.lexsort((high, low))
+    evidence = {name: column[rank] for name, column in pairs.evidence.items()}
+    source, target = order[edges[0]], order[edges[1]]
+    by_source = np.argsort(source, kind="stable")  # the order within a list stays
+    restored, copy_of = np.empty_like(labels), np.empty_like(order)
+    restored[order], copy_of[order] = labels, kept[copies.place]
+    matches = Matches.of(source[by_source], target[by_source], len(order))
+    return Pairs(low[rank], high[rank], evidence), matches, Groups.of(restored, catalog.ids), copy_of
+
+
 def _sorted(embeddings: Mapping[str, Embeddings], order: Rows) -> dict[str, Embeddings]:
     for name, given in embeddings.items():
         if len(given) != len(order):
             raise EvidenceError(
                 f"{len(given)} vectors {name!r} for {len(order)} posts",
-                "one a post, in the order of the posts",
+                "one per post, in the order of the posts",
                 "Read them with Embeddings.read.",
             )
     return {name: Embeddings(given.vectors[order]) for name, given in embeddings.items()}
-
-
-def _compared(catalog: Catalog, config: Config, vectors: Mapping[str, Embeddings]) -> set[str]:
-    """Name the views that the posts give and the configuration uses."""
-    titles = {name for name in ("word", "char") if getattr(config, name) and catalog.has_titles.any()}
-    dense = {name for name, given in vectors.items() if vectors_section(config, name)[0] and given.vectors.any()}
-    return titles | dense | ({"hash"} if config.hash and catalog.hashed.any() else set())
 
 
 def _spare(
@@ -294,16 +351,3 @@ def _shares(catalog: Catalog) -> Doubles:
     """Take the shape of the lists from the catalogue's own labels, else from Shopee's."""
     known = catalog.labels is not None and (catalog.labels >= 0).any()
     return row_shares(catalog.labels) if known and catalog.labels is not None else shopee_shares()
-
-
-def _restored(order: Rows, kept: Rows, pairs: Pairs, edges: Edges, labels: Rows) -> tuple[Pairs, Edges, Rows]:
-    """Go back from the order of ids to the order of the catalogue's rows."""
-    left, right = order[kept[pairs.left]], order[kept[pairs.right]]
-    low, high = np.minimum(left, right), np.maximum(left, right)
-    rank = np.lexsort((high, low))
-    evidence = {name: column[rank] for name, column in pairs.evidence.items()}
-    source, target, score = order[edges[0]], order[edges[1]], edges[2]
-    by_source = np.argsort(source, kind="stable")  # the order within a list stays
-    restored = np.empty_like(labels)
-    restored[order] = labels
-    return Pairs(low[rank], high[rank], evidence), (source[by_source], target[by_source], score[by_source]), restored

@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 from kembar.classifier.features import Features
 from kembar.errors import EvidenceError
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.scorers import scorers_of
 from properties import examples
 
 WORDS = ["sabun", "lux", "dove", "250ml", "100ml", "2kg", "promo", "ori", "kotak", "merah", "biru", "anak"]
+
+
+def described(pairs: Pairs, titles: pl.Series) -> Features:
+    return Features.of(pairs, len(titles), scorers_of(titles))
 
 
 def drawn(seed: int, n: int = 14) -> tuple[Pairs, pl.Series]:
@@ -40,13 +45,13 @@ def moved(pairs: Pairs, titles: pl.Series, seed: int) -> tuple[Pairs, pl.Series,
 def test_the_order_of_posts_changes_nothing(seed: int) -> None:
     pairs, titles = drawn(seed)
     other, shuffled, rank = moved(pairs, titles, seed)
-    here, there = Features.of(pairs, titles), Features.of(other, shuffled)
+    here, there = described(pairs, titles), described(other, shuffled)
     assert here.names == there.names
     np.testing.assert_allclose(there.table(), here.table()[rank], rtol=1e-5, atol=1e-6)
 
 
 def test_chunks_of_any_size_make_the_same_table() -> None:
-    features = Features.of(*drawn(3))
+    features = described(*drawn(3))
     whole = features.table()
     for size in (1, 7, 1000):
         np.testing.assert_array_equal(np.concatenate([v for _, v in features.chunks(size=size)]), whole)
@@ -55,7 +60,7 @@ def test_chunks_of_any_size_make_the_same_table() -> None:
 
 
 def test_columns_come_by_name_and_unknown_ones_are_missing() -> None:
-    features = Features.of(*drawn(4))
+    features = described(*drawn(4))
     names = ["edit ratio", "title", "word rank low"]
     table = features.table(names)
     assert np.isnan(table[:, 1]).all()
@@ -63,7 +68,7 @@ def test_columns_come_by_name_and_unknown_ones_are_missing() -> None:
 
 
 def test_names_are_unique_and_flags_are_no_similarity() -> None:
-    names = Features.of(*drawn(5)).names
+    names = described(*drawn(5)).names
     assert len(set(names)) == len(names)
     assert "similarity company" in names
     assert "conflict rank low" not in names
@@ -72,7 +77,7 @@ def test_names_are_unique_and_flags_are_no_similarity() -> None:
 def test_pairs_beyond_the_titles_are_refused() -> None:
     pairs, titles = drawn(6)
     with pytest.raises(EvidenceError, match="rows below 3"):
-        Features.of(pairs, titles.head(3))
+        described(pairs, titles.head(3))
 
 
 def test_two_hundred_thousand_pairs_take_seconds() -> None:
@@ -85,5 +90,5 @@ def test_two_hundred_thousand_pairs_take_seconds() -> None:
     titles = pl.Series([" ".join(rng.choice(WORDS, 6)) for _ in range(n)])
     columns = {name: rng.random(len(left)).astype(np.float32) for name in ("word", "char", "hash", "similarity")}
     start = perf_counter()
-    assert Features.of(Pairs(left, right, columns), titles).table().shape[0] == len(left)
+    assert described(Pairs(left, right, columns), titles).table().shape[0] == len(left)
     assert perf_counter() - start < 60  # far above the usual 3 s: a loop over pairs takes minutes

@@ -9,7 +9,7 @@ import oracles
 from kembar.arrays import unit_rows
 from kembar.errors import ConfigError
 from kembar.evidence.blending import blend, neighborhood, query_expansion
-from kembar.evidence.neighbors import dense_neighbors, sparse_neighbors
+from kembar.evidence.search import dense_neighbors, sparse_neighbors
 from properties import examples
 
 NUMBERS = st.sampled_from([0.0, 0.0, 0.25, 0.5, 1.0])

@@ -284,7 +284,7 @@ def test_a_direct_cut_makes_a_certain_pair_unless_quantities_conflict(catalog: C
     evidence = evidence_of(posts, Config())
     plain = blended(evidence, Config()).evidence[SIMILARITY]
     pairs = blended(evidence, of(["advanced.blend.direct.hash=0.9"]))
-    scaled = (pairs.evidence["hash"] - Config().hash.floor) / (1 - Config().hash.floor)
+    scaled = (pairs.evidence["hash"] - Config().advanced.hash.floor) / (1 - Config().advanced.hash.floor)
     reached, conflict = scaled >= 0.9, pairs.evidence[CONFLICT] == 1
     assert (reached & conflict).any()
     assert (reached & ~conflict & (plain < 1)).any()

@@ -7,8 +7,9 @@ from hypothesis.extra import numpy as hnp
 
 import oracles
 from kembar.errors import ConfigError, EvidenceError
-from kembar.evidence import neighbors
-from kembar.evidence.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
+from kembar.evidence import neighbors, search
+from kembar.evidence.neighbors import Neighbors
+from kembar.evidence.search import dense_neighbors, hash_neighbors, sparse_neighbors
 from oracles import units
 from properties import examples
 
@@ -73,7 +74,7 @@ def test_hash_neighbors_are_exact(given_hashes, k, radius):
 def test_multi_hash_finds_what_a_scan_finds(given_hashes, k, radius):
     hashes, hashed = given_hashes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbors, "_MULTI_HASH_ROWS", 1)
+        patch.setattr(search, "_MULTI_HASH_ROWS", 1)
         indexed = hash_neighbors(hashes, hashed, k, radius=radius)
     same(indexed, oracles.neighbors(oracles.hash_table(hashes, hashed, radius), k))
 
@@ -89,7 +90,7 @@ def test_multi_hash_finds_what_a_scan_finds_among_thousands(monkeypatch, radius)
     hashes[::50] = hashes[1]
     hashed = rng.random(len(hashes)) < 0.95
     scanned = hash_neighbors(hashes, hashed, 20, radius=radius)
-    monkeypatch.setattr(neighbors, "_MULTI_HASH_ROWS", 1)
+    monkeypatch.setattr(search, "_MULTI_HASH_ROWS", 1)
     indexed = hash_neighbors(hashes, hashed, 20, radius=radius)
     same(indexed, (scanned.index, scanned.score))
     assert (scanned.index[:, 1] >= 0).any()
@@ -104,8 +105,8 @@ def test_row_order_does_not_matter_without_ties(seed, n, k):
     vectors = units(n, 6, seed)
     hashes = np.random.default_rng(seed).choice(2**10, n, replace=False).astype(np.uint64)
     order = np.random.default_rng(seed + 1).permutation(n)
-    for search in (lambda v: sparse_neighbors(sp.csr_matrix(v), k), lambda v: dense_neighbors(v, k)):
-        before, after = search(vectors), search(vectors[order])
+    for find in (lambda v: sparse_neighbors(sp.csr_matrix(v), k), lambda v: dense_neighbors(v, k)):
+        before, after = find(vectors), find(vectors[order])
         np.testing.assert_array_equal(before.index[order], order[after.index])
         np.testing.assert_array_equal(before.score[order], after.score)
     # Distances between hashes are full of ties: with room for all, only the sets can be compared.
@@ -130,14 +131,14 @@ def test_every_row_is_its_own_first_neighbour_and_appears_once(vectors, k):
             assert len(np.unique(present)) == len(present)
 
 
-@pytest.mark.parametrize("search", [dense_neighbors, lambda v, k: sparse_neighbors(sp.csr_matrix(v), k)])
-def test_fewer_neighbours_are_a_prefix_of_more(search):
+@pytest.mark.parametrize("find", [dense_neighbors, lambda v, k: sparse_neighbors(sp.csr_matrix(v), k)])
+def test_fewer_neighbours_are_a_prefix_of_more(find):
     # Scores closer than the rounding of a matrix product: which rows are the k best must not be left to it.
     rng = np.random.default_rng(3)
     vectors = units(1, 40) + (rng.integers(-3, 4, size=(120, 40)) * 1e-7).astype(np.float32)
-    whole = search(vectors, len(vectors))
+    whole = find(vectors, len(vectors))
     for k in (1, 2, 7, 30, 100):
-        part = search(vectors, k)
+        part = find(vectors, k)
         np.testing.assert_array_equal(part.index, whole.index[:, :k])
         np.testing.assert_array_equal(part.score, whole.score[:, :k])
 
@@ -147,9 +148,10 @@ def test_blocks_and_threads_do_not_change_the_result(monkeypatch):
     sparse = sp.csr_matrix(vectors.astype(np.float32))
     expected = oracles.neighbors((vectors @ vectors.T).astype(np.float32), 12, 0.0)
     for cells, block, chunk in ((1, 1, 1), (300, 7, 5), (10_000, 64, 100)):
-        monkeypatch.setattr(neighbors, "_CELLS", cells)
-        monkeypatch.setattr(neighbors, "_BLOCK", block)
-        monkeypatch.setattr(neighbors, "_CHUNK", chunk)
+        monkeypatch.setattr(neighbors, "CELLS", cells)
+        monkeypatch.setattr(search, "CELLS", cells)
+        monkeypatch.setattr(search, "_BLOCK", block)
+        monkeypatch.setattr(search, "_CHUNK", chunk)
         same(dense_neighbors(vectors.astype(np.float32), 12), expected)
         for threads in (1, 2, 3):
             same(sparse_neighbors(sparse, 12, threads=threads), expected)
@@ -178,8 +180,8 @@ def test_ten_thousand_copies():
     n, k = 10_000, 51
     low = np.arange(k)
     expected = np.stack([np.r_[i, low[low != i][: k - 1]] for i in range(n)])
-    for search in searches(n):
-        found = search(k)
+    for find in searches(n):
+        found = find(k)
         np.testing.assert_array_equal(found.index, expected)
         assert (found.score == 1).all()
 
@@ -245,13 +247,13 @@ def test_sparse_rows_may_come_unsorted_and_are_left_alone():
 @pytest.mark.parametrize("k", [0, -3])
 def test_k_below_1(k):
     one = np.ones((1, 2), dtype=np.float32)
-    for search in (
+    for find in (
         lambda: sparse_neighbors(sp.csr_matrix(one), k),
         lambda: dense_neighbors(one, k),
         lambda: hash_neighbors(np.zeros(1, dtype=np.uint64), np.ones(1, dtype=bool), k),
     ):
         with pytest.raises(ConfigError, match=f"k = {k}"):
-            search()
+            find()
 
 
 @pytest.mark.parametrize("radius", [-1, 65])

@@ -9,8 +9,9 @@ from hypothesis.extra import numpy as hnp
 import oracles
 from kembar.errors import EvidenceError
 from kembar.evidence import pairs
-from kembar.evidence.neighbors import Neighbors, dense_neighbors
+from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.pairs import Pairs, candidates, dense_similarity, hash_similarity, sparse_similarity
+from kembar.evidence.search import dense_neighbors
 from properties import examples
 
 TENTHS = st.integers(-5, 5).map(lambda x: x / 10)
@@ -92,7 +93,7 @@ def test_no_pairs():
     assert len(none.take(np.zeros(0, dtype=bool))) == 0
     assert sparse_similarity(sp.csr_matrix((0, 3), dtype=np.float32), rows(), rows()).shape == (0,)
     assert dense_similarity(np.zeros((0, 3), dtype=np.float32), rows(), rows()).shape == (0,)
-    assert hash_similarity(np.zeros(0, np.uint64), np.zeros(0, bool), rows(), rows()).shape == (0,)
+    assert hash_similarity(*[(np.zeros(0, np.uint64), np.zeros(0, bool))] * 2, rows(), rows()).shape == (0,)
 
 
 # candidates
@@ -156,6 +157,6 @@ def test_similarities_of_hashes(posts):
     hashed = np.array([known for _, known in posts])
     left, right = np.triu_indices(len(posts), 1)
     expected = oracles.hash_table(hashes, hashed, 64)[left, right]
-    found = hash_similarity(hashes, hashed, left, right)
+    found = hash_similarity((hashes, hashed), (hashes, hashed), left, right)
     np.testing.assert_array_equal(found, expected)
     assert found.dtype == np.float32

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
 
-from kembar.evidence.title_pairs import Wording
+from kembar.evidence.title_pairs import TitlePairs
 from kembar.posts.quantities import Quantities
 from kembar.posts.units import CATEGORIES
 from properties import examples
@@ -27,8 +27,8 @@ TITLES = [
 
 
 def compared(titles: list[str], left: list[int], right: list[int]) -> dict[str, np.ndarray]:
-    wording = Wording.of(pl.Series(titles, dtype=pl.String))
-    columns = wording.columns(np.array(left), np.array(right), np.arange(len(left)))
+    wording = TitlePairs.of(pl.Series(titles, dtype=pl.String))
+    columns = wording.score(np.array(left), np.array(right))
     return dict(zip(wording.names, columns, strict=True))
 
 

@@ -54,7 +54,7 @@ def test_half_of_the_photos_go_and_a_tenth_of_the_titles_never_both(views: tuple
     assert bare.sum() == N // 10
     itself = np.arange(N)
     for whole, view in zip(views, pool.views, strict=True):
-        before, lacking = (np.isnan(each.similarity(itself, itself)) for each in (whole, view))
+        before, lacking = (np.isnan(each.score(itself, itself)) for each in (whole, view))
         if view.modality == "title":
             assert np.array_equal(lacking, bare | before)
         else:
@@ -69,10 +69,10 @@ def test_hiding_takes_pairs_away_and_changes_no_other(views: tuple[View, ...], h
     left, right = np.triu_indices(N, 1)
     gone = posts[left] | posts[right]
     for view in views:
-        before, after = view.similarity(left, right), view.hidden(posts).similarity(left, right)
+        before, after = view.score(left, right), view.hidden(posts).score(left, right)
         assert np.isnan(after[gone]).all()
         assert np.array_equal(after[~gone], before[~gone], equal_nan=True)
-        assert np.array_equal(view.similarity(left, right), before, equal_nan=True), "the view itself stays"
+        assert np.array_equal(view.score(left, right), before, equal_nan=True), "the view itself stays"
 
 
 def test_draws_belong_to_ids_and_are_even() -> None:

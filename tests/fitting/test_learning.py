@@ -12,6 +12,7 @@ from kembar.classifier.pair_classifier import PairClassifier, model_folder
 from kembar.classifier.trees import Growth
 from kembar.errors import FolderError, TrainingError
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.scorers import scorers_of
 from kembar.fitting.learning import FittedClassifier, fit, fit_classifier
 from kembar.posts.titles import normalize
 from kembar.results.result import Result
@@ -221,7 +222,9 @@ def test_the_classifier_that_ships_is_small_and_judges_every_default_view(catalo
     assert (folder / "card.md").is_file()
     result = Matcher().match(catalog)
     plain = {name: column for name, column in result.pairs.evidence.items() if name != "rules"}
-    made = Features.of(Pairs(result.pairs.left, result.pairs.right, plain), catalog.titles).names
+    made = Features.of(
+        Pairs(result.pairs.left, result.pairs.right, plain), len(catalog), scorers_of(catalog.titles)
+    ).names
     assert set(PairClassifier.load("kembar-classifier").names) == set(made)
     assert result.scores()["f1"] > 0.5
 
@@ -240,10 +243,14 @@ def test_the_evidence_of_one_pair_is_that_of_the_whole_table(model: Path, labell
     result = Matcher(with_model(model)).match(Catalog.read(labelled.head(400)))
     classifier, pairs, titles = PairClassifier.load(model), result.pairs, normalize(result.catalog.titles)
     plain = {name: column for name, column in pairs.evidence.items() if name in classifier.names}
-    whole = Features.of(Pairs(pairs.left, pairs.right, {**plain, "similarity": pairs.evidence["rules"]}), titles)
+    whole = Features.of(
+        Pairs(pairs.left, pairs.right, {**plain, "similarity": pairs.evidence["rules"]}),
+        len(titles),
+        scorers_of(titles),
+    )
     table = whole.table(classifier.names)
     for at in range(0, len(pairs), max(1, len(pairs) // 12)):
-        found = contributions(pairs, titles, classifier, at)
+        found = contributions(pairs, len(titles), scorers_of(titles), classifier, at)
         value = dict(zip(found["column"], found["value"], strict=True))
         expected = dict(zip(classifier.names, table[at].tolist(), strict=True))
         assert {name: value[name] for name in classifier.names} == pytest.approx(

@@ -9,9 +9,9 @@ from sklearn.model_selection import GroupKFold
 from kembar import Catalog, Config, ConfigError, Embeddings, EvidenceError, FolderError, Matcher, tune
 from kembar.evidence.edges import select
 from kembar.evidence.gathering import blended
+from kembar.grouping.decision import decide
 from kembar.grouping.groups import average_link
 from kembar.grouping.matches import row_shares
-from kembar.matcher import decide
 from kembar.results.scores import score_edges
 
 ONE = ({"blend.threshold": 0.6, "blend.min2": 0.33, "blend.keep": 0.5},)

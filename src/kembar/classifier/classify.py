@@ -1,6 +1,6 @@
-"""From evidence to probabilities: a classifier judges all candidate pairs, and their groups are cut where it pays."""
+"""From evidence to probabilities: a classifier decides about all candidate pairs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -9,9 +9,10 @@ import polars as pl
 from kembar.classifier.features import Features
 from kembar.classifier.match_weights import updated, weigh
 from kembar.classifier.pair_classifier import PairClassifier
-from kembar.evidence.gathering import CONFLICT, SIMILARITY
+from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
-from kembar.posts.quantities import Quantities
+from kembar.evidence.scorers import CONFLICT, Scorer
+from kembar.evidence.views import HASH
 
 RULES: Final = "rules"  # the evidence column that keeps what the hand-set rules made of a pair
 WEIGHT: Final = "_weight"  # added to the name of a view that the classifier has not learned from
@@ -20,10 +21,10 @@ ALIKE: Final = 1 - 8 / 64  # share of equal bits of the hashes of one photo, cop
 _LOOKED_AT: Final = 1 << 17  # pairs in which drift is looked for
 
 
-def judged(
+def classify(
     pairs: Pairs,
-    titles: pl.Series,
-    quantities: Quantities,
+    posts: int,
+    scorers: Sequence[Scorer],
     classifier: PairClassifier,
     spare: Mapping[str, str],
     *,
@@ -35,9 +36,9 @@ def judged(
 
     Args:
         pairs: with the columns of the views and `similarity`.
-        titles: (n,) String in normal form.
-        quantities: of these titles.
-        classifier: the judge; an evidence column that the pairs lack is missing to it.
+        posts: number of posts.
+        scorers: what else compares these posts; a column that is lacking is missing to the classifier.
+        classifier: what decides.
         spare: photo views that it has not learned from, each with its encoder; their cosines are weighed
             (see kembar.classifier.match_weights).
         veto: whether quantities that contradict each other make the probability 0.
@@ -46,14 +47,13 @@ def judged(
         Pairs whose `similarity` is the probability, the rules' one kept as `rules`, and with a column `<view>_weight`
         for each spare view: what its cosine added to the log-odds.
     """
-    seen = _seen(pairs, classifier)
-    features = Features.of(seen, titles, quantities=quantities)
+    features = Features.of(_seen(pairs, classifier), posts, scorers)
     probability = np.empty(len(pairs), dtype=np.float32)
     for rows, table in features.chunks(classifier.names, size=_LOOKED_AT):
         if rows.start == 0:
             classifier.drift(table)
         probability[rows] = classifier.probability(table)
-    alike = pairs.evidence.get("hash", probability * 0) >= ALIKE
+    alike = pairs.evidence.get(HASH.name, probability * 0) >= ALIKE
     share = np.float32(1 / max(1, len(spare)))  # encoders that look at the same photos do not count twice
     weights = {
         name + WEIGHT: share * weigh(probability, pairs.evidence[name], alike, guess=classifier.weights.get(encoder))
@@ -74,13 +74,16 @@ def _seen(pairs: Pairs, classifier: PairClassifier) -> Pairs:
     return Pairs(pairs.left, pairs.right, columns)
 
 
-def contributions(pairs: Pairs, titles: pl.Series, classifier: PairClassifier, at: int) -> pl.DataFrame:
-    """Tell what each evidence column added to the log-odds of one judged pair.
+def contributions(
+    pairs: Pairs, posts: int, scorers: Sequence[Scorer], classifier: PairClassifier, at: int
+) -> pl.DataFrame:
+    """Tell what each evidence column added to the log-odds of one pair.
 
     Args:
-        pairs: what `judged` returned.
-        titles: (n,) String in normal form.
-        classifier: the judge.
+        pairs: what `classify` returned.
+        posts: number of posts.
+        scorers: what else compares these posts.
+        classifier: what decided.
         at: the place of the pair.
 
     Returns:
@@ -90,7 +93,8 @@ def contributions(pairs: Pairs, titles: pl.Series, classifier: PairClassifier, a
     """
     ends = pairs.left[at], pairs.right[at]
     near = np.flatnonzero(np.isin(pairs.left, ends) | np.isin(pairs.right, ends))  # nothing else says anything of them
-    row = Features.of(_seen(pairs, classifier).take(near), titles).table(classifier.names, np.searchsorted(near, [at]))
+    features = Features.of(_seen(pairs, classifier).take(near), posts, scorers)
+    row = features.table(classifier.names, np.searchsorted(near, [at]))
     shares = classifier.contributions(row)[0]
     frame = pl.DataFrame({"column": classifier.names, "value": row[0], "log_odds": shares[:-1]})
     weighed = [name.removesuffix(WEIGHT) for name in pairs.evidence if name.endswith(WEIGHT)]

@@ -11,21 +11,18 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
-import polars as pl
 
 from kembar.arrays import Floats, Rows
 from kembar.classifier.ranks import Company, standings
 from kembar.errors import EvidenceError
 from kembar.evidence.pairs import Pairs
-from kembar.evidence.title_pairs import Wording
-from kembar.posts.quantities import Quantities
+from kembar.evidence.scorers import CONFLICT, Scorer
 
 _CHUNK: Final = 1 << 17  # pairs described at once: bounds the memory
-_FLAGS: Final = ("conflict",)  # evidence columns that are no similarity
 
 
 class Part(Protocol):
-    """Some columns of the table."""
+    """Some columns of the table that say where pairs stand among all candidates."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -43,39 +40,38 @@ class Features:
     Attributes:
         left: (m,) int64 rows.
         right: (m,) int64 rows.
-        parts: what the columns are made of.
+        parts: what the first columns are made of.
+        scorers: what the others are made of.
     """
 
     left: Rows
     right: Rows
     parts: tuple[Part, ...]
+    scorers: tuple[Scorer, ...]
 
     @classmethod
-    def of(
-        cls, pairs: Pairs, titles: pl.Series, *, quantities: Quantities | None = None, company: str = "similarity"
-    ) -> "Features":
+    def of(cls, pairs: Pairs, posts: int, scorers: Sequence[Scorer], *, company: str = "similarity") -> "Features":
         """Prepare the evidence of candidate pairs.
 
         Args:
-            pairs: candidates with one column for each similarity; `conflict` is read off the titles anew.
-            titles: (n,) String in normal form, "" where missing.
-            quantities: of these titles; read from them where None.
+            pairs: all candidates of all posts, with one column for each similarity.
+            posts: number of posts.
+            scorers: what else compares them; a column `conflict` of the pairs is no similarity and left to these.
             company: the similarity by which shared candidates are found, where the pairs have it.
 
         Returns:
             The features.
 
         Raises:
-            EvidenceError: a pair of posts that have no title row.
+            EvidenceError: a pair of posts that are not there.
         """
-        n = len(titles)
-        if len(pairs) and int(pairs.right.max()) >= n:
-            raise EvidenceError(f"a pair with row {int(pairs.right.max())}", f"rows below {n}", "Pass all titles.")
-        placed = standings(pairs, [name for name in pairs.evidence if name not in _FLAGS], n)
+        if len(pairs) and int(pairs.right.max()) >= posts:
+            given = f"a pair with row {int(pairs.right.max())}"
+            raise EvidenceError(given, f"rows below {posts}", "Give the number of all posts.")
+        placed = standings(pairs, [name for name in pairs.evidence if name != CONFLICT], posts)
         parts: list[Part] = [*placed]
-        parts += [Company.of(each, pairs.left, pairs.right, n) for each in placed if each.name == company]
-        parts.append(Wording.of(titles, quantities))
-        return cls(pairs.left, pairs.right, tuple(parts))
+        parts += [Company.of(each, pairs.left, pairs.right, posts) for each in placed if each.name == company]
+        return cls(pairs.left, pairs.right, tuple(parts), tuple(scorers))
 
     def __len__(self) -> int:
         return len(self.left)
@@ -83,7 +79,9 @@ class Features:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the columns, in the order of the table."""
-        return tuple(name for part in self.parts for name in part.names)
+        return tuple(name for part in self.parts for name in part.names) + tuple(
+            name for scorer in self.scorers for name in scorer.names
+        )
 
     def chunks(self, names: Sequence[str] | None = None, *, size: int = _CHUNK) -> Iterator[tuple[slice, Floats]]:
         """Compute the table piece by piece.
@@ -124,6 +122,8 @@ class Features:
 
     def _table(self, wanted: list[int], rows: Rows) -> Floats:
         columns = [column for part in self.parts for column in part.columns(self.left, self.right, rows)]
+        ends = self.left[rows], self.right[rows]
+        columns += [column for scorer in self.scorers for column in scorer.score(*ends)]
         table = np.full((len(rows), len(wanted)), np.nan, dtype=np.float32)
         for at, place in enumerate(wanted):
             if place >= 0:

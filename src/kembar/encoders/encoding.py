@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Floats, Progress
+from kembar.arrays import Floats, Progress, Rows
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.protocol import Encoder, Modality
@@ -16,6 +16,7 @@ from kembar.encoders.registry import SHIPPED, open_encoder
 from kembar.encoders.store import VectorStore, encode
 from kembar.errors import CatalogError, ConfigError
 from kembar.folders import new_file
+from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
 
@@ -38,6 +39,7 @@ def encode_posts(
     config: Config,
     brought: Mapping[str, Embeddings] | None = None,
     *,
+    buckets: Buckets | None = None,
     device: str = "auto",
     store: VectorStore | None = None,
     progress: Progress | None = None,
@@ -48,6 +50,7 @@ def encode_posts(
         catalog: n posts.
         config: its sections title, photo and vectors name the encoders.
         brought: vectors by name, in the order of the catalogue's rows; no encoder is asked for these.
+        buckets: in which the work is done; None: all posts at once.
         device: see `open_encoder`.
         store: vectors of earlier runs; those of the shipped title encoder are made faster than looked up.
         progress: called with (stage, done, total).
@@ -65,11 +68,7 @@ def encode_posts(
         encoder = open_encoder(spec, device=device)
         _check_modality(name, spec, encoder, modality)
         kept = None if spec in SHIPPED and modality == "title" else store
-        if modality == "title":
-            vectors = _titles(catalog, encoder, kept, progress)
-        else:
-            vectors = _photos(catalog, encoder, kept, problems, progress)
-        embeddings[name] = Embeddings(vectors)
+        embeddings[name] = Embeddings(_encoded(catalog, encoder, buckets, kept, problems, progress))
     return Encoded(embeddings, _problem_rows(catalog, problems))
 
 
@@ -101,12 +100,9 @@ def write_vectors(
         FolderError: the file cannot be written.
     """
     encoder = open_encoder(spec, device=device)
-    if encoder.modality == "title":
-        vectors = _titles(catalog, encoder, store, progress)
-    elif catalog.folder is None:
+    if encoder.modality == "photo" and catalog.folder is None:
         raise CatalogError(f"posts without a photo folder for {spec!r}", "a folder of photos", "Name it with --images.")
-    else:
-        vectors = _photos(catalog, encoder, store, {}, progress)
+    vectors = _encoded(catalog, encoder, None, store, {}, progress)
     known = vectors.any(axis=1)
     with new_file(path) as target:
         pl.DataFrame({"posting_id": catalog.ids.filter(pl.Series(known)), "vector": vectors[known]}).with_columns(
@@ -142,6 +138,29 @@ def _check_modality(name: str, spec: str, encoder: Encoder, modality: Modality) 
             f"an encoder of {modality}s",
             "Name another encoder, or mend the modality of the section.",
         )
+
+
+def _encoded(
+    catalog: Catalog,
+    encoder: Encoder,
+    buckets: Buckets | None,
+    store: VectorStore | None,
+    problems: dict[int, str],
+    progress: Progress | None,
+) -> Floats:
+    """Encode posts bucket by bucket: (n, d) float32; photos that cannot be used are told by their rows."""
+    parts = buckets or Buckets.whole(len(catalog))
+
+    def work(rows: Rows) -> Floats:
+        posts = catalog if len(parts) == 1 else catalog.take(rows)
+        if encoder.modality == "title":
+            return _titles(posts, encoder, store, progress)
+        found: dict[int, str] = {}
+        vectors = _photos(posts, encoder, store, found, progress)
+        problems.update((int(rows[row]), problem) for row, problem in found.items())
+        return vectors
+
+    return parts.arrays(work)
 
 
 def _titles(catalog: Catalog, encoder: Encoder, store: VectorStore | None, progress: Progress | None) -> Floats:

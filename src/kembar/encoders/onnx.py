@@ -141,6 +141,9 @@ class OnnxEncoder:
         return collect(spread(batches, self._workers), len(items), self.dimension, self.name, step)
 
     def _run(self, session: Any, batch: Any) -> Floats:
+        if len(batch) == 1 and not isinstance(batch, Batch):
+            # A product with a single row is summed in another order: nobody is alone in a batch.
+            return self._run(session, batch[[0, 0]])[:1]
         feed = batch.feed(self._inputs) if isinstance(batch, _Padded | Batch) else {self._inputs[0]: batch}
         try:
             (vectors,) = session.run(None, feed)
@@ -170,7 +173,7 @@ class _Padded:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, part: slice) -> "_Padded":
+    def __getitem__(self, part: slice | list[int]) -> "_Padded":
         return _Padded(self.ids[part], self.there[part])
 
     def feed(self, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
@@ -209,7 +212,7 @@ def _title_batches(
         offsets, ids = tokens.split(part)
         lengths = np.diff(offsets) * np.fromiter(map(bool, part), dtype=bool, count=len(part))
         step(len(part) - int(np.count_nonzero(lengths)))
-        for rows in batches_by_length(lengths, size):
+        for rows in batches_by_length(lengths, size, padded=False):
             longest = int(lengths[rows[0]])
             there = np.arange(longest) < lengths[rows, None]
             padded = np.full(there.shape, tokens.padding, dtype=np.int64)

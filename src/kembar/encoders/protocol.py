@@ -106,16 +106,20 @@ def check_batch(batch_size: int | None, otherwise: int) -> int:
     return batch_size or otherwise
 
 
-def batches_by_length(lengths: npt.ArrayLike, batch_size: int, *, window: int = 16_384) -> Iterator[Rows]:
+def batches_by_length(
+    lengths: npt.ArrayLike, batch_size: int, *, window: int = 16_384, padded: bool = True
+) -> Iterator[Rows]:
     """Batch items of like length together, so that little is padded; the longest come first.
 
     Items of length 0 have no vector and are left out. None is padded by more than half its length, or 8 where that
     is more. Items are sorted within windows of consecutive ones only, so that results come more or less in order.
+    Padding moves the last bits of a sum: without it, a vector does not depend on what else is in the batch.
 
     Args:
         lengths: (n,) lengths, in characters or tokens.
         batch_size: items in a batch at most.
         window: items sorted together.
+        padded: whether items of different lengths may be in one batch.
 
     Yields:
         Rows of one batch each.
@@ -128,7 +132,8 @@ def batches_by_length(lengths: npt.ArrayLike, batch_size: int, *, window: int = 
         first = 0
         while first < len(order):
             longest = -falling[first]
-            like = int(np.searchsorted(falling, -min(longest - 8, longest / 1.5), side="right"))
+            shortest = min(longest - 8, longest / 1.5) if padded else longest
+            like = int(np.searchsorted(falling, -shortest, side="right"))
             last = min(first + batch_size, like)
             yield order[first:last] + start
             first = last

@@ -1,20 +1,46 @@
-"""TF-IDF vectors of titles: words, and character n-grams inside word bounds."""
+"""TF-IDF vectors of titles: words, and character n-grams inside word bounds.
 
+Titles are first counted, then weighted by what a whole catalogue says of its terms. `Tfidf.encode` does both for one
+catalogue; `count`, `fit` and `Terms.encode` do it slice by slice, and weigh posts that came later by the same terms.
+"""
+
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
-from sklearn.feature_extraction.text import TfidfVectorizer
 
-from kembar.arrays import Sparse, offsets_of
-from kembar.errors import ConfigError
+from kembar.arrays import Floats, Rows, Sparse, offsets_of
+from kembar.errors import ConfigError, FolderError, quoted
+
+Unit = Literal["word", "char"]
+
+MOST: Final = 1000
+"""Terms of more titles than this may be left out of a search."""
+MASS: Final = 0.5
+"""Of a row's squared length, at most this share is left out of a search."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The terms of n titles, before any weights.
+
+    Attributes:
+        terms: (t,) the terms, sorted by code point.
+        matrix: (n, t) CSR float32, 1 where a title holds a term, columns sorted.
+    """
+
+    terms: tuple[str, ...]
+    matrix: Sparse
 
 
 @dataclass(frozen=True, slots=True)
 class Tfidf:
-    """A TF-IDF encoder that learns its document frequencies from the titles it encodes.
+    """How titles become TF-IDF vectors.
 
     Binary term counts, smoothed inverse document frequencies ln((1 + n) / (1 + df)) + 1 and unit rows, as in the
     baselines of Kaggle "Shopee - Price Match Guarantee" (C. Deotte).
@@ -29,7 +55,7 @@ class Tfidf:
         ConfigError: an option out of range.
     """
 
-    unit: Literal["word", "char"] = "word"
+    unit: Unit = "word"
     n_gram: tuple[int, int] = (1, 1)
     max_df: float = 1.0
 
@@ -38,63 +64,182 @@ class Tfidf:
             raise ConfigError(f"unit {self.unit!r}", "'word' or 'char'", "Choose one of the two.")
         shortest, longest = self.n_gram
         if not 1 <= shortest <= longest:
-            raise ConfigError(f"n_gram {self.n_gram}", "1 <= shortest <= longest", "Mend the lengths of the n-grams.")
+            raise ConfigError(f"n_gram {self.n_gram}", "1 <= shortest <= longest", "Change the lengths of the n-grams.")
         if not 0 < self.max_df <= 1:
             raise ConfigError(f"max_df {self.max_df}", "a share above 0, at most 1", "Choose a share in that range.")
 
     def encode(self, titles: pl.Series) -> Sparse:
-        """Encode titles in normal form (see kembar.posts.titles).
+        """Encode the titles of a catalogue by its own terms.
 
         Args:
-            titles: (n,) String; an empty title gives an empty row.
+            titles: (n,) String in normal form (see kembar.posts.titles); an empty title gives an empty row.
 
         Returns:
             (n, terms) CSR float32, unit rows, or (n, 0) when no title has any term.
         """
-        texts = titles.to_list()
-        # Of a handful of titles every term is in a large share: only one in more than two titles can be frequent.
-        max_df = max(float(self.max_df), min(1.0, 2 / max(1, len(texts))))  # to sklearn 1 is a count, 1.0 a share
+        counted = self.count(titles)
+        return self.fit([counted]).weigh(counted)
+
+    def count(self, titles: pl.Series) -> Counted:
+        """Count the terms of titles in normal form: of a whole catalogue, or of a slice of it."""
+        from sklearn.feature_extraction.text import CountVectorizer
+
         words = self.unit == "word"
-        vectorizer = TfidfVectorizer(
+        counter = CountVectorizer(
             analyzer="word" if words else "char_wb",
             token_pattern=r"\w+" if words else None,
             ngram_range=self.n_gram,
-            max_df=max_df,
             lowercase=False,
             binary=True,
             dtype=np.float32,
         )
+        texts = titles.to_list()
         try:
-            return sp.csr_matrix(vectorizer.fit_transform(texts))
+            matrix = counter.fit_transform(texts)
         except ValueError as error:
-            if "empty vocabulary" not in str(error) and "no terms remain" not in str(error):
+            if "empty vocabulary" not in str(error):
                 raise
-            return sp.csr_matrix((len(texts), 0), dtype=np.float32)
+            return Counted((), _csr(np.zeros(0), np.zeros(0, np.int64), np.zeros(len(texts) + 1, np.int64), 0))
+        matrix.sort_indices()
+        return Counted(tuple(sorted(counter.vocabulary_)), matrix)
+
+    def fit(self, slices: Iterable[Counted]) -> "Terms":
+        """Take terms and document frequencies from slices that together hold all titles of a catalogue."""
+        posts, found = 0, pl.DataFrame(schema={"term": pl.String, "df": pl.Int64})
+        for counted in slices:
+            frequency = np.bincount(counted.matrix.indices, minlength=len(counted.terms)).astype(np.int64)
+            part = pl.DataFrame({"term": pl.Series(counted.terms, dtype=pl.String), "df": frequency})
+            posts, found = posts + counted.matrix.shape[0], pl.concat([found, part])
+        found = found.group_by("term").agg(pl.col("df").sum())
+        # Of a handful of titles every term is in a large share: only one in more than two titles can be frequent.
+        found = found.filter(pl.col("df") <= max(float(self.max_df) * posts, 2.0)).sort("term")
+        return Terms(self, posts, tuple(found["term"]), found["df"].to_numpy())
 
 
-def prune(vectors: Sparse, *, most: int = 1000, mass: float = 0.5) -> Sparse:
-    """Drop the most frequent terms from each row, to search a large catalogue in time that grows with its size.
+@dataclass(frozen=True)
+class Terms:
+    """What a catalogue says of its terms: fitted once, applied to any titles.
+
+    Attributes:
+        tfidf: how titles are read.
+        posts: titles in the catalogue.
+        terms: (d,) the terms that count, sorted by code point.
+        frequency: (d,) int64, titles that hold each.
+    """
+
+    tfidf: Tfidf
+    posts: int
+    terms: tuple[str, ...]
+    frequency: Rows
+
+    def encode(self, titles: pl.Series) -> Sparse:
+        """Encode titles in normal form, of the catalogue or others; terms that it does not know are left out.
+
+        Args:
+            titles: (n,) String.
+
+        Returns:
+            (n, d) CSR float32, unit rows; a title without any known term gives an empty row.
+        """
+        return self.weigh(self.tfidf.count(titles))
+
+    def weigh(self, counted: Counted) -> Sparse:
+        """Weigh titles that were counted: (n, d) CSR float32, unit rows."""
+        from sklearn.preprocessing import normalize
+
+        if not self.terms:
+            return _csr(np.zeros(0), np.zeros(0, np.int64), np.zeros(counted.matrix.shape[0] + 1, np.int64), 0)
+        place = np.array([self._place.get(term, -1) for term in counted.terms], dtype=np.int64)
+        matrix = counted.matrix
+        column = place[matrix.indices]
+        known = column >= 0
+        row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[known]
+        offsets = offsets_of(np.bincount(row, minlength=matrix.shape[0]))
+        weighted = _csr(self._weights[column[known]], column[known], offsets, len(self.terms))
+        return normalize(weighted, norm="l2", copy=False)
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {term: column for column, term in enumerate(self.terms)}
+
+    @cached_property
+    def _weights(self) -> Floats:
+        df = self.frequency.astype(np.float32) + np.float32(1)
+        weights: Floats = np.log(np.float32(self.posts + 1) / df) + np.float32(1)
+        return weights
+
+    def save(self, path: Path) -> None:
+        """Write a Parquet file: term, df; how titles are read stands in its metadata."""
+        how = {"unit": self.tfidf.unit, "n_gram": self.tfidf.n_gram, "max_df": self.tfidf.max_df, "posts": self.posts}
+        frame = pl.DataFrame({"term": pl.Series(self.terms, dtype=pl.String), "df": self.frequency})
+        frame.write_parquet(path, metadata={"kembar": json.dumps(how)})
+
+    @classmethod
+    def load(cls, path: Path) -> "Terms":
+        """Read what `save` wrote; raises FolderError where it is damaged or missing."""
+        try:
+            how: dict[str, Any] = json.loads(pl.read_parquet_metadata(path)["kembar"])
+            frame = pl.read_parquet(path, glob=False)
+            tfidf = Tfidf(how["unit"], tuple(how["n_gram"]), how["max_df"])
+            return cls(tfidf, how["posts"], tuple(frame["term"]), frame["df"].to_numpy())
+        except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
+            given = f"terms {quoted(str(path))} that cannot be read ({str(error).splitlines()[0]})"
+            raise FolderError(given, "what Terms.save wrote", "Match the catalogue again.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """Which terms a search leaves out, to search a large catalogue in time that grows with its size.
 
     A join costs the sum over terms of their squared document frequencies, so a few words that thousands of titles share
     cost nearly all of it and find nearly nothing. What is left is for finding candidates: similarities only fall
     (between copies by at most `mass`, between others it may be more), so compare the candidates by their whole rows.
 
-    Args:
-        vectors: (n, d) CSR of unit rows, float32, without negative numbers.
-        most: only terms of more rows than this are dropped; nothing is where n is not larger.
+    Attributes:
+        frequency: (d,) int64, rows of the base that hold each term.
+        rows: rows of the base.
+        most: only terms of more rows than this are dropped; nothing is where the base is not larger.
         mass: of a row's squared length, at most this share is dropped, the most frequent terms first.
-
-    Returns:
-        (n, d) CSR float32 without the dropped entries, its rows not rescaled; `vectors` where nothing is dropped.
     """
-    frequency = np.bincount(vectors.indices, minlength=vectors.shape[1])
-    if vectors.shape[0] <= most or frequency.max(initial=0) <= most:
-        return vectors
-    row = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
-    order = np.lexsort((-frequency[vectors.indices], row))
-    total = np.concatenate([[0], np.cumsum(vectors.data[order].astype(np.float64) ** 2)])
-    reached = total[1:] - total[vectors.indptr[:-1]][row]
-    keep = np.ones(len(row), dtype=bool)
-    keep[order] = (reached > mass) | (frequency[vectors.indices[order]] <= most)
-    offsets = offsets_of(np.bincount(row[keep], minlength=vectors.shape[0]))
-    return sp.csr_matrix((vectors.data[keep], vectors.indices[keep], offsets), shape=vectors.shape, dtype=np.float32)
+
+    frequency: Rows
+    rows: int
+    most: int = MOST
+    mass: float = MASS
+
+    @classmethod
+    def fit(cls, base: Sparse, *, most: int = MOST, mass: float = MASS) -> "Pruning":
+        """Count the terms of (n, d) CSR rows that are to be searched."""
+        frequency = np.bincount(base.indices, minlength=base.shape[1]).astype(np.int64)
+        return cls(frequency, base.shape[0], most, mass)
+
+    def apply(self, vectors: Sparse) -> Sparse:
+        """Drop the most frequent terms from each row, of the base or of queries.
+
+        Args:
+            vectors: (n, d) CSR of unit rows, float32, without negative numbers, columns sorted.
+
+        Returns:
+            (n, d) CSR float32, its rows not rescaled; `vectors` where nothing is dropped.
+        """
+        if self.rows <= self.most or self.frequency.max(initial=0) <= self.most:
+            return vectors
+        row = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
+        order = np.lexsort((-self.frequency[vectors.indices], row))
+        total = np.concatenate([[0], np.cumsum(vectors.data[order].astype(np.float64) ** 2)])
+        reached = total[1:] - total[vectors.indptr[:-1]][row]
+        keep = np.ones(len(row), dtype=bool)
+        keep[order] = (reached > self.mass) | (self.frequency[vectors.indices[order]] <= self.most)
+        offsets = offsets_of(np.bincount(row[keep], minlength=vectors.shape[0]))
+        return _csr(vectors.data[keep], vectors.indices[keep], offsets, vectors.shape[1])
+
+
+def prune(vectors: Sparse, *, most: int = MOST, mass: float = MASS) -> Sparse:
+    """Fit a `Pruning` on rows and apply it to the same."""
+    return Pruning.fit(vectors, most=most, mass=mass).apply(vectors)
+
+
+def _csr(data: Any, columns: Rows, offsets: Rows, width: int) -> Sparse:
+    import scipy.sparse as sp
+
+    return sp.csr_matrix((data, columns, offsets), shape=(len(offsets) - 1, width), dtype=np.float32)

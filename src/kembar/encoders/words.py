@@ -48,7 +48,7 @@ class Words:
             raise ConfigError(given, "2 <= shortest <= longest, at least one word", "Correct the options.")
 
     def batches(self, titles: Sequence[str], size: int, step: Callable[[int], None]) -> Iterator[tuple[Rows, "Batch"]]:
-        """Read titles in batches of about as many words each, so that little is padded.
+        """Read titles in batches of as many words each: nothing is padded, and no title depends on another.
 
         Args:
             titles: n texts in normal form.
@@ -60,7 +60,7 @@ class Words:
         """
         counts = np.diff(np.searchsorted(self._titles(titles), np.arange(len(titles) + 1)))
         step(int(np.count_nonzero(counts == 0)))
-        for rows in batches_by_length(np.minimum(counts, self.most), size):
+        for rows in batches_by_length(np.minimum(counts, self.most), size, padded=False):
             yield rows, self.batch([titles[row] for row in rows.tolist()])
 
     @staticmethod

@@ -4,16 +4,19 @@ A post's nearest neighbours are a fixed number. Of ten thousand copies each woul
 so nothing could tell that they belong together, nor find anything else that does.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Floats, Rows, offsets_of, ragged
+from kembar.arrays import Floats, Hashes, Rows, mixed, offsets_of, ragged
 from kembar.encoders.embeddings import Embeddings
 from kembar.evidence.edges import Edges, capped
+from kembar.evidence.search import row_keys
 from kembar.posts.catalog import Catalog
 
 MOST: Final = 25  # half of the neighbours that a view finds: so many copies are matched one by one
@@ -26,10 +29,12 @@ class Copies:
     Attributes:
         kept: (m,) rows of the posts that are matched, rising.
         place: (n,) for every post, the place in `kept` of the post that stands for it: its own where it is kept.
+        keys: (m,) uint64 of what the kept posts hold; 0 where a post has no evidence.
     """
 
     kept: Rows
     place: Rows
+    keys: Hashes = field(default_factory=lambda: np.zeros(0, dtype=np.uint64), repr=False)
 
     @classmethod
     def find(
@@ -47,6 +52,7 @@ class Copies:
             The copies; where there are few of each post, all rows are kept.
         """
         vectors = [given.vectors for given in embeddings]
+        keys = content_keys(catalog, titles, vectors)
         bare = (titles == "").to_numpy() & ~catalog.hashed
         for given in vectors:
             bare &= ~given.any(axis=1)
@@ -60,7 +66,29 @@ class Copies:
         many = (counts["count"].to_numpy() > most) & ~bare
         stands = np.where(many, counts["first"].to_numpy().astype(np.int64), row)
         kept = row[stands == row]
-        return cls(kept, np.searchsorted(kept, stands))
+        return cls(kept, np.searchsorted(kept, stands), keys[kept])
+
+    def known(self, keys: Hashes) -> Rows:
+        """Find the kept posts that hold the same as others: (q,) places in `kept`, -1 where there is none.
+
+        Args:
+            keys: (q,) of the other posts, see `content_keys`.
+        """
+        order = np.argsort(self.keys, kind="stable")
+        at = np.minimum(np.searchsorted(self.keys[order], keys), max(len(order) - 1, 0))
+        if not len(order):
+            return np.full(len(keys), -1, dtype=np.int64)
+        return np.where((self.keys[order][at] == keys) & (keys != 0), order[at], -1)
+
+    def save(self, path: Path) -> None:
+        """Write an .npz file."""
+        np.savez(path, kept=self.kept, place=self.place, keys=self.keys)
+
+    @classmethod
+    def load(cls, path: Path) -> "Copies":
+        """Read what `save` wrote; raises OSError or ValueError where it is damaged or missing."""
+        with np.load(path, allow_pickle=False) as found:
+            return cls(found["kept"], found["place"], found["keys"])
 
     def edges(self, edges: Edges, cap: int) -> Edges:
         """Bring the matches of the kept posts to all posts.
@@ -91,6 +119,27 @@ class Copies:
         at = start[self.place[rows]] + place
         other = rows != target[at]
         return capped((rows[other], target[at][other], score[at][other]), cap)
+
+
+def content_keys(catalog: Catalog, titles: pl.Series, vectors: Sequence[Floats]) -> Hashes:
+    """Give posts that hold the same the same key, whatever catalogue they are in.
+
+    Args:
+        catalog: n posts.
+        titles: (n,) String in normal form.
+        vectors: (n, d) each, in a fixed order.
+
+    Returns:
+        (n,) uint64: of the title, the hash and all vectors; 0 where a post has no evidence.
+    """
+    digests = (int.from_bytes(blake2b(title.encode(), digest_size=8).digest(), "big") for title in titles)
+    key = np.fromiter(digests, dtype=np.uint64, count=len(catalog))
+    bare = (titles == "").to_numpy() & ~catalog.hashed
+    for part in (catalog.hashes, catalog.hashed.astype(np.uint64), *(row_keys(given) for given in vectors)):
+        key = mixed(key + part + np.uint64(0x9E3779B97F4A7C15))
+    for given in vectors:
+        bare &= ~given.any(axis=1)
+    return np.where(bare, np.uint64(0), np.maximum(key, np.uint64(1)))
 
 
 def _dense_codes(vectors: Floats) -> Rows:

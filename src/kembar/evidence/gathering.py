@@ -8,20 +8,20 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Floats
+from kembar.arrays import Floats, Rows, Sparse
 from kembar.config import Config
 from kembar.errors import EvidenceError
 from kembar.evidence.blending import neighborhood
 from kembar.evidence.fusion import fuse, rescale
 from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.pairs import Pairs, candidates
-from kembar.evidence.views import View
+from kembar.evidence.scorers import CONFLICT, QuantityConflict
+from kembar.evidence.views import KINDS, View
+from kembar.posts.buckets import Buckets
 from kembar.posts.quantities import Quantities
 
 SIMILARITY: Final = "similarity"  # the evidence column that decisions read
-CONFLICT: Final = "conflict"  # 1 where the quantities of two titles contradict each other
 BLENDED: Final = "_blended"  # added to a view's name
-_BUILT_IN: Final = ("word", "char", "title", "hash", "photo")  # the views that have a section of their own
 _MODALITIES: Final = ("title", "photo")
 
 
@@ -37,6 +37,7 @@ class Evidence:
         quantities: the quantities of each title.
         pairs: the candidates with one column a view, `conflict` and `similarity`.
         spare: names of views that are compared, but neither fused nor blended.
+        buckets: in which the work is done; None: all posts at once.
     """
 
     posts: int
@@ -46,6 +47,12 @@ class Evidence:
     quantities: Quantities
     pairs: Pairs
     spare: frozenset[str] = frozenset()
+    buckets: Buckets | None = None
+
+    @property
+    def parts(self) -> Buckets:
+        """The buckets in which the work is done."""
+        return self.buckets or Buckets.whole(self.posts)
 
     def fused(self, views: Sequence[View]) -> list[View]:
         """Leave the spare views out."""
@@ -53,7 +60,12 @@ class Evidence:
 
 
 def gather(
-    views: Sequence[View], titles: pl.Series, config: Config, *, spare: frozenset[str] = frozenset()
+    views: Sequence[View],
+    titles: pl.Series,
+    config: Config,
+    *,
+    spare: frozenset[str] = frozenset(),
+    buckets: Buckets | None = None,
 ) -> Evidence:
     """Find the candidates of all views and compare them in every view.
 
@@ -62,6 +74,7 @@ def gather(
         titles: (n,) String in normal form.
         config: the fusion rule, the unit veto and query expansion.
         spare: names of views that find candidates and are compared, but have no part in `similarity`.
+        buckets: of the posts; the work is done in these, and their number changes nothing. None: all at once.
 
     Returns:
         The evidence.
@@ -77,16 +90,17 @@ def gather(
             "Check the column options, --images, and which views the configuration uses.",
         )
     _check_names([view.name for view in views])
-    neighbors = tuple(view.neighbors() for view in views)
+    parts = buckets or Buckets.whole(n)
+    neighbors = tuple(_neighbors(view, parts) for view in views)
     if config.advanced.blend.expansion:
         k, alpha = config.advanced.blend.expansion, config.advanced.blend.alpha
         views = [view.expanded(near, k, alpha) for view, near in zip(views, neighbors, strict=True)]
-        neighbors = tuple(view.neighbors() for view in views)
+        neighbors = tuple(_neighbors(view, parts) for view in views)
     quantities = Quantities.parse(titles)
-    pairs = _compared(views, neighbors, quantities, config)
+    pairs = _compared(views, neighbors, quantities, config, parts)
     similarity = fused(pairs, [view for view in views if view.name not in spare], config)
     pairs = pairs.with_evidence(**{SIMILARITY: _vetoed(similarity, pairs, config)})
-    return Evidence(n, tuple(views), titles, neighbors, quantities, pairs, spare)
+    return Evidence(n, tuple(views), titles, neighbors, quantities, pairs, spare, parts)
 
 
 def blended(evidence: Evidence, config: Config) -> Pairs:
@@ -117,7 +131,9 @@ def blended(evidence: Evidence, config: Config) -> Pairs:
             threshold=config.advanced.blend.threshold if first else config.advanced.blend.later,
             min2=config.advanced.blend.min2 if first else None,
         )
-        views = tuple(view if view.name in evidence.spare else view.blended(weights) for view in views)
+        views = tuple(
+            view if view.name in evidence.spare else _blended(view, weights, evidence.parts) for view in views
+        )
         pairs, sure = _compared_again(evidence, views, config)
     if config.advanced.blend.direct:
         direct = _lifted(pairs, evidence.views, config.advanced.blend.direct, config, 1.0)
@@ -159,19 +175,43 @@ def _check_names(names: list[str]) -> None:
             )
 
 
-def _compared(views: Sequence[View], neighbors: Sequence[Neighbors], quantities: Quantities, config: Config) -> Pairs:
+def _neighbors(view: View, buckets: Buckets) -> Neighbors:
+    """Find the neighbours of all posts of a view, bucket by bucket."""
+    find = view.index()
+    if len(buckets) == 1:
+        return find(view, np.arange(len(view)))
+    found = [find(view.take(rows), rows) for rows in buckets]
+    return Neighbors.concatenated(found).take(buckets.places())
+
+
+def _blended(view: View, weights: Sparse, buckets: Buckets) -> View:
+    """Blend all posts of a view, bucket by bucket."""
+    if len(buckets) == 1 or not view.blends:
+        return view.blended(weights)
+    parts = [view.take(rows).blended(weights[rows], view) for rows in buckets]
+    return view.joined(parts, buckets.places())
+
+
+def _scored(view: View, left: Rows, right: Rows, buckets: Buckets) -> Floats:
+    """Compare pairs in a view, part by part."""
+    return buckets.by_left(left).arrays(lambda at: view.score(left[at], right[at]))
+
+
+def _compared(
+    views: Sequence[View], neighbors: Sequence[Neighbors], quantities: Quantities, config: Config, buckets: Buckets
+) -> Pairs:
     left, right = candidates(neighbors, len(quantities))
-    columns = {view.name: view.similarity(left, right) for view in views}
-    conflict = quantities[left].conflicts(quantities[right], config.categories)
-    return Pairs(left, right, {**columns, CONFLICT: conflict.astype(np.float32)})
+    columns = {view.name: _scored(view, left, right, buckets) for view in views}
+    conflict = QuantityConflict(quantities, config.categories)
+    return Pairs(left, right, {**columns, **dict(zip(conflict.names, conflict.score(left, right), strict=True))})
 
 
 def _compared_again(evidence: Evidence, views: Sequence[View], config: Config) -> tuple[Pairs, Floats]:
     """Compare blended views; returns the pairs with their final similarity, and the blended similarity alone."""
     changed = [(old, new) for old, new in zip(evidence.views, views, strict=True) if old is not new]
-    near = chain(evidence.neighbors, (new.neighbors() for _, new in changed))
-    pairs = _compared(evidence.views, list(near), evidence.quantities, config)
-    after = {new.name + BLENDED: new.similarity(pairs.left, pairs.right) for _, new in changed}
+    near = chain(evidence.neighbors, (_neighbors(new, evidence.parts) for _, new in changed))
+    pairs = _compared(evidence.views, list(near), evidence.quantities, config, evidence.parts)
+    after = {new.name + BLENDED: _scored(new, pairs.left, pairs.right, evidence.parts) for _, new in changed}
     pairs = pairs.with_evidence(**after)
     last = _vetoed(fused(pairs, evidence.fused(views), config, BLENDED), pairs, config)
     before = _vetoed(fused(pairs, evidence.fused(evidence.views), config), pairs, config)
@@ -198,8 +238,8 @@ def _lifted(pairs: Pairs, views: Sequence[View], cuts: dict[str, float], config:
             scaled = rescale(pairs.evidence[name], floors[name])
             lifted = np.maximum(np.maximum(similarity, scaled), np.float32(least))
             similarity = np.where(scaled >= cut, lifted, similarity)  # never where the view is missing
-        elif name not in _BUILT_IN and name not in config.vectors:  # else these posts merely lack it
-            known = (*_BUILT_IN, *floors, *config.vectors)
+        elif name not in KINDS and name not in config.vectors:  # else these posts merely lack it
+            known = (*KINDS, *floors, *config.vectors)
             raise EvidenceError(
                 f"a cut for view {name!r}", f"one of {', '.join(dict.fromkeys(known))}", "Name a view in use."
             )

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Bools, Floats, Rows, Sparse, run_starts
+from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, run_starts
 from kembar.errors import EvidenceError
 from kembar.evidence.neighbors import Neighbors
 
@@ -90,67 +89,71 @@ def candidates(neighbors: Iterable[Neighbors], n: int) -> tuple[Rows, Rows]:
     return left, right
 
 
-def sparse_similarity(vectors: Sparse, left: Rows, right: Rows, *, threads: int = 2) -> Floats:
+def sparse_similarity(vectors: Sparse, left: Rows, right: Rows, *, base: Sparse = None, threads: int = 2) -> Floats:
     """Inner products of given pairs of sparse rows.
 
     Args:
         vectors: (n, d) CSR of unit rows; an empty row means that there is no evidence.
         left: (m,) rows.
-        right: (m,) rows.
+        right: (m,) rows, of `base` where there is one.
+        base: other rows over the same columns; None: the rows are compared among themselves.
         threads: chunks computed side by side; they do not change the result.
 
     Returns:
         (m,) float32, at most 1, not below 0 where no vector has negative numbers; NaN where either row is empty.
     """
+    other = vectors if base is None else base
 
     def product(begin: int) -> Floats:
-        a, b = vectors[left[begin : begin + _CHUNK]], vectors[right[begin : begin + _CHUNK]]
+        a, b = vectors[left[begin : begin + _CHUNK]], other[right[begin : begin + _CHUNK]]
         return np.asarray(a.multiply(b).sum(axis=1), dtype=np.float32).ravel()
 
     similarity = _in_chunks(product, len(left), threads)
-    empty = np.diff(vectors.indptr) == 0
-    similarity[empty[left] | empty[right]] = np.nan
+    similarity[(np.diff(vectors.indptr) == 0)[left] | (np.diff(other.indptr) == 0)[right]] = np.nan
     return np.clip(similarity, None, 1, out=similarity)
 
 
-def dense_similarity(vectors: Floats, left: Rows, right: Rows, *, threads: int = 2) -> Floats:
+def dense_similarity(
+    vectors: Floats, left: Rows, right: Rows, *, base: Floats | None = None, threads: int = 2
+) -> Floats:
     """Inner products of given pairs of dense rows.
 
     Args:
         vectors: (n, d) float32 unit rows; an all-zero row means that there is no evidence.
         left: (m,) rows.
-        right: (m,) rows.
+        right: (m,) rows, of `base` where there is one.
+        base: other rows over the same columns; None: the rows are compared among themselves.
         threads: chunks computed side by side; they do not change the result.
 
     Returns:
         (m,) float32 in [-1, 1], NaN where either row is zero.
     """
+    other = vectors if base is None else base
 
     def product(begin: int) -> Floats:
-        a, b = vectors[left[begin : begin + _CHUNK]], vectors[right[begin : begin + _CHUNK]]
+        a, b = vectors[left[begin : begin + _CHUNK]], other[right[begin : begin + _CHUNK]]
         return np.asarray(np.einsum("ij,ij->i", a, b), dtype=np.float32)
 
     similarity = _in_chunks(product, len(left), threads)
-    empty = np.logical_not(np.any(vectors, axis=1))
-    similarity[empty[left] | empty[right]] = np.nan
+    similarity[_zero(vectors)[left] | _zero(other)[right]] = np.nan
     return np.clip(similarity, -1, 1, out=similarity)
 
 
-def hash_similarity(hashes: npt.NDArray[np.uint64], hashed: Bools, left: Rows, right: Rows) -> Floats:
+def hash_similarity(hashes: tuple[Hashes, Bools], base: tuple[Hashes, Bools], left: Rows, right: Rows) -> Floats:
     """Share of equal bits of given pairs of 64-bit hashes.
 
     Args:
-        hashes: (n,) uint64.
-        hashed: (n,) bool, False where there is no hash.
-        left: (m,) rows.
-        right: (m,) rows.
+        hashes: (n,) uint64, and (n,) bool, False where there is no hash.
+        base: the same for the right ends of the pairs.
+        left: (m,) rows of `hashes`.
+        right: (m,) rows of `base`.
 
     Returns:
         (m,) float32 in [0, 1], 1 - differing bits / 64; NaN where either hash is missing.
     """
-    differing: Floats = np.bitwise_count(hashes[left] ^ hashes[right]).astype(np.float32)
+    differing: Floats = np.bitwise_count(hashes[0][left] ^ base[0][right]).astype(np.float32)
     similarity = 1 - differing / np.float32(64)
-    similarity[~(hashed[left] & hashed[right])] = np.nan
+    similarity[~(hashes[1][left] & base[1][right])] = np.nan
     return similarity
 
 
@@ -159,3 +162,8 @@ def _in_chunks(product: Any, pairs: int, threads: int) -> Floats:
         return np.zeros(0, dtype=np.float32)
     with ThreadPoolExecutor(threads) as pool:
         return np.concatenate(list(pool.map(product, range(0, pairs, _CHUNK))))
+
+
+def _zero(vectors: Floats) -> Bools:
+    zero: Bools = np.logical_not(np.any(vectors, axis=1))
+    return zero

@@ -1,6 +1,7 @@
 """How the words of two titles agree and differ: edits, words and numbers weighted by rarity, quantities, lengths."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,11 +16,78 @@ from kembar.posts.units import CATEGORIES
 
 _WORD: Final = r"\w+"
 _NUMBER: Final = r"\d"
+_WORDS_FILE: Final = "title-words.parquet"
+_COPIES_FILE: Final = "title-copies.parquet"
 _TOKENS: Final = ("shared", "alone low", "alone high", "rarest shared", "jaccard")
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
+class TitleTerms:
+    """What a catalogue says of the words of its titles: fitted once, applied to any titles.
+
+    Attributes:
+        posts: titles in the catalogue.
+        words: columns word, df (titles that hold it); sorted.
+        titles: columns title, copies (posts that have it); sorted.
+    """
+
+    posts: int
+    words: pl.DataFrame
+    titles: pl.DataFrame
+
+    def save(self, folder: Path) -> None:
+        """Write title-words.parquet and title-copies.parquet into a folder that is there."""
+        self.words.write_parquet(folder / _WORDS_FILE, metadata={"posts": str(self.posts)})
+        self.titles.write_parquet(folder / _COPIES_FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> "TitleTerms":
+        """Read what `save` wrote; raises OSError or a polars error where it is damaged or missing."""
+        posts = int(pl.read_parquet_metadata(folder / _WORDS_FILE)["posts"])
+        words, titles = (pl.read_parquet(folder / name, glob=False) for name in (_WORDS_FILE, _COPIES_FILE))
+        return cls(posts, words, titles)
+
+    @classmethod
+    def fit(cls, titles: pl.Series) -> "TitleTerms":
+        """Count the words and the titles of a catalogue: (n,) String in normal form."""
+        words = _words(titles).group_by("word").agg(pl.len().cast(pl.Int64).alias("df")).sort("word")
+        copies = pl.DataFrame({"title": titles}).group_by("title").agg(pl.len().cast(pl.Int64).alias("copies"))
+        return cls(len(titles), words, copies.sort("title"))
+
+    def apply(self, titles: pl.Series, quantities: Quantities | None = None) -> "TitlePairs":
+        """Read titles, of the catalogue or others; a word that the catalogue does not know is as rare as can be.
+
+        Args:
+            titles: (n,) String in normal form.
+            quantities: of the same titles; read from them where None.
+
+        Returns:
+            The titles, ready to be compared.
+        """
+        words = _words(titles)
+        unknown = words.join(self.words, on="word", how="anti").select(pl.col("word").unique()).sort("word")
+        known = pl.concat([self.words, unknown.with_columns(df=pl.lit(0, pl.Int64))]).with_row_index("term")
+        words = words.join(known, on="word").sort("row", "term")
+        # ln((1 + n) / (1 + df)) + 1, as scikit-learn smooths it
+        rarity = np.log((1 + self.posts) / (1 + words["df"].to_numpy())) + 1
+        where = words["row"].to_numpy(), words["term"].to_numpy()
+        shape = (len(titles), max(1, len(known)))
+        number = words["word"].str.contains(_NUMBER).to_numpy()
+        lengths = np.stack([titles.str.len_chars().to_numpy(), np.bincount(where[0], minlength=len(titles))])
+        same = pl.DataFrame({"title": titles}).join(self.titles, on="title", how="left", maintain_order="left")
+        copies = same["copies"].fill_null(1).to_numpy().astype(np.float32)
+        return TitlePairs(
+            titles,
+            _table(rarity, where, shape),
+            _table(rarity[number], (where[0][number], where[1][number]), shape),
+            Quantities.parse(titles) if quantities is None else quantities,
+            lengths.astype(np.float32),
+            np.where((titles == "").to_numpy(), np.float32(np.nan), copies),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TitlePairs:
     """The titles of n posts, ready to be compared.
 
     Attributes:
@@ -39,36 +107,14 @@ class Wording:
     copies: Floats
 
     @classmethod
-    def of(cls, titles: pl.Series, quantities: Quantities | None = None) -> "Wording":
-        """Read titles.
+    def of(cls, titles: pl.Series, quantities: Quantities | None = None) -> "TitlePairs":
+        """Read the titles of a catalogue by its own words; arguments as of `TitleTerms.apply`."""
+        return TitleTerms.fit(titles).apply(titles, quantities)
 
-        Args:
-            titles: (n,) String in normal form.
-            quantities: of the same titles; read from them where None.
-
-        Returns:
-            The wording.
-        """
-        found = pl.DataFrame({"title": titles}).with_row_index("row")
-        words = found.select("row", pl.col("title").str.extract_all(_WORD).list.unique().alias("word"))
-        words = words.explode("word").drop_nulls()
-        frequency = words.group_by("word").agg(pl.len().alias("df")).sort("word").with_row_index("term")
-        words = words.join(frequency, on="word").sort("row", "term")
-        # ln((1 + n) / (1 + df)) + 1, as scikit-learn smooths it
-        rarity = np.log((1 + len(titles)) / (1 + words["df"].to_numpy())) + 1
-        where = words["row"].to_numpy(), words["term"].to_numpy()
-        shape = (len(titles), max(1, len(frequency)))
-        number = words["word"].str.contains(_NUMBER).to_numpy()
-        lengths = np.stack([titles.str.len_chars().to_numpy(), np.bincount(where[0], minlength=len(titles))])
-        copies = found.select(pl.len().over("title"))["len"].to_numpy().astype(np.float32)
-        return cls(
-            titles,
-            _table(rarity, where, shape),
-            _table(rarity[number], (where[0][number], where[1][number]), shape),
-            Quantities.parse(titles) if quantities is None else quantities,
-            lengths.astype(np.float32),
-            np.where((titles == "").to_numpy(), np.float32(np.nan), copies),
-        )
+    @property
+    def meaning(self) -> str:
+        """In words."""
+        return "how the words, numbers, quantities and lengths of two titles agree and differ"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,9 +125,9 @@ class Wording:
         ends = [f"{what} {end}" for what in ("characters", "word count", "title copies") for end in ("low", "high")]
         return (*edits, *tokens, *units, "units agree", "units conflict", *ends, "titles missing")
 
-    def columns(self, left: Rows, right: Rows, rows: Rows) -> list[Floats]:
-        """Compare some pairs: one (r,) float32 for each of `names`, NaN where a title is missing."""
-        a, b = left[rows], right[rows]
+    def score(self, left: Rows, right: Rows) -> list[Floats]:
+        """Compare pairs: one (m,) float32 for each of `names`, NaN where a title is missing."""
+        a, b = left, right
         found = [*self._edits(a, b), *_tokens(self.words, a, b), *_tokens(self.numbers, a, b)]
         found += self._units(a, b)
         for figure in (*self.lengths, self.copies):
@@ -124,3 +170,10 @@ def _tokens(table: Sparse, a: Rows, b: Rows) -> list[Floats]:
     union = mine + theirs + shared
     jaccard = np.divide(shared, union, out=np.full(len(a), np.nan, dtype=np.float32), where=union > 0)
     return [shared, np.minimum(mine, theirs), np.maximum(mine, theirs), rarest, jaccard]
+
+
+def _words(titles: pl.Series) -> pl.DataFrame:
+    """List the distinct words of each title: columns row, word."""
+    found = pl.DataFrame({"title": titles}).with_row_index("row")
+    words = found.select("row", pl.col("title").str.extract_all(_WORD).list.unique().alias("word"))
+    return words.explode("word").drop_nulls()

@@ -1,27 +1,61 @@
-"""Views: one kind of evidence each, behind the same three questions.
+"""Views: kinds of evidence that find neighbours. A view's name, and what it looks at, stand here alone.
 
-A view finds each post's neighbours, tells the similarity of given pairs, and may be blended. What a pair lacks is NaN.
+A view holds what it knows of n posts: their vectors. It makes an index to search, finds the neighbours of queries, and
+scores given pairs, both among its own posts and against those of another view of the same kind.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Bools, Floats, Rows, Sparse
+from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse
 from kembar.config import Config, Vectors
-from kembar.config.advanced import Characters, Cosines, Words
+from kembar.config.advanced import Cosines
 from kembar.encoders.embeddings import Embeddings
-from kembar.encoders.tfidf import Tfidf, prune
+from kembar.encoders.tfidf import Pruning, Terms, Tfidf
 from kembar.evidence.blending import blend, query_expansion
-from kembar.evidence.neighbors import Neighbors, dense_neighbors, hash_neighbors, sparse_neighbors
+from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.pairs import dense_similarity, hash_similarity, sparse_similarity
+from kembar.evidence.search import DenseIndex, HashIndex, SparseIndex
 from kembar.posts.catalog import Catalog
 
 Modality = Literal["title", "photo"]
+Family = Literal["terms", "vectors", "hash"]
+Search: TypeAlias = Callable[[Any, Rows | None], Neighbors]
+"""Finds the neighbours of the posts of a view in an index, given their own rows there (-1: not there)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A view that comes with kembar.
+
+    Attributes:
+        name: of the evidence column and of the option.
+        modality: what it looks at.
+        family: how it compares.
+        meaning: what its number says, in words.
+    """
+
+    name: str
+    modality: Modality
+    family: Family
+    meaning: str
+
+
+WORD: Final = Kind("word", "title", "terms", "cosine of the words of the titles (TF-IDF)")
+CHAR: Final = Kind("char", "title", "terms", "cosine of the character n-grams of the titles (TF-IDF)")
+TITLE: Final = Kind("title", "title", "vectors", "cosine of the titles' vectors, by the title encoder")
+HASH: Final = Kind("hash", "photo", "hash", "share of equal bits of the photos' perceptual hashes")
+PHOTO: Final = Kind("photo", "photo", "vectors", "cosine of the photos' vectors, by the photo encoder")
+KINDS: Final = {kind.name: kind for kind in (WORD, CHAR, TITLE, HASH, PHOTO)}
+
+
+def meaning(name: str) -> str:
+    """Say what the number of a view means, in words; of vectors that were brought by their name."""
+    return KINDS[name].meaning if name in KINDS else f"cosine of the vectors {name!r}"
 
 
 class View(Protocol):
@@ -43,30 +77,69 @@ class View(Protocol):
     def weight(self) -> float:
         """Its weight among the views of its modality."""
 
-    def neighbors(self) -> Neighbors:
-        """Find the nearest posts of every post."""
+    @property
+    def blends(self) -> bool:
+        """Whether its vectors can learn from those of neighbours."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Rows) -> Self:
+        """Keep some posts."""
         ...
 
-    def similarity(self, left: Rows, right: Rows) -> Floats:
-        """Compare pairs: (m,) float32 in [-1, 1], NaN where either post lacks this evidence."""
+    def index(self) -> Search:
+        """Make these posts the base of a search."""
         ...
 
-    def hidden(self, posts: Bools) -> "View":
+    def score(self, left: Rows, right: Rows, base: Self | None = None) -> Floats:
+        """Compare pairs: (m,) float32 in [-1, 1], NaN where either post lacks this evidence.
+
+        Args:
+            left: (m,) rows of this view.
+            right: (m,) rows of `base`.
+            base: other posts; None: these.
+        """
+        ...
+
+    def hidden(self, posts: Bools) -> Self:
         """Take this evidence from some posts: (n,) bool."""
         ...
 
-    def blended(self, weights: Sparse) -> "View":
-        """Blend the vectors by (n, n) weights; a view that has none to blend stays as it is."""
+    def blended(self, weights: Sparse, base: Self | None = None) -> Self:
+        """Learn from sure neighbours (see kembar.evidence.blending); the same object where that has no meaning.
+
+        Args:
+            weights: (n, b) CSR, rows for these posts over the posts of `base`.
+            base: other posts; None: these.
+        """
         ...
 
-    def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "View":
-        """Expand the vectors by their k nearest; a view that has none stays as it is."""
+    def joined(self, parts: "Sequence[Self]", order: Rows) -> Self:
+        """Put slices of such views one behind the other, and take their posts in an order: (n,) rows."""
         ...
+
+    def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> Self:
+        """Expand by the nearest posts (see kembar.evidence.blending); the same object where that has no meaning."""
+        ...
+
+
+def search(queries: View, base: View, own: Rows | None = None) -> Neighbors:
+    """Find the nearest posts of a base for the posts of a view of the same kind.
+
+    Args:
+        queries: q posts.
+        base: the posts to search.
+        own: (q,) the row of each query in the base, -1 where it is not there; None where none is.
+
+    Returns:
+        The neighbours of each query.
+    """
+    return base.index()(queries, own)
 
 
 @dataclass(frozen=True, slots=True)
 class SparseView:
-    """TF-IDF vectors: (n, d) CSR float32 unit rows."""
+    """TF-IDF vectors of titles: (n, d) CSR float32 unit rows."""
 
     name: str
     vectors: Sparse
@@ -76,13 +149,33 @@ class SparseView:
     weight: float = 1.0
     least: float = 0.2
 
-    def neighbors(self) -> Neighbors:
-        """Find the nearest posts by cosine, terms of more than 1,000 titles left out as far as `prune` allows."""
-        return sparse_neighbors(prune(self.vectors), self.k, floor=self.least)
+    @property
+    def blends(self) -> bool:
+        """Means of vectors are vectors."""
+        return True
 
-    def similarity(self, left: Rows, right: Rows) -> Floats:
+    def __len__(self) -> int:
+        return int(self.vectors.shape[0])
+
+    def take(self, rows: Rows) -> "SparseView":
+        """Keep some rows."""
+        return replace(self, vectors=self.vectors[rows])
+
+    def index(self) -> Search:
+        """Search by cosine, terms of more than 1,000 titles left out as far as `Pruning` allows."""
+        pruning = Pruning.fit(self.vectors)
+        kept = pruning.apply(self.vectors)
+        base = SparseIndex.of(kept)
+
+        def find(queries: "SparseView", own: Rows | None) -> Neighbors:
+            rows = kept if queries is self else pruning.apply(queries.vectors)
+            return base.search(rows, self.k, own=own, floor=self.least)
+
+        return find
+
+    def score(self, left: Rows, right: Rows, base: "SparseView | None" = None) -> Floats:
         """Compare pairs by cosine."""
-        return sparse_similarity(self.vectors, left, right)
+        return sparse_similarity(self.vectors, left, right, base=None if base is None else base.vectors)
 
     def hidden(self, posts: Bools) -> "SparseView":
         """Empty their rows."""
@@ -91,9 +184,15 @@ class SparseView:
         kept.eliminate_zeros()
         return replace(self, vectors=kept)
 
-    def blended(self, weights: Sparse) -> "SparseView":
+    def blended(self, weights: Sparse, base: "SparseView | None" = None) -> "SparseView":
         """Blend the sparse rows as sparse rows."""
-        return replace(self, vectors=blend(self.vectors, weights))
+        return replace(self, vectors=blend((base or self).vectors, weights))
+
+    def joined(self, parts: "Sequence[SparseView]", order: Rows) -> "SparseView":
+        """Stack the rows."""
+        import scipy.sparse as sp
+
+        return replace(self, vectors=sp.vstack([part.vectors for part in parts], format="csr")[order])
 
     def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "SparseView":
         """Concatenate each row with its expansion."""
@@ -112,21 +211,38 @@ class DenseView:
     weight: float = 1.0
     least: float = 0.0
 
-    def neighbors(self) -> Neighbors:
-        """Find the nearest posts by cosine."""
-        return dense_neighbors(self.vectors, self.k, floor=self.least)
+    @property
+    def blends(self) -> bool:
+        """Means of vectors are vectors."""
+        return True
 
-    def similarity(self, left: Rows, right: Rows) -> Floats:
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def take(self, rows: Rows) -> "DenseView":
+        """Keep some rows."""
+        return replace(self, vectors=self.vectors[rows])
+
+    def index(self) -> Search:
+        """Search by cosine."""
+        base = DenseIndex.of(self.vectors)
+        return lambda queries, own: base.search(queries.vectors, self.k, own=own, floor=self.least)
+
+    def score(self, left: Rows, right: Rows, base: "DenseView | None" = None) -> Floats:
         """Compare pairs by cosine."""
-        return dense_similarity(self.vectors, left, right)
+        return dense_similarity(self.vectors, left, right, base=None if base is None else base.vectors)
 
     def hidden(self, posts: Bools) -> "DenseView":
         """Make their rows zero."""
         return replace(self, vectors=np.where(posts[:, None], np.float32(0), self.vectors))
 
-    def blended(self, weights: Sparse) -> "DenseView":
+    def blended(self, weights: Sparse, base: "DenseView | None" = None) -> "DenseView":
         """Blend the rows."""
-        return replace(self, vectors=blend(self.vectors, weights))
+        return replace(self, vectors=blend((base or self).vectors, weights))
+
+    def joined(self, parts: "Sequence[DenseView]", order: Rows) -> "DenseView":
+        """Stack the rows."""
+        return replace(self, vectors=np.concatenate([part.vectors for part in parts])[order])
 
     def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "DenseView":
         """Concatenate each row with its expansion."""
@@ -138,7 +254,7 @@ class HashView:
     """Perceptual hashes: (n,) uint64, and (n,) bool telling which are known."""
 
     name: str
-    hashes: npt.NDArray[np.uint64]
+    hashes: Hashes
     hashed: Bools
     k: int = 51
     radius: int = 7
@@ -146,31 +262,64 @@ class HashView:
     floor: float = 1 - 20 / 64
     weight: float = 1.0
 
-    def neighbors(self) -> Neighbors:
-        """Find the nearest posts by differing bits."""
-        return hash_neighbors(self.hashes, self.hashed, self.k, radius=self.radius)
+    @property
+    def blends(self) -> bool:
+        """A mean of hashes is not a hash."""
+        return False
 
-    def similarity(self, left: Rows, right: Rows) -> Floats:
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def take(self, rows: Rows) -> "HashView":
+        """Keep some hashes."""
+        return replace(self, hashes=self.hashes[rows], hashed=self.hashed[rows])
+
+    def index(self) -> Search:
+        """Search by differing bits."""
+        base = HashIndex.of(self.hashes, self.hashed)
+        return lambda queries, own: base.search(queries.hashes, queries.hashed, self.k, own=own, radius=self.radius)
+
+    def score(self, left: Rows, right: Rows, base: "HashView | None" = None) -> Floats:
         """Compare pairs by their share of equal bits."""
-        return hash_similarity(self.hashes, self.hashed, left, right)
+        other = base or self
+        return hash_similarity((self.hashes, self.hashed), (other.hashes, other.hashed), left, right)
 
     def hidden(self, posts: Bools) -> "HashView":
         """Forget that their hashes are known."""
         return replace(self, hashed=self.hashed & ~posts)
 
-    def blended(self, weights: Sparse) -> "HashView":
+    def blended(self, weights: Sparse, base: "HashView | None" = None) -> "HashView":
         """Stay: a mean of hashes is not a hash."""
         return self
+
+    def joined(self, parts: "Sequence[HashView]", order: Rows) -> "HashView":
+        """Stack the hashes."""
+        hashes, hashed = (
+            np.concatenate([getattr(part, name) for part in parts])[order] for name in ("hashes", "hashed")
+        )
+        return replace(self, hashes=hashes, hashed=hashed)
 
     def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "HashView":
         """Stay: a hash has nothing to concatenate."""
         return self
 
 
+def term_encoders(config: Config) -> dict[str, Tfidf]:
+    """Name the views of terms that a configuration uses, and how each reads titles."""
+    words, chars = config.advanced.word, config.advanced.char
+    read = {WORD.name: Tfidf("word", words.n_gram, words.max_df), CHAR.name: Tfidf("char", chars.n_gram, chars.max_df)}
+    return {name: tfidf for name, tfidf in read.items() if getattr(config, name)}
+
+
+def fit_terms(titles: pl.Series, config: Config) -> dict[str, Terms]:
+    """Fit the terms of a catalogue, for each view of terms: (n,) String in normal form."""
+    return {name: tfidf.fit([tfidf.count(titles)]) for name, tfidf in term_encoders(config).items()}
+
+
 def build_views(
     catalog: Catalog, titles: pl.Series, config: Config, embeddings: Mapping[str, Embeddings]
 ) -> tuple[View, ...]:
-    """Turn posts into the views that the configuration asks for and the catalogue can give.
+    """Turn the posts of a catalogue into the views that the configuration asks for and the catalogue can give.
 
     Args:
         catalog: the posts.
@@ -181,34 +330,39 @@ def build_views(
     Returns:
         The views, titles before photos; those without any evidence are left out.
     """
+    vectors = {name: tfidf.encode(titles) for name, tfidf in term_encoders(config).items() if (titles != "").any()}
+    return views_of(vectors, catalog, config, embeddings)
+
+
+def views_of(
+    terms: Mapping[str, Sparse], catalog: Catalog, config: Config, embeddings: Mapping[str, Embeddings]
+) -> tuple[View, ...]:
+    """Make views of what is known of posts: as `build_views`, from the rows of their terms by name."""
     views: list[View] = []
-    if (titles != "").any():
-        for encoder, name, part in _title_encoders(config):
-            views.append(SparseView(name, encoder.encode(titles), part.k, "title", part.floor, part.weight, part.least))
+    for name, rows in terms.items():
+        part = getattr(config.advanced, name)
+        views.append(SparseView(name, rows, part.k, KINDS[name].modality, part.floor, part.weight, part.least))
     for name, given in embeddings.items():
         use, how, modality = vectors_section(config, name)
         if use and given.vectors.any():
             views.append(DenseView(name, given.vectors, how.k, modality, how.floor, how.weight, how.least))
-    if config.hash and catalog.hashed.any():
-        how_hash = config.advanced.hash
-        hashes = HashView("hash", catalog.hashes, catalog.hashed, how_hash.k, how_hash.radius)
-        views.append(replace(hashes, floor=how_hash.floor, weight=how_hash.weight))
+    if getattr(config, HASH.name) and catalog.hashed.any():
+        part = config.advanced.hash
+        hashes = HashView(HASH.name, catalog.hashes, catalog.hashed, part.k, part.radius)
+        views.append(replace(hashes, floor=part.floor, weight=part.weight))
     return tuple(sorted(views, key=lambda view: view.modality == "photo"))
+
+
+def available(catalog: Catalog, config: Config, embeddings: Mapping[str, Embeddings]) -> set[str]:
+    """Name the views that the posts give and the configuration uses."""
+    terms = set(term_encoders(config)) if catalog.has_titles.any() else set()
+    dense = {name for name, given in embeddings.items() if vectors_section(config, name)[0] and given.vectors.any()}
+    return terms | dense | ({HASH.name} if getattr(config, HASH.name) and catalog.hashed.any() else set())
 
 
 def vectors_section(config: Config, name: str) -> tuple[bool, Cosines, Modality]:
     """Tell whether and how vectors of a name are used, and what they look at; those without a section as photos."""
-    if name == "title":
-        return config.title, config.advanced.title, "title"
-    if name == "photo":
-        return config.photo, config.advanced.photo, "photo"
+    if name in KINDS and KINDS[name].family == "vectors":
+        return getattr(config, name), getattr(config.advanced, name), KINDS[name].modality
     section = config.vectors.get(name, Vectors())
     return section.use, section, section.modality
-
-
-def _title_encoders(config: Config) -> Iterator[tuple[Tfidf, str, Words | Characters]]:
-    words, chars = config.advanced.word, config.advanced.char
-    if config.word:
-        yield Tfidf("word", words.n_gram, words.max_df), "word", words
-    if config.char:
-        yield Tfidf("char", chars.n_gram, chars.max_df), "char", chars

@@ -16,9 +16,8 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Doubles
-from kembar.evidence.views import View
+from kembar.evidence.views import KINDS, View
 
-_WORDS: Final = ("word", "char")
 _NO_PHOTO: Final = 0.5  # share of the posts whose photo is hidden
 _NO_TITLE: Final = 0.1  # share of the posts that keep their photo, but not their title
 
@@ -55,7 +54,7 @@ def thinned(views: Sequence[View], titles: pl.Series, draws: Doubles) -> Iterato
         Up to six pools; none where photos are all there is, or words.
     """
     photos = {view.name for view in views if view.modality == "photo"}
-    words = {view.name for view in views if view.name in _WORDS}
+    words = {view.name for view in views if view.name in KINDS and KINDS[view.name].family == "terms"}
     kinds = [kind for kind in (photos, {view.name for view in views} - photos - words, words) if kind]
     for some in chain(combinations(kinds, 1), combinations(kinds, 2)):
         hidden = set().union(*some)

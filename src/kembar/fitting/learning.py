@@ -18,10 +18,12 @@ from kembar.encoders.store import VectorStore
 from kembar.errors import ConfigError, TrainingError, nearest
 from kembar.evidence.gathering import SIMILARITY, blended, gather
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import build_views
 from kembar.fitting.dropout import Thinned, draws_of, thinned
 from kembar.fitting.tuning import Tuned, by_fold, choose, cuts_tried, fold_numbers, new_model, tune
-from kembar.matcher import Clock, Matcher, with_photo_hashes
+from kembar.matcher import Matcher, with_photo_hashes
+from kembar.plan import Clock
 from kembar.posts.catalog import Catalog
 from kembar.posts.labels import LabelledPairs, read_pairs, super_components
 from kembar.posts.titles import normalize
@@ -158,7 +160,7 @@ def _lessons(
         with clock.stage("evidence" if at == 0 else f"evidence without {', '.join(pool.without) or 'some'}"):
             evidence = gather(pool.views, pool.titles, config)
             pairs = blended(evidence, config)
-            features = Features.of(pairs, pool.titles, quantities=evidence.quantities)
+            features = Features.of(pairs, len(catalog), scorers_of(pool.titles, evidence.quantities))
             names = names or features.names
             known = _known(pairs, labels, judged)
             if at > 0:

@@ -21,9 +21,11 @@ from kembar.evidence.edges import directed
 from kembar.evidence.gathering import SIMILARITY, blended
 from kembar.evidence.pairs import Pairs
 from kembar.folders import new_folder
+from kembar.grouping.decision import decide, filled, partition
 from kembar.grouping.groups import average_link_tree
 from kembar.grouping.matches import row_shares
-from kembar.matcher import Clock, Matcher, decide, filled, partition, with_photo_hashes
+from kembar.matcher import Matcher, with_photo_hashes
+from kembar.plan import Clock
 from kembar.posts.catalog import Catalog
 from kembar.results.scores import group_sizes
 

@@ -12,8 +12,10 @@ from kembar.classifier.classify import RULES, WEIGHT, contributions
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
 from kembar.errors import CatalogError, FolderError, nearest, quoted
-from kembar.evidence.gathering import BLENDED, CONFLICT, SIMILARITY
+from kembar.evidence.gathering import BLENDED, SIMILARITY
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.scorers import CONFLICT, scorers_of
+from kembar.evidence.views import meaning as meaning_of
 from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches, within_groups
 from kembar.posts.catalog import Catalog
@@ -22,14 +24,9 @@ from kembar.posts.titles import normalize
 from kembar.results import charts
 
 _MEANING = {
-    "word": "cosine of the words of the titles (TF-IDF)",
-    "char": "cosine of the character n-grams of the titles (TF-IDF)",
-    "title": "cosine of the titles' vectors, by the title encoder",
-    "hash": "share of equal bits of the photos' perceptual hashes",
-    "photo": "cosine of the photos' vectors, by the photo encoder",
     CONFLICT: "1 where the quantities in the titles contradict each other",
     SIMILARITY: "all of it as one similarity, after blending and the unit veto; or a classifier's probability",
-    RULES: "what the hand-set rules made of it, where a classifier judged",
+    RULES: "what the hand-set rules made of it, where a classifier decided",
 }
 
 
@@ -192,7 +189,8 @@ def _judged(
     place = np.searchsorted(kept, np.arange(len(copy_of)))
     seen = Pairs(place[pairs.left], place[pairs.right], pairs.evidence)
     at = _place(pairs, min(i, j), max(i, j))
-    found = contributions(seen, normalize(catalog.titles.gather(kept)), classifier, at if at is not None else 0)
+    scorers = scorers_of(normalize(catalog.titles.gather(kept)))
+    found = contributions(seen, len(kept), scorers, classifier, at if at is not None else 0)
     return tuple((name, value, round(share, 4)) for name, value, share in found.iter_rows()), []
 
 
@@ -300,7 +298,7 @@ def _share(name: str, value: float | None, share: float) -> str:
 
 def _line(name: str, value: float | None) -> str:
     base = name.removesuffix(BLENDED).removesuffix(WEIGHT)
-    meaning = _MEANING.get(base, f"cosine of the vectors {base!r}")
+    meaning = _MEANING.get(base) or meaning_of(base)
     if name.endswith(BLENDED):
         meaning += ", after blending with sure neighbours"
     if name.endswith(WEIGHT):

@@ -1,0 +1,116 @@
+"""Queries against a base: a slice of a base finds what the base as a whole finds, and others what a slow twin finds."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kembar.errors import EvidenceError
+from kembar.evidence.neighbors import Neighbors
+from kembar.evidence.search import DenseIndex, HashIndex, SparseIndex
+from properties import examples
+
+K = st.integers(1, 12)
+SEEDS = st.integers(0, 10_000)
+
+
+def table_of(seed: int, n: int) -> np.ndarray:
+    """Rows with many ties, copies and some without evidence: (n, 4) float32."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, 3, size=(n, 4)).astype(np.float32) / 4
+    rows[rng.random(n) < 0.2] = 0
+    return rows
+
+
+def hashes_of(seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 16, n, dtype=np.uint64), rng.random(n) < 0.8
+
+
+def finders(seed: int, n: int, k: int):
+    """For each kind of vectors: a function of row numbers, that searches these rows of a base of n as queries."""
+    rows, (hashes, hashed) = table_of(seed, n), hashes_of(seed, n)
+    sparse, dense, bits = SparseIndex.of(sp.csr_matrix(rows)), DenseIndex.of(rows), HashIndex.of(hashes, hashed)
+    yield lambda at: sparse.search(sp.csr_matrix(rows[at]), k, own=at)
+    yield lambda at: dense.search(rows[at], k, own=at)
+    yield lambda at: bits.search(hashes[at], hashed[at], k, own=at, radius=2)
+
+
+def same(found: Neighbors, expected: Neighbors) -> None:
+    np.testing.assert_array_equal(found.index, expected.index)
+    np.testing.assert_array_equal(found.score, expected.score)
+
+
+@examples(80)
+@given(SEEDS, st.integers(1, 30), K)
+def test_a_slice_of_the_base_finds_what_the_whole_finds(seed, n, k):
+    rng = np.random.default_rng(seed)
+    for find in finders(seed, n, k):
+        whole = find(np.arange(n))
+        parts = np.array_split(rng.permutation(n), min(n, 3))
+        same(Neighbors.concatenated([find(part) for part in parts]), whole.take(np.concatenate(parts)))
+
+
+@examples(80)
+@given(SEEDS, st.integers(1, 20), st.integers(1, 8), K)
+def test_other_queries_find_the_best_of_the_base(seed, n, q, k):
+    base, queries = table_of(seed, n), table_of(seed + 1, q)
+    expected = (queries @ base.T).astype(np.float32)
+    for found in (
+        SparseIndex.of(sp.csr_matrix(base)).search(sp.csr_matrix(queries), k),
+        DenseIndex.of(base).search(queries, k),
+    ):
+        assert found.index.shape == (q, min(k, n + 1))
+        assert (found.index[:, 0] == -1).all()
+        for row, scores in enumerate(expected):
+            order = [at for at in np.argsort(-scores, kind="stable").tolist() if scores[at] > 0][: k - 1]
+            assert found.index[row, 1 : 1 + len(order)].tolist() == order
+            assert (found.index[row, 1 + len(order) :] == -1).all()
+            assert found.score[row, 1 : 1 + len(order)].tolist() == scores[order].tolist()
+
+
+@examples(60)
+@given(SEEDS, st.integers(1, 20), st.integers(1, 8), K)
+def test_other_hashes_find_the_nearest_of_the_base(seed, n, q, k):
+    (base, known), (queries, asked) = hashes_of(seed, n), hashes_of(seed + 1, q)
+    found = HashIndex.of(base, known).search(queries, asked, k, radius=2)
+    for row in range(q):
+        bits = np.bitwise_count(base ^ queries[row])
+        near = [at for at in np.argsort(bits, kind="stable").tolist() if known[at] and asked[row] and bits[at] <= 2]
+        assert [at for at in found.index[row, 1:].tolist() if at >= 0] == near[: k - 1]
+
+
+def test_queries_of_which_some_are_in_the_base():
+    base = np.eye(4, dtype=np.float32)[[0, 0, 1, 2]]
+    found = DenseIndex.of(base).search(base[[1, 0]], 3, own=np.array([1, -1]))
+    assert found.index.tolist() == [[1, 0, -1], [-1, 0, 1]]
+    assert found.edges()[0].tolist() == [0, 1, 1]
+
+
+def test_many_dense_rows_find_the_same_slice_by_slice():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3000, 8)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    index = DenseIndex.of(rows, exact=1000)
+    whole = index.search(rows, 10, own=np.arange(3000))
+    for part in (np.arange(30), np.arange(300), np.arange(7, 3000, 11)):
+        same(index.search(rows[part], 10, own=part), whole.take(part))
+
+
+def test_an_empty_base_and_no_queries():
+    rows = np.eye(3, dtype=np.float32)
+    assert DenseIndex.of(rows[:0]).search(rows, 5).index.tolist() == [[-1]] * 3
+    assert SparseIndex.of(sp.csr_matrix(rows[:0])).search(sp.csr_matrix(rows), 5).index.tolist() == [[-1]] * 3
+    assert len(DenseIndex.of(rows).search(rows[:0], 5)) == 0
+    assert len(SparseIndex.of(sp.csr_matrix(rows)).search(sp.csr_matrix(rows[:0]), 5)) == 0
+
+
+def test_queries_over_other_columns_are_refused():
+    rows = np.eye(3, dtype=np.float32)
+    for search in (
+        lambda: DenseIndex.of(rows).search(rows[:, :2], 5),
+        lambda: SparseIndex.of(sp.csr_matrix(rows)).search(sp.csr_matrix(rows[:, :2]), 5),
+    ):
+        with pytest.raises(EvidenceError, match="queries of 2 columns; expected the 3 of the base"):
+            search()
