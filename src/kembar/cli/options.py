@@ -45,9 +45,7 @@ Model = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", help="Change one option, such as `advanced.word.k=100`; repeat for more. See `kembar config`."
-    ),
+    typer.Option("--set", help="Change one option, such as `cut=0.5`; repeat for more. See `kembar config`."),
 ]
 VectorFiles = Annotated[
     list[str] | None,
