@@ -223,3 +223,27 @@ def test_lone_posts_join_their_nearest_group(seed, n, density, cut):
 
 def test_nobody_to_fill():
     assert len(fill_singles(NONE, NONE, NONE, np.zeros(0), cut=0.5)) == 0
+
+
+# names
+
+
+def test_groups_may_have_any_names():
+    groups = Groups.named(pl.Series(["8f1c", "2b", "8f1c", "zz"]))
+    assert groups.labels.tolist() == [0, 1, 0, 2]
+    assert groups.ids.to_list() == ["8f1c", "2b", "zz"]
+    assert len(Groups.named(pl.Series([], dtype=pl.String))) == 0
+
+
+def test_a_post_without_a_group_name_is_refused():
+    with pytest.raises(EvidenceError, match="1 posts without a group id"):
+        Groups.named(pl.Series(["a", None]))
+
+
+@given(st.lists(st.integers(0, 4), max_size=12))
+def test_names_give_the_partition_back(labels):
+    ids = pl.Series([f"post_{row:03}" for row in range(len(labels))], dtype=pl.String)
+    groups = Groups.of(np.array(labels, dtype=np.int64), ids)
+    again = Groups.named(groups.ids.gather(groups.labels))
+    assert (again.labels == groups.labels).all()
+    assert again.ids.to_list() == groups.ids.to_list()

@@ -1,13 +1,15 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
 import pytest
 
-from kembar import Catalog, Config, Embeddings, EvidenceError, FolderError, Matcher, Result
+from kembar import Catalog, Config, Embeddings, EvidenceError, FolderError, Groups, Matcher, Result
 from kembar.results.report import scores_table, summary
 from kembar.results.result import peak_memory
 from kembar.results.scores import b_cubed, curve, oracle, pair_score, score_edges
@@ -69,9 +71,8 @@ def test_a_run_folder_reads_back(result: Result, saved: Path) -> None:
 
 @pytest.mark.parametrize("rule", ["threshold", "chisel"])
 def test_every_rule_reads_back(catalog: Catalog, rule: str, tmp_path: Path) -> None:
-    config = Config.read(
-        None, [f"rule={rule}", "advanced.decide.cap=4", "advanced.blend.min2=none", "advanced.blend.direct.hash=0.99"]
-    )
+    blend = ["advanced.blend.min2=none", "advanced.blend.direct.hash=0.99"]
+    config = Config.read(None, ["model=rules", f"rule={rule}", "advanced.decide.cap=4", *blend])
     result = Matcher(config).match(catalog)
     result.save(tmp_path / "run")
     same(result, Result.load(tmp_path / "run"))
@@ -108,6 +109,16 @@ def test_one_post_reads_back(tmp_path: Path) -> None:
     same(result, loaded)
     assert loaded.groups_frame().to_dicts() == [{"posting_id": "a", "group_id": "a", "size": 1}]
     assert loaded.weakest_links().is_empty()
+
+
+def test_groups_may_be_named_by_what_is_no_posting_id(result: Result, tmp_path: Path) -> None:
+    names = pl.Series([str(UUID(int=number)) for number in range(len(result.groups))])
+    renamed = replace(result, groups=Groups(result.groups.labels, names))
+    renamed.save(tmp_path / "run")
+    again = Result.load(tmp_path / "run")
+    assert (again.groups.labels == result.groups.labels).all()
+    assert again.groups.ids.to_list() == names.to_list()
+    assert again.groups_frame().equals(renamed.groups_frame())
 
 
 def test_the_same_result_is_saved_as_the_same_bytes(result: Result, saved: Path, tmp_path: Path) -> None:
@@ -303,7 +314,7 @@ def test_the_summary_reads(result: Result) -> None:
         "No post was damaged.",
         "Share of posts by size",
         " seconds, peak memory ",
-        "(photo hashes",
+        "classifier ",
         "MiB",
     ):
         assert part in text, part

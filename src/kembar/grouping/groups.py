@@ -16,8 +16,9 @@ class Groups:
 
     Attributes:
         labels: (n,) int64 group numbers, dense from 0, by the first row of each group.
-        ids: (g,) String, the id of each group: the smallest posting id among its members, so that a group keeps its
-            name whatever the order of rows, and mostly also when posts are added.
+        ids: (g,) String, the id of each group. By default the smallest posting id among its members, so that a group
+            keeps its name whatever the order of rows, and mostly also when posts are added; any other names will do,
+            such as UUIDs that a shop gave to its products.
     """
 
     labels: Rows
@@ -51,12 +52,33 @@ class Groups:
         """
         if len(labels) != len(post_ids):
             raise EvidenceError(
-                f"{len(labels)} labels for {len(post_ids)} posts", "one label a post", "Pass the labels of all posts."
+                f"{len(labels)} labels for {len(post_ids)} posts", "one label per post", "Pass the labels of all posts."
             )
         dense = number_by_first(labels)
         members = pl.DataFrame({"group": dense, "id": post_ids})
         named = members.group_by("group").agg(pl.col("id").min()).sort("group")
         return cls(dense, named["id"])
+
+    @classmethod
+    def named(cls, group_ids: pl.Series) -> "Groups":
+        """Take a partition from the name of each post's group.
+
+        Args:
+            group_ids: (n,) String, equal within a group; no posting ids need be among them.
+
+        Returns:
+            The groups under these names.
+
+        Raises:
+            EvidenceError: a post without a group.
+        """
+        if group_ids.null_count():
+            given = f"{group_ids.null_count()} posts without a group id"
+            raise EvidenceError(given, "a name for the group of every post", "Give single posts a group of their own.")
+        ids = group_ids.unique(maintain_order=True)
+        row = pl.DataFrame({"id": ids}).with_row_index("group")
+        found = pl.DataFrame({"id": group_ids}).join(row, on="id", how="left", maintain_order="left")["group"]
+        return cls(found.to_numpy().astype(np.int64), ids)
 
     def sizes(self) -> Rows:
         """Count the members of each group: (g,) int64."""

@@ -8,6 +8,7 @@ import numpy as np
 from kembar.config import BY_RULES
 from kembar.grouping.matches import shopee_shares
 
+_SHORTEST: Final = 0.05  # seconds of a stage that is named
 _BAR: Final = 40  # characters of the longest bar
 _SIZES: Final = 10  # sizes shown one by one; the rest share a line
 
@@ -97,6 +98,6 @@ def _seconds(report: Mapping[str, Any]) -> str:
     seconds = report["seconds"]
     if not seconds:
         return ""
-    parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+    parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= _SHORTEST)
     memory = f"peak memory {report['peak_memory'] / 2**20:,.0f} MiB"
     return f"{sum(seconds.values()):.1f} seconds, {memory}.\n({parts})"

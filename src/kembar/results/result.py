@@ -245,7 +245,7 @@ class Result:
             answers = pl.read_parquet(source / "matches.parquet")
             offsets = offsets_of(answers["matches"].list.len().to_numpy())
             matches = Matches(offsets, _rows_of(answers["matches"].explode(), rows))
-            groups = Groups.of(_rows_of(answers["group_id"], rows), catalog.ids)
+            groups = Groups.named(answers["group_id"].rename("id"))
             copy_of = _rows_of(answers["copy_of"], rows)
         except (OSError, pl.exceptions.PolarsError, KeyError) as error:
             raise _incomplete(source, str(error).splitlines()[0]) from error
