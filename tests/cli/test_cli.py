@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -38,8 +39,9 @@ def run(cli: Cli, shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def file(posts: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 posts with hashes, no photos."""
     path = tmp_path_factory.mktemp("cli") / "posts.csv"
-    posts.write_csv(path)
+    posts.head(80).write_csv(path)
     return path
 
 
@@ -90,7 +92,7 @@ def test_a_call_that_is_not_understood(cli: Cli, words: list[str], part: str) ->
     assert "Traceback" not in outcome.output
 
 
-# --- the whole way, in real processes
+# --- the whole way
 
 
 def test_the_whole_way(cli: Cli, tmp_path: Path) -> None:
@@ -98,8 +100,8 @@ def test_the_whole_way(cli: Cli, tmp_path: Path) -> None:
     made = cli("synth", "-n", 60, "-o", shop, "--size", 64)
     assert (made.exit_code, made.stderr) == (0, "")
     assert "60 posts" in made.stdout
-    matched = kembar("match", shop / "posts.csv", "--images", shop / "photos", "-o", run)
-    assert (matched.returncode, matched.stderr) == (0, "")
+    matched = cli("match", shop / "posts.csv", "--images", shop / "photos", "-o", run)
+    assert (matched.exit_code, matched.stderr) == (0, "")
     assert "| mean F1 |" in matched.stdout
     assert f"Wrote {run}" in matched.stdout
     scores = json.loads(cli("evaluate", run, "--json").stdout)
@@ -115,8 +117,8 @@ def test_the_whole_way(cli: Cli, tmp_path: Path) -> None:
     assert Result.load(again).config == Config.read(tuned / "config.toml").settled()
     matches = pl.read_csv(run / "matches.csv")["matches"].str.split(" ")
     a, b = matches.filter(matches.list.len() > 1)[0][:2]
-    told = kembar("explain", run, a, b)
-    assert (told.returncode, told.stderr) == (0, "")
+    told = cli("explain", run, a, b)
+    assert (told.exit_code, told.stderr) == (0, "")
     assert f"{a} and {b} match." in told.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "run", "shop", "tuned"]
 
@@ -126,14 +128,14 @@ def text_of(report: Path) -> str:
     return re.split(r"[0-9.]+ seconds, ", report.read_text())[0]
 
 
-def test_two_processes_write_the_same_bytes_whatever_their_threads(file: Path, tmp_path: Path) -> None:
-    for name, threads in (("one", "1"), ("two", "4")):
-        variables = {"OMP_NUM_THREADS": threads, "POLARS_MAX_THREADS": threads, "PYTHONHASHSEED": threads}
-        words = ("match", file, "-o", tmp_path / name, "-q", "--set", "advanced.decide.cap=40")
-        done = kembar(*([] if name == "one" else ["--verbose"]), *words, **variables)
-        assert (done.returncode, done.stdout) == (0, "")
-        logged = [line.split()[-1] for line in done.stderr.splitlines()]
-        assert logged[-7:] == ([] if name == "one" else STAGES)
+def test_another_process_writes_the_same_bytes_whatever_its_threads(cli: Cli, file: Path, tmp_path: Path) -> None:
+    assert cli("match", file, "-o", tmp_path / "one", "-q").exit_code == 0
+    variables = {"OMP_NUM_THREADS": "4", "POLARS_MAX_THREADS": "3", "PYTHONHASHSEED": "4"}
+    done = kembar("-v", "match", file, "-o", tmp_path / "two", "--cache", tmp_path / "cache", **variables)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"Wrote {tmp_path / 'two'}\n")
+    assert [line.split()[-1] for line in done.stderr.splitlines()][-7:] == STAGES
+    assert all(line.startswith("INFO ") for line in done.stderr.splitlines())
     for path in sorted((tmp_path / "one").rglob("*")):
         other = tmp_path / "two" / path.relative_to(tmp_path / "one")
         if path.is_dir():
@@ -181,10 +183,10 @@ def test_the_files_open_with_the_usual_tools(run: Path) -> None:
     assert (run / "group-sizes.svg").read_text().startswith("<?xml")
 
 
-def test_it_does_what_the_library_does(cli: Cli, file: Path, catalog: Catalog, tmp_path: Path) -> None:
+def test_it_does_what_the_library_does(cli: Cli, file: Path, tmp_path: Path) -> None:
     cli("match", file, "-o", tmp_path / "run", "--set", "rule=threshold", "--set", "advanced.decide.cap=3", "-q")
     config = Config.read(None, ["rule=threshold", "advanced.decide.cap=3"])
-    expected = Matcher(config).match(catalog)
+    expected = Matcher(config).match(Catalog.read(file))
     found = Result.load(tmp_path / "run")
     assert np.array_equal(found.matches.rows, expected.matches.rows)
     assert found.config == expected.config
@@ -192,8 +194,7 @@ def test_it_does_what_the_library_does(cli: Cli, file: Path, catalog: Catalog, t
 
 def test_quiet_prints_nothing(cli: Cli, file: Path, shop: Path, tmp_path: Path) -> None:
     for words in (
-        ("match", file, "-o", tmp_path / "run"),
-        ("match", shop / "posts.csv", "--images", shop / "photos", "-o", tmp_path / "run2"),
+        ("match", shop / "posts.csv", "--images", shop / "photos", "-o", tmp_path / "run"),
         ("tune", file, "-o", tmp_path / "tuned", "--folds", 2, "--method", "rules"),
         ("synth", "-n", 20, "-o", tmp_path / "shop", "--no-photos"),
     ):
@@ -214,7 +215,8 @@ def test_overwrite(cli: Cli, file: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_columns_by_name_and_a_table_in_parquet(cli: Cli, posts: pl.DataFrame, tmp_path: Path) -> None:
+def test_columns_by_name_and_a_table_in_parquet(cli: Cli, file: Path, tmp_path: Path) -> None:
+    posts = pl.read_csv(file)
     renamed = posts.rename(
         {"posting_id": "sku", "title": "name", "image_phash": "fingerprint", "label_group": "product"}
     ).drop("image")
@@ -223,12 +225,13 @@ def test_columns_by_name_and_a_table_in_parquet(cli: Cli, posts: pl.DataFrame, t
     outcome = cli("match", tmp_path / "posts.parquet", "-o", tmp_path / "run", *names)
     assert outcome.exit_code == 0, outcome.output
     result = Result.load(tmp_path / "run")
-    assert result.report["with"] == {"title": 299, "image": 0, "hash": 300, "label": 300}
+    assert result.report["with"] == {"title": posts["title"].count(), "image": 0, "hash": 80, "label": 80}
 
 
-def test_vectors(cli: Cli, file: Path, posts: pl.DataFrame, oracle_vectors: np.ndarray, tmp_path: Path) -> None:
-    np.save(tmp_path / "clip.npy", oracle_vectors)
-    table = pl.DataFrame({"posting_id": posts["posting_id"], "vector": oracle_vectors}).reverse()
+def test_vectors(cli: Cli, file: Path, oracle_vectors: np.ndarray, tmp_path: Path) -> None:
+    vectors = oracle_vectors[:80]
+    np.save(tmp_path / "clip.npy", vectors)
+    table = pl.DataFrame({"posting_id": pl.read_csv(file)["posting_id"], "vector": vectors}).reverse()
     table.write_parquet(tmp_path / "clip.parquet")
     found = []
     for name in ("clip.npy", "clip.parquet"):
@@ -272,7 +275,7 @@ def test_explain(cli: Cli, run: Path) -> None:
 @pytest.mark.parametrize("pool", ["whole", "fold"])
 def test_tune(cli: Cli, file: Path, tmp_path: Path, pool: str) -> None:
     words = ("tune", file, "-o", tmp_path / "t", "--folds", 2, "--pool", pool, "--set", "rule=threshold")
-    words = (*words, "--method", "rules")
+    words = (*words, "--method", "rules", "--set", "advanced.blend.steps=0")
     outcome = cli(*words)
     assert outcome.exit_code == 0, outcome.output
     assert outcome.stdout.startswith("Cross-validated F1")
@@ -311,8 +314,8 @@ def test_config_goes_out_and_in(cli: Cli, tmp_path: Path) -> None:
     assert (config.advanced.decide.min2, config.vectors["clip"].modality, config.advanced.word.k) == (None, "title", 9)
 
 
-def test_a_model_never_replaces_a_run(cli: Cli, file: Path, tmp_path: Path) -> None:
-    assert cli("match", file, "-o", tmp_path / "run", "-q").exit_code == 0
+def test_a_model_never_replaces_a_run(cli: Cli, run: Path, file: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
     words = ("tune", file, "-o", tmp_path / "run", "--method", "rules", "--folds", 2, "--overwrite")
     refused = cli(*words)
     assert refused.exit_code == 2
