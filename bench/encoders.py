@@ -30,7 +30,7 @@ from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.protocol import Encoder
 from kembar.encoders.registry import open_encoder
 from kembar.encoders.store import VectorStore, encode
-from kembar.fitting.tuning import fold_numbers, tune
+from kembar.fitting.tuning import Fitting, fold_numbers, tune
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
 from kembar.training.losses import build_loss
@@ -231,7 +231,11 @@ def row(
         config = Config.read(None, [*ALONE, *floor, *settings])
         scores.append(
             tune(
-                catalog, config, folds=folds, pool="fold", blends=blends, embeddings={modality: Embeddings.of(vectors)}
+                catalog,
+                config,
+                blends=blends,
+                embeddings={modality: Embeddings.of(vectors)},
+                how=Fitting(folds=folds, pool="fold"),
             )
         )
     f1 = [found.f1() for found in scores]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kembar.classifier.features import Features
-from kembar.classifier.pair_classifier import PairClassifier, pair_weights
+from kembar.classifier.pair_classifier import PairClassifier, TrainingPairs, pair_weights
 from kembar.classifier.trees import Growth
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
@@ -123,7 +123,7 @@ def fitted(
         at += len(pool.truth)
         if not keep:
             pool.table = pool.table[:0].copy()
-    return PairClassifier.fit(table, truth, ends, names, weight=weight, density=density, growth=growth)
+    return PairClassifier.fit(TrainingPairs(table, truth, ends, names, weight, density), growth=growth)
 
 
 def fold_pools(catalog: Catalog, fold: np.ndarray, title: Path | None, lacking: str = EVERYTHING) -> list[Pool]:

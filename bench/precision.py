@@ -21,7 +21,7 @@ from encoders import ALONE
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.registry import open_encoder
-from kembar.fitting.tuning import fold_numbers, tune
+from kembar.fitting.tuning import Fitting, fold_numbers, tune
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
 from shopee import FOLDS, MIN2, data
@@ -76,7 +76,9 @@ def timed(run: dict[str, Callable[[list[str]], np.ndarray]], titles: list[str]) 
 def f1(catalog: Catalog, vectors: np.ndarray) -> float:
     """Score vectors alone, with min2."""
     config = Config.read(None, [*ALONE, *MIN2])
-    return tune(catalog, config, folds=FOLDS, pool="whole", embeddings={"title": Embeddings.of(vectors)}).f1()[0]
+    return tune(
+        catalog, config, embeddings={"title": Embeddings.of(vectors)}, how=Fitting(folds=FOLDS, pool="whole")
+    ).f1()[0]
 
 
 def main() -> None:

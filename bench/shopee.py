@@ -23,7 +23,7 @@ from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.evidence.edges import select
 from kembar.evidence.gathering import SIMILARITY
-from kembar.fitting.tuning import Setting, Tuned, fold_numbers, trials, tune
+from kembar.fitting.tuning import Fitting, Setting, Tuned, fold_numbers, trials, tune
 from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog
 from kembar.results.scores import score_edges
@@ -152,7 +152,9 @@ def row(name: str, run: Callable[[], tuple[np.ndarray, int]], reference: str) ->
 
 
 def tuned(catalog: Catalog, settings: list[str], blends: tuple[Setting, ...], pool: str) -> tuple[np.ndarray, int]:
-    found: Tuned = tune(catalog, Config.read(None, settings), folds=FOLDS, pool=pool, blends=blends or ({},))
+    found: Tuned = tune(
+        catalog, Config.read(None, settings), blends=blends or ({},), how=Fitting(folds=FOLDS, pool=pool)
+    )
     return found.folds.select("f1", "precision", "recall").to_numpy(), int(found.folds["pool"][0])
 
 
@@ -169,7 +171,9 @@ class Vectors:
         own = np.stack([self.vectors[f][row] for row, f in enumerate(self.fold)])
         title = {"title": Embeddings.of(own)}
         config = Config.read(None, settings)
-        found = tune(self.catalog, config, folds=FOLDS, pool="fold", blends=blends or ({},), embeddings=title)
+        found = tune(
+            self.catalog, config, blends=blends or ({},), embeddings=title, how=Fitting(folds=FOLDS, pool="fold")
+        )
         return found.folds.select("f1", "precision", "recall").to_numpy(), int(found.folds["pool"][0])
 
     def whole(self, settings: list[str], blends: tuple[Setting, ...]) -> tuple[np.ndarray, int]:
@@ -183,9 +187,9 @@ class Vectors:
         for f, vectors in enumerate(self.vectors):
             title = {"title": Embeddings.of(np.asarray(vectors))}
             counts = self.fold == f
-            for setting, found in trials(
-                self.catalog, Config.read(None, settings), title, self.catalog.labels, blends, [(counts, shares)], None
-            ):
+            config = Config.read(None, settings)
+            evidence = Matcher.evidence(self.catalog, config, title)
+            for setting, found in trials(evidence, config, self.catalog.labels, blends, [(counts, shares)]):
                 kept = scores.setdefault(tuple(setting.items()), np.zeros((FOLDS, 3)))
                 kept[f] = found[counts].mean(axis=0)
         table = np.stack(list(scores.values()))  # settings x folds x scores

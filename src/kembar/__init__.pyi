@@ -4,6 +4,7 @@ from .classifier.features import Features as Features
 from .classifier.pair_classifier import PairClassifier as PairClassifier
 from .config import Config as Config
 from .encoders.embeddings import Embeddings as Embeddings
+from .encoders.resources import Resources as Resources
 from .encoders.tfidf import Tfidf as Tfidf
 from .errors import CatalogError as CatalogError
 from .errors import ConfigError as ConfigError
@@ -26,6 +27,7 @@ from .evidence.search import hash_neighbors as hash_neighbors
 from .evidence.search import sparse_neighbors as sparse_neighbors
 from .fitting.learning import FittedClassifier as FittedClassifier
 from .fitting.learning import fit_classifier as fit_classifier
+from .fitting.tuning import Fitting as Fitting
 from .fitting.tuning import Tuned as Tuned
 from .fitting.tuning import tune as tune
 from .grouping.groups import Groups as Groups

@@ -16,6 +16,7 @@ from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import BY_RULES, Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.encoding import encode_posts
+from kembar.encoders.resources import Resources
 from kembar.encoders.store import VectorStore
 from kembar.errors import EvidenceError
 from kembar.evidence.copies import Copies
@@ -172,9 +173,7 @@ class Matcher:
             self.config,
             embeddings,
             buckets=Buckets.of(catalog.ids, self.buckets),
-            device=self.device,
-            store=self.store,
-            progress=progress,
+            resources=Resources(self.device, self.store, progress),
         )
         told = catalog.problems.filter(pl.col("part") == "image").select("posting_id")  # while hashing, mostly
         fresh = made.problems.join(told, on="posting_id", how="anti")

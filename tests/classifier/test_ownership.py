@@ -18,6 +18,7 @@ from kembar.classifier.ownership import adopted, evidence_settings
 from kembar.classifier.pair_classifier import PairClassifier, has_classifier
 from kembar.classifier.trees import Growth
 from kembar.fitting.learning import FittedClassifier, fit_classifier
+from kembar.fitting.tuning import Fitting
 from properties import examples
 
 VIEWS = ("char", "hash", "title", "word")
@@ -29,7 +30,7 @@ SMALL = Growth(trees=10, leaves=7, rate=0.2, least=20, threads=1)
 def trained() -> FittedClassifier:
     """A classifier of 300 posts that compares words only, blended in two steps."""
     config = Config.read(None, ["char=false", "title=false", "hash=false", "advanced.blend.steps=2"])
-    return fit_classifier(Catalog.read(synthesize(300, seed=3).posts), config, folds=2, growth=SMALL)
+    return fit_classifier(Catalog.read(synthesize(300, seed=3).posts), config, how=Fitting(folds=2, growth=SMALL))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kembar.classifier.pair_classifier import PairClassifier, pair_weights
+from kembar.classifier.pair_classifier import PairClassifier, TrainingPairs, pair_weights
 from kembar.classifier.trees import KINDS, Growth, grow, replant
 from kembar.errors import ConfigError, EvidenceError, FolderError, TrainingError
 
@@ -30,7 +30,7 @@ def drawn(seed: int, m: int = 3000) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 @pytest.fixture(scope="module", params=KINDS)
 def classifier(request: pytest.FixtureRequest) -> PairClassifier:
     table, truth, folds = drawn(0)
-    return PairClassifier.fit(table, truth, folds, NAMES, growth=replace(SMALL, kind=request.param))
+    return PairClassifier.fit(TrainingPairs(table, truth, folds, NAMES), growth=replace(SMALL, kind=request.param))
 
 
 def test_it_tells_true_pairs_from_others_and_means_its_probabilities(classifier: PairClassifier) -> None:
@@ -49,7 +49,7 @@ def test_held_out_probabilities_come_from_trees_that_had_not_seen_either_end() -
     table, _, folds = drawn(2, 1500)
     truth = rng.random(1500) < 0.5
     growth = replace(SMALL, least=1, leaves=63, trees=60)
-    classifier = PairClassifier.fit(table, truth, folds, NAMES, growth=growth)
+    classifier = PairClassifier.fit(TrainingPairs(table, truth, folds, NAMES), growth=growth)
     seen = grow(table, truth, None, growth).margin(table) > 0
     assert (seen == truth).mean() > 0.95
     assert classifier.held_out is not None
@@ -83,7 +83,9 @@ def test_saved_and_loaded_it_is_the_same(classifier: PairClassifier, tmp_path: P
 
 def test_training_twice_gives_the_same(classifier: PairClassifier) -> None:
     table, truth, folds = drawn(0)
-    again = PairClassifier.fit(table, truth, folds, NAMES, growth=replace(SMALL, kind=classifier.trees.kind))
+    again = PairClassifier.fit(
+        TrainingPairs(table, truth, folds, NAMES), growth=replace(SMALL, kind=classifier.trees.kind)
+    )
     np.testing.assert_array_equal(again.probability(table), classifier.probability(table))
 
 
@@ -128,7 +130,7 @@ def test_of_columns_that_do_not_matter_only_those_that_are_gone_are_told(classif
 
 def test_others_are_thinned_but_the_probabilities_stay_true() -> None:
     table, truth, folds = drawn(7, 6000)
-    thin = PairClassifier.fit(table, truth, folds, NAMES, growth=replace(SMALL, others=0.3))
+    thin = PairClassifier.fit(TrainingPairs(table, truth, folds, NAMES), growth=replace(SMALL, others=0.3))
     assert thin.probability(table).mean() == pytest.approx(truth.mean(), abs=0.03)
 
 
@@ -144,13 +146,13 @@ def test_a_table_of_other_columns_is_refused(classifier: PairClassifier) -> None
 def test_too_few_true_pairs_or_no_others_are_refused(true: int) -> None:
     table, _, folds = drawn(8)
     with pytest.raises(TrainingError, match=f"{true} true pairs"):
-        PairClassifier.fit(table, np.arange(3000) < true, folds, NAMES, growth=SMALL)
+        PairClassifier.fit(TrainingPairs(table, np.arange(3000) < true, folds, NAMES), growth=SMALL)
 
 
 def test_one_fold_leaves_nothing_to_hold_out() -> None:
     table, truth, _ = drawn(9)
     with pytest.raises(TrainingError, match="outside fold 0"):
-        PairClassifier.fit(table, truth, np.zeros((3000, 2), np.int64), NAMES, growth=SMALL)
+        PairClassifier.fit(TrainingPairs(table, truth, np.zeros((3000, 2), np.int64), NAMES), growth=SMALL)
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
@@ -160,8 +162,8 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         (table, truth, folds[:, :1], NAMES),
         (table, truth, folds, ("a",)),
     ):
-        with pytest.raises(EvidenceError, match="one row a pair"):
-            PairClassifier.fit(*wrong, growth=SMALL)
+        with pytest.raises(EvidenceError, match="one row per pair"):
+            TrainingPairs(*wrong)
 
 
 def without_calibration(tree: dict[str, Any]) -> None:
@@ -240,8 +242,8 @@ def test_pools_of_a_size_that_training_knew_are_not_unlike() -> None:
     table, truth, folds = drawn(9, 12_000)
     density = np.repeat([0, 1], 6000)
     table[density == 1, 0] += 4
-    both = PairClassifier.fit(table, truth, folds, NAMES, density=density, growth=SMALL)
-    one = PairClassifier.fit(table, truth, folds, NAMES, growth=SMALL)
+    both = PairClassifier.fit(TrainingPairs(table, truth, folds, NAMES, density=density), growth=SMALL)
+    one = PairClassifier.fit(TrainingPairs(table, truth, folds, NAMES), growth=SMALL)
     other = drawn(10, 5000)[0]
     assert (len(both.profiles), len(one.profiles)) == (2, 1)
     assert both.drift(other).is_empty()

@@ -14,6 +14,7 @@ from kembar.errors import FolderError, TrainingError
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scorers import scorers_of
 from kembar.fitting.learning import FittedClassifier, fit, fit_classifier
+from kembar.fitting.tuning import Fitting
 from kembar.posts.titles import normalize
 from kembar.results.result import Result
 
@@ -29,7 +30,7 @@ def labelled() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def learned(labelled: pl.DataFrame) -> FittedClassifier:
-    return fit_classifier(Catalog.read(labelled), BARE, folds=3, growth=GROWTH)
+    return fit_classifier(Catalog.read(labelled), BARE, how=Fitting(folds=3, growth=GROWTH))
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +84,8 @@ def test_posts_without_labels_are_strangers(labelled: pl.DataFrame) -> None:
     half = labelled.with_columns(
         pl.when(pl.int_range(pl.len()) < 900).then(pl.col("label_group")).otherwise(None).alias("label_group")
     )
-    found = fit_classifier(Catalog.read(half), BARE, folds=2, growth=GROWTH)
-    whole = fit_classifier(Catalog.read(labelled), BARE, folds=2, growth=GROWTH)
+    found = fit_classifier(Catalog.read(half), BARE, how=Fitting(folds=2, growth=GROWTH))
+    whole = fit_classifier(Catalog.read(labelled), BARE, how=Fitting(folds=2, growth=GROWTH))
     assert found.classifier.card["pairs"] < whole.classifier.card["pairs"]
     assert found.tuned.folds["posts"].sum() == 900
 
@@ -114,7 +115,8 @@ def test_a_classifier_does_without_what_was_hidden_in_its_training(model: Path, 
 
 def test_the_same_posts_teach_the_same(labelled: pl.DataFrame) -> None:
     twice = [
-        fit_classifier(Catalog.read(labelled.head(500)), BARE, folds=2, growth=GROWTH).classifier for _ in range(2)
+        fit_classifier(Catalog.read(labelled.head(500)), BARE, how=Fitting(folds=2, growth=GROWTH)).classifier
+        for _ in range(2)
     ]
     assert twice[0].trees.text() == twice[1].trees.text()
     assert np.array_equal(twice[0].held_out, twice[1].held_out)
@@ -133,7 +135,7 @@ def test_too_little_to_learn_from_is_refused(labelled: pl.DataFrame) -> None:
     with pytest.raises(TrainingError, match="without known groups"):
         fit_classifier(Catalog.read(labelled.drop("label_group")), BARE)
     with pytest.raises(TrainingError, match="true pairs"):
-        fit_classifier(Catalog.read(labelled.head(30)), BARE, folds=2)
+        fit_classifier(Catalog.read(labelled.head(30)), BARE, how=Fitting(folds=2))
 
 
 def test_the_command_line_learns_matches_and_explains(cli: object, labelled: pl.DataFrame, tmp_path: Path) -> None:
@@ -318,4 +320,4 @@ def test_the_label_queue_on_the_command_line(cli: object, labelled: pl.DataFrame
 @pytest.mark.parametrize(("method", "labels"), [("oak", None), ("rules", "pairs.csv")])
 def test_a_method_that_is_none_is_refused(labelled: pl.DataFrame, method: str, labels: str | None) -> None:
     with pytest.raises(ConfigError):
-        fit(Catalog.read(labelled.head(50)), method=method, labels=labels)
+        fit(Catalog.read(labelled.head(50)), labels=labels, how=Fitting(method=method))

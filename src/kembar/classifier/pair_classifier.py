@@ -41,6 +41,42 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingPairs:
+    """Labelled pairs to learn from.
+
+    Attributes:
+        table: (m, c) float32, NaN where missing.
+        truth: (m,) bool, whether a pair is one product.
+        folds: (m, 2) int64, the folds of the two ends. Posts that can tell on each other (equal label, photo or hash)
+            belong to one fold; see `kembar.posts.labels.super_components`.
+        names: (c,) the columns.
+        weight: (m,) float32 above 0, how much a pair counts in training, not in calibration; all alike where None.
+        density: (m,) numbers from 0, equal for pairs from pools of one size; one for all where None.
+
+    Raises:
+        EvidenceError: arrays that do not fit each other.
+    """
+
+    table: Floats
+    truth: Bools
+    folds: Rows
+    names: tuple[str, ...]
+    weight: Floats | None = None
+    density: Rows | None = None
+
+    def __post_init__(self) -> None:
+        m = len(self.truth)
+        fits = self.table.shape == (m, len(self.names)) and self.folds.shape == (m, 2)
+        if not fits or any(len(each) != m for each in (self.weight, self.density) if each is not None):
+            raise EvidenceError(
+                f"a table of shape {self.table.shape} for {m} pairs, {len(self.names)} names and folds of shape "
+                f"{self.folds.shape}",
+                "one row per pair, one column per name, two folds and one weight per pair",
+                "Make the table with Features.table.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class PairClassifier:
     """A learned judge of pairs.
 
@@ -72,27 +108,12 @@ class PairClassifier:
 
     @classmethod
     def fit(
-        cls,
-        table: Floats,
-        truth: Bools,
-        folds: Rows,
-        names: tuple[str, ...],
-        *,
-        weight: Floats | None = None,
-        density: Rows | None = None,
-        growth: Growth | None = None,
-        progress: Progress | None = None,
+        cls, pairs: "TrainingPairs", *, growth: Growth | None = None, progress: Progress | None = None
     ) -> "PairClassifier":
         """Learn from labelled pairs: once for each fold without it, to calibrate, and once from all.
 
         Args:
-            table: (m, c) float32, NaN where missing.
-            truth: (m,) bool, whether a pair is one product.
-            folds: (m, 2) int64, the folds of the two ends. Posts that can tell on each other (equal label, photo or
-                hash) belong to one fold; see `kembar.posts.labels.super_components`.
-            names: (c,) the columns.
-            weight: (m,) float32 above 0, how much a pair counts in training; not in calibration.
-            density: (m,) numbers from 0, equal for pairs from pools of one size; one for all where None.
+            pairs: what is known.
             growth: how the trees grow.
             progress: called with (stage, done, total).
 
@@ -101,10 +122,10 @@ class PairClassifier:
 
         Raises:
             TrainingError: too few true pairs, no others, or fewer than two folds.
-            EvidenceError: arrays that do not fit each other.
         """
+        table, truth, folds, weight, names = pairs.table, pairs.truth, pairs.folds, pairs.weight, pairs.names
         growth = growth or Growth()
-        _check(table, truth, folds, names, weight)
+        _check_folds(truth, folds)
         parts = np.unique(folds)
         score, judges = np.zeros(len(truth)), np.zeros(len(truth))
         for done, part in enumerate(parts):
@@ -119,7 +140,7 @@ class PairClassifier:
         calibration = Calibration.fit(held_out, truth)
         probability = calibration(held_out)
         card = _card(growth, truth, len(parts), _crossed(held_out, truth, folds))
-        density = np.zeros(len(truth), dtype=np.int64) if density is None else density
+        density = np.zeros(len(truth), dtype=np.int64) if pairs.density is None else pairs.density
         profiles = tuple(Profile.of(table[density == size], tuple(names)) for size in np.unique(density))
         return cls(tuple(names), trees, calibration, profiles, card, held_out=probability)
 
@@ -304,15 +325,7 @@ def check_truth(truth: Bools) -> None:
         )
 
 
-def _check(table: Floats, truth: Bools, folds: Rows, names: tuple[str, ...], weight: Floats | None) -> None:
-    m = len(truth)
-    fits = table.shape == (m, len(names)) and folds.shape == (m, 2) and (weight is None or len(weight) == m)
-    if not fits:
-        raise EvidenceError(
-            f"a table of shape {table.shape} for {m} pairs, {len(names)} names and folds of shape {folds.shape}",
-            "one row a pair, one column a name, two folds and one weight a pair",
-            "Make the table with Features.table.",
-        )
+def _check_folds(truth: Bools, folds: Rows) -> None:
     check_truth(truth)
     for part in np.unique(folds):
         seen = truth[~(folds == part).any(axis=1)]

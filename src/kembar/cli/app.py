@@ -28,13 +28,13 @@ from kembar.cli.options import (
     Posts,
     Quiet,
     Recipe,
-    Resources,
     Settings,
     TitleColumn,
     VectorFiles,
     check_new_file,
     read_catalog,
     read_vectors,
+    resources,
 )
 from kembar.cli.recipes import check_encoders
 from kembar.cli.runs import app as runs
@@ -125,12 +125,13 @@ def match(
     from kembar.results.report import summary
 
     check_free(output, overwrite=overwrite)
-    resources, chosen = Resources(device, cache), Chosen(recipe, model, config, settings).config()
+    chosen = Chosen(recipe, model, config, settings).config()
     catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label))
     with _bars(quiet) as progress:
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
-        matcher = Matcher(chosen, device=resources.device, store=resources.store())
+        means = resources(device, cache)
+        matcher = Matcher(chosen, device=means.device, store=means.store)
         result = matcher.match(catalog, embeddings=brought, progress=progress)
         progress("writing", 0, 0)
         result.save(output, overwrite=overwrite)
@@ -180,10 +181,11 @@ def tune(
     """
     from kembar.config import MODEL_FILE
     from kembar.fitting.learning import fit
+    from kembar.fitting.tuning import Fitting
     from kembar.folders import check_free
 
     check_free(output, overwrite=overwrite, mark=MODEL_FILE)
-    resources, chosen = Resources(device, cache), Chosen(recipe, None, config, settings).config()
+    chosen = Chosen(recipe, None, config, settings).config()
     catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label))
     with _bars(quiet) as progress:
         brought = read_vectors(vectors, catalog)
@@ -191,14 +193,10 @@ def tune(
         found = fit(
             catalog,
             chosen,
-            method=judge or method,
             labels=labels,
             embeddings=brought,
-            folds=folds,
-            pool=pool,
-            device=resources.device,
-            store=resources.store(),
-            progress=progress,
+            how=Fitting(folds, pool, judge or method),
+            resources=resources(device, cache, progress),
         )
         found.save(output, overwrite=overwrite)
     if not quiet:
@@ -232,11 +230,9 @@ def encode(
     from kembar.encoders.encoding import write_vectors
 
     check_new_file(output, overwrite)
-    resources, catalog = Resources(device, cache), read_catalog(posts, images, ColumnNames(id_, title, image))
+    catalog = read_catalog(posts, images, ColumnNames(id_, title, image))
     with _bars(quiet) as progress:
-        done = write_vectors(
-            catalog, encoder, output, device=resources.device, store=resources.store(), progress=progress
-        )
+        done = write_vectors(catalog, encoder, output, resources=resources(device, cache, progress))
     if not quiet:
         print(f"Wrote {output} with {done:,} vectors for {len(catalog):,} posts")
 

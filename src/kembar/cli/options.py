@@ -10,9 +10,10 @@ import typer
 from kembar.errors import ConfigError, FolderError
 
 if TYPE_CHECKING:
+    from kembar.arrays import Progress
     from kembar.config import Config
     from kembar.encoders.embeddings import Embeddings
-    from kembar.encoders.store import VectorStore
+    from kembar.encoders.resources import Resources
     from kembar.posts.catalog import Catalog
     from kembar.posts.columns import Columns
 
@@ -77,19 +78,13 @@ class ColumnNames:
         return Columns(self.id, self.title, self.image, self.hash, self.label)
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """Where encoders run, and where vectors of earlier runs are."""
+def resources(device: str, cache: Path | None, progress: "Progress | None" = None) -> "Resources":
+    """Open what a command works with: the device of encoders, the vectors of earlier runs, the progress bars."""
+    from kembar.encoders.encoding import default_store
+    from kembar.encoders.resources import Resources
+    from kembar.encoders.store import VectorStore
 
-    device: str = "auto"
-    cache: Path | None = None
-
-    def store(self) -> "VectorStore":
-        """Open the store of vectors of earlier runs."""
-        from kembar.encoders.encoding import default_store
-        from kembar.encoders.store import VectorStore
-
-        return default_store() if self.cache is None else VectorStore(self.cache)
+    return Resources(device, default_store() if cache is None else VectorStore(cache), progress)
 
 
 @dataclass(frozen=True, slots=True)

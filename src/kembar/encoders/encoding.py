@@ -2,17 +2,18 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Floats, Progress, Rows
+from kembar.arrays import Floats, Rows
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.protocol import Encoder, Modality
 from kembar.encoders.registry import SHIPPED, open_encoder
+from kembar.encoders.resources import Resources
 from kembar.encoders.store import VectorStore, encode
 from kembar.errors import CatalogError, ConfigError
 from kembar.folders import new_file
@@ -40,9 +41,7 @@ def encode_posts(
     brought: Mapping[str, Embeddings] | None = None,
     *,
     buckets: Buckets | None = None,
-    device: str = "auto",
-    store: VectorStore | None = None,
-    progress: Progress | None = None,
+    resources: Resources | None = None,
 ) -> Encoded:
     """Encode the titles and photos of a catalogue by every encoder of a configuration.
 
@@ -51,9 +50,7 @@ def encode_posts(
         config: its sections title, photo and vectors name the encoders.
         brought: vectors by name, in the order of the catalogue's rows; no encoder is asked for these.
         buckets: in which the work is done; None: all posts at once.
-        device: see `open_encoder`.
-        store: vectors of earlier runs; those of the shipped title encoder are made faster than looked up.
-        progress: called with (stage, done, total).
+        resources: device, store and progress; vectors of the shipped title encoder are made faster than looked up.
 
     Returns:
         All vectors, and the photos that could not be used.
@@ -62,13 +59,13 @@ def encode_posts(
         EncoderError: an encoder that cannot be opened.
         ConfigError: an encoder of photos where one of titles is asked for, or the other way round.
     """
-    embeddings = dict(brought or {})
+    means, embeddings = resources or Resources(), dict(brought or {})
     problems: dict[int, str] = {}
     for name, spec, modality in _wanted(catalog, config, embeddings):
-        encoder = open_encoder(spec, device=device)
+        encoder = open_encoder(spec, device=means.device)
         _check_modality(name, spec, encoder, modality)
-        kept = None if spec in SHIPPED and modality == "title" else store
-        embeddings[name] = Embeddings(_encoded(catalog, encoder, buckets, kept, problems, progress))
+        kept = replace(means, store=None) if spec in SHIPPED and modality == "title" else means
+        embeddings[name] = Embeddings(_encoded(catalog, encoder, buckets, kept, problems))
     return Encoded(embeddings, _problem_rows(catalog, problems))
 
 
@@ -77,9 +74,7 @@ def write_vectors(
     spec: str,
     path: Path,
     *,
-    device: str = "auto",
-    store: VectorStore | None = None,
-    progress: Progress | None = None,
+    resources: Resources | None = None,
 ) -> int:
     """Encode a catalogue and write its vectors as `Embeddings.read` reads them.
 
@@ -87,9 +82,7 @@ def write_vectors(
         catalog: the posts.
         spec: the encoder; see `open_encoder`.
         path: the Parquet file to make: posting_id, and vector as a list of float32.
-        device: see `open_encoder`.
-        store: vectors of earlier runs.
-        progress: called with (stage, done, total).
+        resources: device, store and progress.
 
     Returns:
         The number of posts that have a vector.
@@ -99,10 +92,11 @@ def write_vectors(
         CatalogError: an encoder of photos, and a catalogue without a folder of them.
         FolderError: the file cannot be written.
     """
-    encoder = open_encoder(spec, device=device)
+    means = resources or Resources()
+    encoder = open_encoder(spec, device=means.device)
     if encoder.modality == "photo" and catalog.folder is None:
         raise CatalogError(f"posts without a photo folder for {spec!r}", "a folder of photos", "Name it with --images.")
-    vectors = _encoded(catalog, encoder, None, store, {}, progress)
+    vectors = _encoded(catalog, encoder, None, means, {})
     known = vectors.any(axis=1)
     with new_file(path) as target:
         pl.DataFrame({"posting_id": catalog.ids.filter(pl.Series(known)), "vector": vectors[known]}).with_columns(
@@ -141,40 +135,33 @@ def _check_modality(name: str, spec: str, encoder: Encoder, modality: Modality) 
 
 
 def _encoded(
-    catalog: Catalog,
-    encoder: Encoder,
-    buckets: Buckets | None,
-    store: VectorStore | None,
-    problems: dict[int, str],
-    progress: Progress | None,
+    catalog: Catalog, encoder: Encoder, buckets: Buckets | None, resources: Resources, problems: dict[int, str]
 ) -> Floats:
-    """Encode posts bucket by bucket: (n, d) float32; photos that cannot be used are told by their rows."""
+    """Encode posts bucket by bucket: (n, d) float32; problems take the rows of photos that cannot be used."""
     parts = buckets or Buckets.whole(len(catalog))
 
     def work(rows: Rows) -> Floats:
         posts = catalog if len(parts) == 1 else catalog.take(rows)
         if encoder.modality == "title":
-            return _titles(posts, encoder, store, progress)
+            return _titles(posts, encoder, resources)
         found: dict[int, str] = {}
-        vectors = _photos(posts, encoder, store, found, progress)
+        vectors = _photos(posts, encoder, resources, found)
         problems.update((int(rows[row]), problem) for row, problem in found.items())
         return vectors
 
     return parts.arrays(work)
 
 
-def _titles(catalog: Catalog, encoder: Encoder, store: VectorStore | None, progress: Progress | None) -> Floats:
+def _titles(catalog: Catalog, encoder: Encoder, resources: Resources) -> Floats:
     titles = normalize(catalog.titles)
-    # A vector's last bits may depend on its batch: in the titles' own order, the order of rows changes nothing.
+    # In some encoders the last bits depend on the batch: in the titles' own order, the order of rows changes nothing.
     order = titles.arg_sort().to_numpy()
     vectors = np.empty((len(titles), encoder.dimension), dtype=np.float32)
-    vectors[order] = encode(encoder, titles.gather(order).to_list(), store, progress=progress)
+    vectors[order] = encode(encoder, titles.gather(order).to_list(), resources.store, progress=resources.progress)
     return vectors
 
 
-def _photos(
-    catalog: Catalog, encoder: Encoder, store: VectorStore | None, problems: dict[int, str], progress: Progress | None
-) -> Floats:
+def _photos(catalog: Catalog, encoder: Encoder, resources: Resources, problems: dict[int, str]) -> Floats:
     rows = np.flatnonzero(catalog.has_images)
     rows = rows[catalog.images.gather(rows).arg_sort().to_numpy()]  # as titles
     paths = [path for path in catalog.take(rows).photo_paths() if path is not None]
@@ -183,7 +170,7 @@ def _photos(
     def told(index: int, problem: str) -> None:
         problems[int(rows[index])] = problem
 
-    vectors[rows] = encode(encoder, paths, store, progress=progress, problem=told)
+    vectors[rows] = encode(encoder, paths, resources.store, progress=resources.progress, problem=told)
     return vectors
 
 

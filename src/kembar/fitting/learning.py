@@ -3,25 +3,25 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from kembar.arrays import Bools, Floats, Progress, Rows, default_threads
 from kembar.classifier.features import Features
 from kembar.classifier.ownership import evidence_settings
-from kembar.classifier.pair_classifier import PairClassifier, check_truth, pair_weights
+from kembar.classifier.pair_classifier import PairClassifier, TrainingPairs, check_truth, pair_weights
 from kembar.classifier.trees import Growth
 from kembar.config import BY_RULES, HERE, SHIPPED, Config
 from kembar.encoders.embeddings import Embeddings
-from kembar.encoders.store import VectorStore
+from kembar.encoders.resources import Resources
 from kembar.errors import ConfigError, TrainingError, nearest
 from kembar.evidence.gathering import SIMILARITY, blended, gather
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import build_views
 from kembar.fitting.dropout import Thinned, draws_of, thinned
-from kembar.fitting.tuning import Tuned, by_fold, choose, cuts_tried, fold_numbers, new_model, tune
+from kembar.fitting.tuning import Fitting, Tuned, by_fold, choose, cuts_tried, fold_numbers, new_model, tune
 from kembar.matcher import Matcher, with_photo_hashes
 from kembar.plan import Clock
 from kembar.posts.catalog import Catalog
@@ -76,12 +76,8 @@ def fit_classifier(
     *,
     judged: LabelledPairs | None = None,
     embeddings: Mapping[str, Embeddings] | None = None,
-    folds: int = 4,
-    growth: Growth | None = None,
-    kind: str = "lightgbm",
-    device: str = "auto",
-    store: VectorStore | None = None,
-    progress: Progress | None = None,
+    how: Fitting | None = None,
+    resources: Resources | None = None,
 ) -> FittedClassifier:
     """Learn to classify pairs from posts whose groups are known, or from some hundred labelled pairs.
 
@@ -91,16 +87,12 @@ def fit_classifier(
     these labels; otherwise the classifier trusts them too much.
 
     Args:
-        catalog: the posts; those without a label are strangers in the pool, and no pair of theirs is learned from.
+        catalog: the posts; those without a label are in the pool, and no pair of theirs is learned from.
         config: candidates, blending; its group cut is chosen anew.
         judged: learn from these pairs instead, as far as they are candidates, whatever labels the posts have.
         embeddings: vectors by name, in the order of the catalogue's rows.
-        folds: at least 2.
-        growth: how the trees grow; by the number of pairs where None.
-        kind: "lightgbm" or "xgboost", where `growth` is None.
-        device: for the encoders.
-        store: vectors of earlier runs.
-        progress: called with (stage, done, total).
+        how: folds and trees.
+        resources: device, store and progress.
 
     Returns:
         The classifier and the tuned configuration.
@@ -109,17 +101,20 @@ def fit_classifier(
         TrainingError: no labels, or too few pairs (see `PairClassifier.fit`).
     """
     config = (config or Config()).with_model(SHIPPED).at_pool(len(catalog))
+    how, means = how or Fitting(), resources or Resources()
+    folds, progress = how.folds, means.progress
     catalog = with_photo_hashes(catalog, config, progress)
-    catalog, vectors = Matcher(config.with_model(BY_RULES), device=device, store=store).encoded(
-        catalog, embeddings, progress
-    )
+    matcher = Matcher(config.with_model(BY_RULES), device=means.device, store=means.store)
+    catalog, vectors = matcher.encoded(catalog, embeddings, progress)
     labels = catalog.labels if judged is None else judged.groups(len(catalog))
     if labels is None or len(np.unique(labels[labels >= 0])) < folds:
         raise TrainingError("posts without known groups", "at least one group a fold", "Name the column with --label.")
     fold = fold_numbers(super_components(labels, catalog.hashes, catalog.hashed), folds)
     lessons = list(_lessons(catalog, config, vectors, labels, judged, Clock(progress)))
     first = lessons[0]
-    classifier = _fitted(lessons, fold, labels, growth or _growth(len(first.truth), len(lessons), kind), progress)
+    classifier = _fitted(
+        lessons, fold, labels, how.growth or _growth(len(first.truth), len(lessons), how.method), progress
+    )
     classifier = replace(classifier, evidence=evidence_settings(config, first.views))
     if judged is not None:
         return FittedClassifier(classifier, config.settled(classifier.cut), None)
@@ -179,16 +174,15 @@ def _fitted(
     """Learn from all lessons, by the columns of the first, whose pairs alone the card counts."""
     first = lessons[0]
     left, right = (np.concatenate([getattr(lesson.pairs, end) for lesson in lessons]) for end in ("left", "right"))
-    classifier = PairClassifier.fit(
+    pairs = TrainingPairs(
         np.concatenate([lesson.table for lesson in lessons]),
         np.concatenate([lesson.truth for lesson in lessons]),
         np.stack([fold[left], fold[right]], axis=1),
         first.names,
-        weight=pair_weights(left, right, labels),
-        density=np.repeat(np.arange(len(lessons)), [len(lesson.truth) for lesson in lessons]),
-        growth=growth,
-        progress=progress,
+        pair_weights(left, right, labels),
+        np.repeat(np.arange(len(lessons)), [len(lesson.truth) for lesson in lessons]),
     )
+    classifier = PairClassifier.fit(pairs, growth=growth, progress=progress)
     card = {**classifier.card, "pairs": len(first.truth), "true_pairs": int(first.truth.sum())}
     without = tuple(lesson.without for lesson in lessons if lesson.without)
     held_out = None if classifier.held_out is None else classifier.held_out[: len(first.truth)]
@@ -199,28 +193,20 @@ def fit(
     catalog: Catalog,
     config: Config | None = None,
     *,
-    method: str = "lightgbm",
     labels: Path | str | None = None,
     embeddings: Mapping[str, Embeddings] | None = None,
-    folds: int = 4,
-    pool: str = "whole",
-    device: str = "auto",
-    store: VectorStore | None = None,
-    progress: Progress | None = None,
+    how: Fitting | None = None,
+    resources: Resources | None = None,
 ) -> FittedClassifier | Tuned:
     """Learn a pair classifier, or tune the hand-set rules: what `kembar tune` does.
 
     Args:
         catalog: posts with labels, or any posts where labelled pairs are given.
         config: see `fit_classifier` and `kembar.fitting.tuning.tune`.
-        method: "lightgbm" or "xgboost", the trees of a classifier; or "rules".
         labels: a file of labelled pairs, see `kembar.posts.labels.read_pairs`; not for rules.
         embeddings: vectors by name, in the order of the catalogue's rows.
-        folds: at least 2.
-        pool: "whole", or for rules also "fold".
-        device: for the encoders.
-        store: vectors of earlier runs.
-        progress: called with (stage, done, total).
+        how: the method, folds and pool.
+        resources: device, store and progress.
 
     Returns:
         What was found; its `save` makes a folder for `kembar match --model`.
@@ -230,8 +216,8 @@ def fit(
         TrainingError: see `fit_classifier`.
         EvidenceError: see `kembar.fitting.tuning.tune`.
     """
-    how: dict[str, Any] = {"embeddings": embeddings, "folds": folds, "device": device, "store": store}
-    how["progress"] = progress
+    how = how or Fitting()
+    method = how.method
     if method not in _METHODS:
         known = f"one of {', '.join(_METHODS)}"
         raise ConfigError(f"method {method!r}", known, f"Choose one.{nearest(method, _METHODS)}")
@@ -240,13 +226,13 @@ def fit(
             raise ConfigError(
                 "labelled pairs for the hand-set rules", "known groups", "Leave out --labels, or --method."
             )
-        return tune(catalog, config, pool=pool, **how)
-    if pool != "whole":
+        return tune(catalog, config, embeddings=embeddings, how=how, resources=resources)
+    if how.pool != "whole":
         raise ConfigError(
-            f"pool {pool!r} with method {method!r}", "'whole'", "Leave out --pool, or add --method rules."
+            f"pool {how.pool!r} with method {method!r}", "'whole'", "Leave out --pool, or add --method rules."
         )
     judged = None if labels is None else read_pairs(labels, catalog.ids)
-    return fit_classifier(catalog, config, judged=judged, kind=method, **how)
+    return fit_classifier(catalog, config, judged=judged, embeddings=embeddings, how=how, resources=resources)
 
 
 def _known(pairs: Pairs, labels: Rows, judged: LabelledPairs | None) -> Rows:

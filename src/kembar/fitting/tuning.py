@@ -13,12 +13,13 @@ import polars as pl
 from sklearn.model_selection import GroupKFold
 
 from kembar.arrays import Bools, Doubles, Progress, Rows, run_starts
+from kembar.classifier.trees import Growth
 from kembar.config import BY_RULES, CONFIG_FILE, MODEL_FILE, Config
 from kembar.encoders.embeddings import Embeddings
-from kembar.encoders.store import VectorStore
+from kembar.encoders.resources import Resources
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.edges import directed
-from kembar.evidence.gathering import SIMILARITY, blended
+from kembar.evidence.gathering import SIMILARITY, Evidence, blended
 from kembar.evidence.pairs import Pairs
 from kembar.folders import new_folder
 from kembar.grouping.decision import decide, filled, partition
@@ -39,6 +40,23 @@ _BLENDS: Final = tuple(
     {"advanced.blend.threshold": sure, "advanced.blend.min2": round(0.55 * sure, 3), "advanced.blend.keep": keep}
     for sure, keep in product((0.5, 0.6, 0.7, 0.8), (0.0, 0.5))
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """How to learn from labels.
+
+    Attributes:
+        folds: parts of whole groups, at least 2.
+        pool: for rules: "whole" matches among all posts, "fold" makes each fold a pool of its own.
+        method: "lightgbm" or "xgboost", the trees of a classifier; or "rules".
+        growth: how the trees grow; by the method and the number of pairs where None.
+    """
+
+    folds: int = 4
+    pool: str = "whole"
+    method: str = "lightgbm"
+    growth: Growth | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +109,9 @@ def tune(
     config: Config | None = None,
     *,
     embeddings: Mapping[str, Embeddings] | None = None,
-    folds: int = 4,
-    pool: str = "whole",
+    how: Fitting | None = None,
     blends: tuple[Setting, ...] | None = None,
-    device: str = "auto",
-    store: VectorStore | None = None,
-    progress: Progress | None = None,
+    resources: Resources | None = None,
 ) -> Tuned:
     """Choose thresholds: for blending, and for the rule that the configuration decides by.
 
@@ -108,12 +123,9 @@ def tune(
         catalog: posts with labels; those without (-1) are in the pool but not scored.
         config: what to tune; its thresholds do not matter.
         embeddings: vectors by name, in the order of the catalogue's rows.
-        folds: at least 2.
-        pool: "whole" matches among all posts, "fold" makes each fold a pool of its own.
+        how: folds and pool.
         blends: the blending options to try; a grid by default, and the configuration's own where it does not blend.
-        device: for the encoders.
-        store: vectors of earlier runs.
-        progress: called with (stage, done, total).
+        resources: device, store and progress.
 
     Returns:
         The tuned configuration and its scores.
@@ -122,10 +134,12 @@ def tune(
         EvidenceError: no labels, or fewer groups than folds.
         ConfigError: another pool, or fewer than 2 folds.
     """
-    config = (config or Config()).with_model(BY_RULES)
+    how, means, config = how or Fitting(), resources or Resources(), (config or Config()).with_model(BY_RULES)
+    folds, pool = how.folds, how.pool
     labels = _labels(catalog, folds, pool)
-    catalog = with_photo_hashes(catalog, config, progress)
-    catalog, embeddings = Matcher(config, device=device, store=store).encoded(catalog, embeddings, progress)
+    catalog = with_photo_hashes(catalog, config, means.progress)
+    matcher = Matcher(config, device=means.device, store=means.store)
+    catalog, embeddings = matcher.encoded(catalog, embeddings, means.progress)
     fold = fold_numbers(labels, folds)
     blends = blends or (_BLENDS if config.advanced.blend.steps else ({},))
     parts = [np.arange(len(catalog))] if pool == "whole" else [np.flatnonzero(fold == f) for f in range(folds)]
@@ -133,7 +147,9 @@ def tune(
     shares = [row_shares(labels[fold != f]) for f in range(folds)]
     for rows in parts:
         shapes = [(fold[rows] == f, shares[f]) for f in np.unique(fold[rows])]
-        tried = trials(catalog.take(rows), config, _taken(embeddings, rows), labels[rows], blends, shapes, progress)
+        clock = Clock(means.progress)
+        evidence = Matcher.evidence(catalog.take(rows), config, _taken(embeddings, rows), clock)
+        tried = trials(evidence, config, labels[rows], blends, shapes, means.progress)
         for setting, scores in tried:
             key = tuple(setting.items())
             sums[key] = sums.get(key, np.zeros((folds, 3))) + by_fold(scores, fold[rows], labels[rows], folds)
@@ -164,20 +180,18 @@ def new_model(folder: Path | str, config: Config, told: str, *, overwrite: bool)
 
 
 def trials(
-    catalog: Catalog,
+    evidence: Evidence,
     config: Config,
-    embeddings: Mapping[str, Embeddings],
     labels: Rows,
     blends: tuple[Setting, ...],
     shapes: list[Shape],
-    progress: Progress | None,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[Setting, Doubles]]:
     """Try every setting in one pool.
 
     Args:
-        catalog: n posts, hashed.
+        evidence: of n posts, before any blending.
         config: what does not vary.
-        embeddings: all vectors, by name.
         labels: (n,) int64 group codes.
         blends: the blending options to try.
         shapes: for rule chisel, which posts get lists of which lengths.
@@ -186,7 +200,6 @@ def trials(
     Yields:
         A setting, and (n, 3) F1, precision and recall of each post.
     """
-    evidence = Matcher.evidence(catalog, config, embeddings, Clock(progress))
     for done, blend in enumerate(blends):
         pairs = blended(evidence, _with(config, blend))
         for decision, scores in _decisions(pairs, labels, config, shapes):
@@ -273,7 +286,7 @@ def choose(config: Config, settings: list[Setting], sums: Doubles, counts: Doubl
         table.append({"fold": f, "posts": int(posts[f]), "pool": pool, **scores, **settings[best]})
     trials = pl.DataFrame(settings).with_columns(f1=pl.Series(total / posts.sum()))
     best_config = _with(config, settings[int(total.argmax())]).with_option("advanced.pool.size", pool)
-    return Tuned(best_config, pl.DataFrame(table), trials)
+    return Tuned(best_config.settled(), pl.DataFrame(table), trials)
 
 
 def fold_numbers(labels: Rows, folds: int) -> Rows:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -88,18 +88,39 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(
-    catalog: Catalog, config: Config, pairs: Pairs, matches: Matches, groups: Groups, copy_of: Rows, a: str, b: str
-) -> Explanation:
+class Run(Protocol):
+    """What an explanation needs of a run; a `kembar.Result` has it."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The posts."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the run."""
+
+    @property
+    def pairs(self) -> Pairs:
+        """The candidates with their evidence."""
+
+    @property
+    def matches(self) -> Matches:
+        """The matches of every post."""
+
+    @property
+    def groups(self) -> Groups:
+        """The partition."""
+
+    @property
+    def copy_of(self) -> Rows:
+        """(n,) the row that stands for each among the pairs."""
+
+
+def explain(run: Run, a: str, b: str) -> Explanation:
     """Explain one pair.
 
     Args:
-        catalog: the posts.
-        config: the configuration of the run.
-        pairs: the candidates with their evidence.
-        matches: the matches of every post.
-        groups: the partition.
-        copy_of: (n,) the row that stands for each among the pairs.
+        run: what was found.
         a: a posting id.
         b: another posting id.
 
@@ -109,10 +130,11 @@ def explain(
     Raises:
         CatalogError: there is no such post, or the two are one.
     """
+    catalog, config, pairs, matches, groups = run.catalog, run.config, run.pairs, run.matches, run.groups
     i, j = _row(catalog, a), _row(catalog, b)
     if i == j:
         raise CatalogError(f"posts {a!r} and {b!r}", "two different posts", "Name another one.")
-    first, second = int(copy_of[i]), int(copy_of[j])
+    first, second = int(run.copy_of[i]), int(run.copy_of[j])
     evidence = _evidence(pairs, min(first, second), max(first, second))
     matched = bool((matches[i] == j).any() or (matches[j] == i).any())
     together = bool(groups.labels[i] == groups.labels[j])
@@ -124,7 +146,7 @@ def explain(
         reasons = [*_compared(evidence, config), *rules, *_grouping(pairs, groups, config, first, second)]
     shares: tuple[tuple[str, float | None, float], ...] = ()
     if evidence and not config.by_rules:
-        shares, told = _judged(catalog, config.model, pairs, copy_of, first, second)
+        shares, told = _classified(run, first, second)
         reasons = [*told, *reasons]
     facts = tuple(_facts(catalog, i, j))
     return Explanation(a, b, titles, matched, together, evidence, facts, tuple(reasons), shares)
@@ -177,19 +199,18 @@ def _row(catalog: Catalog, post: str) -> int:
     return found
 
 
-def _judged(
-    catalog: Catalog, model: str, pairs: Pairs, copy_of: Rows, i: int, j: int
-) -> tuple[tuple[tuple[str, float | None, float], ...], list[str]]:
+def _classified(run: Run, i: int, j: int) -> tuple[tuple[tuple[str, float | None, float], ...], list[str]]:
     """Ask the classifier what it made of a pair; says so where its folder is gone."""
     try:
-        classifier = PairClassifier.load(model)
+        classifier = PairClassifier.load(run.config.model)
     except FolderError as error:
         return (), [f"what the classifier saw cannot be told again: {error}"]
+    pairs, copy_of = run.pairs, run.copy_of
     kept = np.unique(copy_of)  # the posts that were matched, as the classifier saw them
     place = np.searchsorted(kept, np.arange(len(copy_of)))
     seen = Pairs(place[pairs.left], place[pairs.right], pairs.evidence)
     at = _place(pairs, min(i, j), max(i, j))
-    scorers = scorers_of(normalize(catalog.titles.gather(kept)))
+    scorers = scorers_of(normalize(run.catalog.titles.gather(kept)))
     found = contributions(seen, len(kept), scorers, classifier, at if at is not None else 0)
     return tuple((name, value, round(share, 4)) for name, value, share in found.iter_rows()), []
 

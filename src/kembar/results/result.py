@@ -116,7 +116,7 @@ class Result:
         Raises:
             CatalogError: there is no such post, or the two are one.
         """
-        return explain(self.catalog, self.config, self.pairs, self.matches, self.groups, self.copy_of, a, b)
+        return explain(self, a, b)
 
     def weakest_links(self, n: int = 10) -> pl.DataFrame:
         """List the posts that hang most loosely in their group: the first to look at.
