@@ -19,7 +19,10 @@ from kembar import Catalog, Config, Matcher, Result
 from kembar.cli.app import app
 
 COMMANDS = ["match", "evaluate", "tune", "label-queue", "explain", "encode", "train", "synth", "config"]
-STAGES = ["hashes", "encoders", "vectors", "neighbours", "blending", "classifier", "decisions"]
+STAGES = [
+    *("hashes", "encoders", "settings", "copies", "vectors", "neighbours", "blending", "classifier"),
+    *("decisions", "results"),
+]
 
 
 def kembar(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -134,7 +137,7 @@ def test_another_process_writes_the_same_bytes_whatever_its_threads(cli: Cli, fi
     done = kembar("-v", "match", file, "-o", tmp_path / "two", "--cache", tmp_path / "cache", **variables)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f"Wrote {tmp_path / 'two'}\n")
-    assert [line.split()[-1] for line in done.stderr.splitlines()][-7:] == STAGES
+    assert [line.split()[-1] for line in done.stderr.splitlines()][-len(STAGES) :] == STAGES
     assert all(line.startswith("INFO ") for line in done.stderr.splitlines())
     for path in sorted((tmp_path / "one").rglob("*")):
         other = tmp_path / "two" / path.relative_to(tmp_path / "one")
