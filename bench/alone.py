@@ -63,9 +63,9 @@ def main() -> None:
             found.setdefault(f"{kind} | rules", []).append(by_cut(pool, pool.pairs.evidence[SIMILARITY], (cut,)))
     alone = np.mean([np.mean(np.bincount(pool.labels)[pool.labels] == 1) for pool in halves])
     lines = [
-        f"In halves {alone:.0%} of the posts have no twin. Mean F1 (sd over {FOLDS} folds).",
+        f"In halves {alone:.0%} of the posts match no other. Mean F1 (sd over {FOLDS} folds).",
         "",
-        f"| folds | judge | {' | '.join(f'cut {cut}' for cut in CUTS)} | rules, default cut |",
+        f"| folds | model | {' | '.join(f'cut {cut}' for cut in CUTS)} | rules, default cut |",
         f"| --- | --- | {' | '.join('---:' for _ in CUTS)} | ---: |",
     ]
     for name in sorted(found, reverse=True):

@@ -39,7 +39,7 @@ length 1, from photos of {size} x {size} pixels whose proportions are not kept; 
   by attention, and the whole and a middle layer are added. The convolutions are those of ImageNet.
 
 ## Figures
-| model | MB | edits: R@1 | edits: F1 | hard edits: R@1 | hard: F1 | groceries: R@1 | mAP@R | photos a second |
+| model | MB | edits: R@1 | edits: F1 | hard edits: R@1 | hard: F1 | groceries: R@1 | mAP@R | photos per second |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {table}
 

@@ -71,7 +71,7 @@ def main() -> None:
     lines = [
         f"{len(catalog):,} posts, {FOLDS} folds; mean over folds ± standard deviation; seconds on one core.",
         "",
-        "| encoder | training | F1 | + min2 | + blending | P | R | seconds to train a fold | items a second |",
+        "| encoder | training | F1 | + min2 | + blending | P | R | seconds to train a fold | items per second |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     print("\n".join(lines), flush=True)

@@ -148,7 +148,7 @@ def line(name: str, values: np.ndarray, note: str = "") -> str:
 
 
 HEAD = [
-    "| judge | decision | F1 | sd | precision | recall | settings |",
+    "| model | decision | F1 | sd | precision | recall | settings |",
     "| --- | --- | ---: | ---: | ---: | ---: | --- |",
 ]
 
@@ -371,7 +371,7 @@ def run_missing(
             ruled = f"cut {by_rules(len(each[f].labels))}"
             by.setdefault((name, "rules"), []).append(grouped(each[f], each[f].pairs.evidence[SIMILARITY], ruled))
     lines = [
-        "| evidence | judge | F1 | sd | precision | recall |  |",
+        "| evidence | model | F1 | sd | precision | recall |  |",
         "| --- | --- | ---: | ---: | ---: | ---: | --- |",
     ]
     return lines + [line(f"{name} | {judge}", np.array(by[name, judge])) for name, judge in sorted(by, key=ranked)]

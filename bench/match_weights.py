@@ -15,11 +15,11 @@ from kembar.encoders.store import VectorStore
 ROWS: dict[str, tuple[str, ...]] = {
     "hand-set rules": ("model=rules",),
     "hand-set rules, no photos": ("model=rules", "photo=false"),
-    "classifier, photos weighed (the default)": (),
+    "classifier, photos weighted (the default)": (),
     "classifier, no photos": ("photo=false",),
     "hand-set rules, titles alone": ("model=rules", "photo=false", "hash=false"),
     "classifier, titles alone": ("photo=false", "hash=false"),
-    "photos and hashes alone (so the rules judge)": ("word=false", "char=false", "title=false"),
+    "photos and hashes alone (so the rules decide)": ("word=false", "char=false", "title=false"),
 }
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1500, 5000])
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
-    lines = ["| posts | judge | F1 | precision | recall |", "| ---: | --- | ---: | ---: | ---: |"]
+    lines = ["| posts | model | F1 | precision | recall |", "| ---: | --- | ---: | ---: | ---: |"]
     for n in arguments.sizes:
         with tempfile.TemporaryDirectory() as scratch:
             shop, store = Path(scratch) / "shop", VectorStore(Path(scratch) / "vectors")

@@ -57,7 +57,7 @@ def main() -> None:
 
 def ladder(sizes: list[int], runs: int) -> list[str]:
     lines = [
-        "| posts | seconds | peak memory MiB | posts a second | F1 | stages |",
+        "| posts | seconds | peak memory MiB | posts per second | F1 | stages |",
         "| ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     print("\n".join(lines), flush=True)
