@@ -109,7 +109,7 @@ class PhotoModel:
             overwrite: replace an earlier encoder there.
 
         Raises:
-            FolderError: the folder is in the way or cannot be written.
+            FolderError: the folder exists or cannot be written.
         """
         with new_folder(folder, overwrite=overwrite, mark=MANIFEST) as target:
             self.backbone.save(target)

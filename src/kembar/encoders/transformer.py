@@ -96,7 +96,7 @@ class TitleModel:
             overwrite: replace an earlier encoder there.
 
         Raises:
-            FolderError: the folder is in the way or cannot be written.
+            FolderError: the folder exists or cannot be written.
         """
         with new_folder(folder, overwrite=overwrite, mark=MANIFEST) as target:
             self._save(target)
