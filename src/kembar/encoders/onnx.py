@@ -142,7 +142,7 @@ class OnnxEncoder:
 
     def _run(self, session: Any, batch: Any) -> Floats:
         if len(batch) == 1 and not isinstance(batch, Batch):
-            # A product with a single row is summed in another order: nobody is alone in a batch.
+            # A product with a single row is summed in another order: no post is alone in a batch.
             return self._run(session, batch[[0, 0]])[:1]
         feed = batch.feed(self._inputs) if isinstance(batch, _Padded | Batch) else {self._inputs[0]: batch}
         try:
