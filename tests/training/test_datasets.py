@@ -42,7 +42,7 @@ def test_photos_that_do_not_decode_are_dropped_and_listed(shop: Path, tmp_path: 
     examples = read_examples(catalog, "photo")
     assert len(examples) == 58
     assert [post for post, _ in examples.dropped] == [catalog.ids[3], catalog.ids[5]]
-    assert "no image" in examples.dropped[0][1]
+    assert "not an image" in examples.dropped[0][1]
     assert paths[3] not in examples.items
     assert catalog.labels is not None
     np.testing.assert_array_equal(examples.labels, np.delete(catalog.labels, [3, 5]))
@@ -125,7 +125,7 @@ def test_groups_of_one_are_left_out_of_what_is_learned(caplog: pytest.LogCapture
     ("columns", "message"),
     [
         ({"title": ["a", "b"]}, "without a column of labels.*--label"),
-        ({"title": ["a", "b"], "label_group": [None, None]}, "labels without any"),
+        ({"title": ["a", "b"], "label_group": [None, None]}, "an empty column of labels"),
         ({"title": ["a", "b"], "label_group": [1, 1]}, "posts of one group"),
         ({"title": [None, " "], "label_group": [1, 2], "image_phash": ["0" * 16] * 2}, "no post with both"),
     ],
@@ -179,7 +179,7 @@ def test_an_epoch_shows_every_post_once_in_batches_of_like_size(sizes: list[int]
 def test_processes_share_an_epoch(options: dict[str, object]) -> None:
     labels, recipe = labels_of([4] * 9), Recipe.title(batch=6, **options)
     whole = Plan(labels, recipe).epoch(1)
-    parts = [Plan(labels, recipe, rank=rank, world=3) for rank in range(3)]
+    parts = [Plan(labels, recipe, process=(rank, 3)) for rank in range(3)]
     assert len({part.per_epoch for part in parts}) == 1
     found = [lesson.rows.tolist() for part in parts for lesson in part.epoch(1)]
     assert all(lesson.rows.tolist() in found for lesson in whole)
