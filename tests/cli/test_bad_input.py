@@ -268,7 +268,7 @@ def test_options_that_are_refused(refused, tmp_path: Path) -> None:
     }.items():
         refused(*out, "--vectors", word, parts=(part,))
     np.save(tmp_path / "v.npy", np.eye(2))
-    refused(*out, "--vectors", f"clip={tmp_path / 'v.npy'}", parts=("(2, 2)", "3, one a post"))
+    refused(*out, "--vectors", f"clip={tmp_path / 'v.npy'}", parts=("(2, 2)", "3, one per post"))
     np.save(tmp_path / "v.npy", np.eye(3))
     refused(*out, "--vectors", f"word={tmp_path / 'v.npy'}", parts=("vectors named 'word'",))
     twice = ("--vectors", f"clip={tmp_path / 'v.npy'}")
