@@ -43,9 +43,9 @@ DRAWN = 6000
 
 CARD = """# kembar-classifier
 
-Judges candidate pairs of posts by the evidence of words, characters, the title encoder and perceptual hashes: {trees}
-boosted trees over {columns} columns, calibrated by isotonic regression on held-out folds. Groups by average link, cut
-{cut}, which is the default of `learned.cut`.
+Classifies candidate pairs of posts by the evidence of words, characters, the title encoder and perceptual hashes:
+{trees} boosted trees over {columns} columns, calibrated by isotonic regression on held-out folds. Groups by average
+link, cut {cut}, which is the default of `learned.cut`.
 
 - **Learned from**: {posts:,} posts of Kaggle "Shopee - Price Match Guarantee" (Indonesian and English titles), in pools
   of about 120, 850, 6,850 and of all posts, with all evidence and with some left out, and with half of the posts left

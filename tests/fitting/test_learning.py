@@ -97,7 +97,7 @@ def test_without_any_title_the_rules_judge_and_say_so(
     with caplog.at_level(logging.WARNING):
         result = Matcher(with_model(model)).match(catalog)
     assert "nothing is compared by 'char', 'word'" in caplog.text
-    assert result.report["judge"] == "rules"
+    assert result.report["model"] == "rules"
     expected = Matcher(with_model(model).with_model("rules")).match(catalog)
     assert np.array_equal(result.pairs.evidence["similarity"], expected.pairs.evidence["similarity"])
     assert np.array_equal(result.groups.labels, expected.groups.labels)
@@ -109,7 +109,7 @@ def test_a_classifier_does_without_what_was_hidden_in_its_training(model: Path, 
     assert classifier.without == (("hash",),)
     other = Catalog.read(synthesize(1200, seed=15, hashes=True).posts.drop("image_phash"))
     judged = Matcher(with_model(model)).match(other)
-    assert judged.report["judge"] != "rules"
+    assert judged.report["model"] != "rules"
     assert judged.scores()["f1"] > Matcher(RULES).match(other).scores()["f1"] - 0.01
 
 
@@ -235,7 +235,7 @@ def test_the_classifier_that_ships_is_small_and_judges_every_default_view(catalo
 def test_the_classifier_that_ships_does_without_some_views(catalog: Catalog, lacking: list[str]) -> None:
     settings = [f"{view}.use=false" for view in lacking]
     result = Matcher(Config.read(None, settings)).match(catalog)
-    assert result.report["judge"] == "kembar-classifier"
+    assert result.report["model"] == "kembar-classifier"
     assert "rules" in result.pairs.evidence
     assert not set(lacking) & set(result.pairs.evidence)
 

@@ -1,4 +1,4 @@
-"""What a learned judge sees of candidate pairs: a table of evidence, one row a pair, made in chunks.
+"""What a pair classifier sees of candidate pairs: a table of evidence, one row per pair, made in chunks.
 
 Each row holds every similarity (before and after blending), where the pair stands by it among the candidates of both
 ends (`kembar.classifier.ranks`), the candidates both ends share, and how the two titles agree

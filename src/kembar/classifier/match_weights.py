@@ -1,6 +1,6 @@
 """Evidence that a classifier has not learned from, weighed by the pairs that the classifier is sure of.
 
-The labels that a classifier learned from may have had no photos; the posts it judges may have them. What a cosine of s
+The labels that a classifier learned from may have had no photos; the posts it scores may have them. What a cosine of s
 adds to the log-odds of a pair is then its match weight (Fellegi and Sunter 1969, "A theory for record linkage"),
 
     w(s) = ln P(s | one product) - ln P(s | two products),
@@ -31,10 +31,10 @@ def weigh(
     """Estimate what the cosines of an encoder add to the log-odds of pairs.
 
     Args:
-        probability: (m,) in [0, 1], by a judge that has not seen the cosines.
+        probability: (m,) in [0, 1], by a classifier that has not seen the cosines.
         cosine: (m,) float32, NaN where missing; those below 0 count as 0.
-        alike: (m,) bool, pairs whose photos that judge knows to be the same, by their hashes: for them the cosine says
-            little new, and weights are estimated apart.
+        alike: (m,) bool, pairs whose photos that classifier knows to be the same, by their hashes: for them the cosine
+            says little new, and weights are estimated apart.
         guess: (101,) log-odds by hundredths, taken for true where there are few pairs, of photos that are not alike;
             0 where None.
         rounds: estimates, one after the other.

@@ -78,11 +78,11 @@ class TrainingPairs:
 
 @dataclass(frozen=True, slots=True)
 class PairClassifier:
-    """A learned judge of pairs.
+    """Boosted trees that tell whether two posts sell one product.
 
     Attributes:
         names: (c,) the columns it needs, in this order.
-        trees: what judges.
+        trees: what scores a pair.
         calibration: what turns its log-odds into probabilities.
         profiles: what the columns looked like in training, in pools of each size it learned from.
         card: how it was trained, for people: counts, options, held-out scores, and what else the maker noted.
@@ -127,16 +127,16 @@ class PairClassifier:
         growth = growth or Growth()
         _check_folds(truth, folds)
         parts = np.unique(folds)
-        score, judges = np.zeros(len(truth)), np.zeros(len(truth))
+        score, votes = np.zeros(len(truth)), np.zeros(len(truth))
         for done, part in enumerate(parts):
             _tell(progress, done, len(parts) + 1)
             unseen = (folds == part).any(axis=1)
             trees = grow(table[~unseen], truth[~unseen], None if weight is None else weight[~unseen], growth)
             score[unseen] += trees.margin(table[unseen])
-            judges[unseen] += 1
+            votes[unseen] += 1
         _tell(progress, len(parts), len(parts) + 1)
         trees = grow(table, truth, weight, growth)
-        held_out = (score / judges).astype(np.float32)
+        held_out = (score / votes).astype(np.float32)
         calibration = Calibration.fit(held_out, truth)
         probability = calibration(held_out)
         card = _card(growth, truth, len(parts), _crossed(held_out, truth, folds))
@@ -150,7 +150,7 @@ class PairClassifier:
         return frozenset(name.removesuffix(" rank low") for name in self.names if name.endswith(" rank low"))
 
     def probability(self, table: Floats) -> Floats:
-        """Judge pairs.
+        """Classify pairs.
 
         Args:
             table: (m, c) float32 with the columns `names`, NaN where missing.

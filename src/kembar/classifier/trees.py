@@ -56,7 +56,7 @@ class Growth:
             raise ConfigError(
                 f"rate {self.rate}, columns {self.columns}, others {self.others}",
                 "shares above 0, at most 1",
-                "Mend them.",
+                "Correct them.",
             )
 
 
@@ -68,7 +68,7 @@ class Trees(Protocol):
         """The package they grew in."""
 
     def margin(self, table: Floats) -> Floats:
-        """Judge pairs: (m, c) float32 to (m,) float32 log-odds."""
+        """Score pairs: (m, c) float32 to (m,) float32 log-odds."""
         ...
 
     def contributions(self, table: Floats) -> Floats:

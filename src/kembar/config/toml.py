@@ -19,7 +19,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             f"configuration file {str(path)!r}, which is not there", "a TOML file", "Check the path."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"configuration file {str(path)!r}", "valid TOML", f"Mend it: {error}.") from None
+        raise ConfigError(f"configuration file {str(path)!r}", "valid TOML", f"Correct it: {error}.") from None
 
 
 def set_option(tree: dict[str, Any], setting: str) -> None:

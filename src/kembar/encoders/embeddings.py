@@ -13,7 +13,7 @@ from kembar.errors import EvidenceError
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """One vector a post.
+    """One vector per post.
 
     Attributes:
         vectors: (n, d) float32 unit rows; all zero where a post has no vector.
@@ -50,11 +50,11 @@ class Embeddings:
                 array = np.asarray(vectors, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise EvidenceError(
-                "vectors that are not numbers", "an (n, d) table of numbers", f"Mend them: {error}."
+                "vectors that are not numbers", "an (n, d) table of numbers", f"Correct them: {error}."
             ) from None
         if array.ndim != 2 or array.shape[1] == 0:
             raise EvidenceError(
-                f"vectors of shape {array.shape}", "an (n, d) table, one row a post", "Give vectors of one length."
+                f"vectors of shape {array.shape}", "an (n, d) table, one row per post", "Give vectors of one length."
             )
         finite = np.isfinite(array).all(axis=1)
         if not finite.all():
@@ -70,7 +70,7 @@ class Embeddings:
         """Read vectors for the posts of a catalogue.
 
         Args:
-            path: .npy with one row a post in the catalogue's order, or .parquet with a column posting_id and one
+            path: .npy with one row per post in the catalogue's order, or .parquet with a column posting_id and one
                 column of lists (in any order; posts that are not in it have no vector).
             ids: (n,) String posting ids.
 
@@ -100,7 +100,7 @@ class Embeddings:
         if vectors.shape[:1] != (n,):
             raise EvidenceError(
                 f"an array of shape {vectors.shape} in {str(path)!r}",
-                f"{n}, one a post",
+                f"{n}, one per post",
                 "Write the vectors in the order of the posts, or use Parquet with a posting_id column.",
             )
         return cls.of(vectors)
@@ -124,7 +124,7 @@ class Embeddings:
                 "Give vectors of one length; leave posts without one out.",
             )
         if given["posting_id"].is_duplicated().any():
-            raise EvidenceError(f"a posting_id twice in {str(path)!r}", "one vector a post", "Remove the doubles.")
+            raise EvidenceError(f"a posting_id twice in {str(path)!r}", "one vector per post", "Remove the doubles.")
         found = np.array(vector.explode().cast(pl.Float32), dtype=np.float32).reshape(len(given), -1)
         rows = pl.DataFrame({"posting_id": ids}).join(
             given.select("posting_id").with_row_index("row"), on="posting_id", how="left", maintain_order="left"

@@ -28,7 +28,7 @@ class Encoded:
 
     Attributes:
         embeddings: vectors by name, brought ones among them.
-        problems: one row a photo that cannot be used: posting_id, part, problem.
+        problems: one row per photo that cannot be used: posting_id, part, problem.
     """
 
     embeddings: dict[str, Embeddings]
@@ -130,7 +130,7 @@ def _check_modality(name: str, spec: str, encoder: Encoder, modality: Modality) 
         raise ConfigError(
             f"encoder {spec!r} of {encoder.modality}s for {name!r}",
             f"an encoder of {modality}s",
-            "Name another encoder, or mend the modality of the section.",
+            "Name another encoder, or correct the modality of the section.",
         )
 
 

@@ -74,7 +74,7 @@ def query_expansion(
         ConfigError: k < 1 or alpha < 0.
     """
     if k < 1 or not alpha >= 0:
-        raise ConfigError(f"k {k} and alpha {alpha}", "k >= 1 and alpha >= 0", "Mend the query expansion.")
+        raise ConfigError(f"k {k} and alpha {alpha}", "k >= 1 and alpha >= 0", "Correct the query expansion.")
     n = len(neighbors)
     index, score = neighbors.index[:, :k], np.clip(neighbors.score[:, :k], 0, None) ** alpha
     source, place = np.nonzero(index >= 0)

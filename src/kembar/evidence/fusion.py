@@ -66,7 +66,7 @@ def fuse(
         rule: one of `kembar.config.FUSION_RULES`.
         weights: one positive weight a view; the mean of mean and squares and the powers of product and soft_or take
             them, max, convex and union do not. All 1 by default.
-        thresholds: one a view in (0, 1], for union alone; all .5 by default.
+        thresholds: one per view in (0, 1], for union alone; all .5 by default.
 
     Returns:
         (m,) float32 in [0, 1]; 0 where a pair has no evidence at all.
@@ -85,7 +85,7 @@ def fuse(
         )
     columns = np.stack([np.asarray(s, dtype=np.float32) for s in similarities])
     if thresholds is not None and not all(0 < t <= 1 for t in thresholds):
-        raise ConfigError(f"thresholds {thresholds!r}", "numbers above 0, at most 1", "Mend the thresholds.")
+        raise ConfigError(f"thresholds {thresholds!r}", "numbers above 0, at most 1", "Correct the thresholds.")
     if rule == "union":
         columns = columns / (2 * _fitting(thresholds, len(columns), 0.5, "thresholds"))[:, None]
     weight = _fitting(weights, len(columns), 1.0, "weights")[:, None]
@@ -98,7 +98,7 @@ def fuse(
 def _fitting(given: Sequence[float] | None, views: int, default: float, what: str) -> Floats:
     values = np.full(views, default) if given is None else np.asarray(given, dtype=np.float64)
     if len(values) != views or not ((values > 0) & (values < np.inf)).all():
-        raise ConfigError(f"{what} {given!r}", f"{views} numbers above 0, one a view", f"Mend the {what}.")
+        raise ConfigError(f"{what} {given!r}", f"{views} numbers above 0, one per view", f"Correct the {what}.")
     return values.astype(np.float32)
 
 

@@ -35,7 +35,7 @@ class Evidence:
         titles: (n,) String in normal form.
         neighbors: each view's neighbours.
         quantities: the quantities of each title.
-        pairs: the candidates with one column a view, `conflict` and `similarity`.
+        pairs: the candidates with one column per view, `conflict` and `similarity`.
         spare: names of views that are compared, but neither fused nor blended.
         buckets: in which the work is done; None: all posts at once.
     """

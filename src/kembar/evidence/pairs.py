@@ -35,7 +35,7 @@ class Pairs:
             raise EvidenceError(
                 f"{len(self.left)} left rows, {len(self.right)} right rows and columns of other lengths: {wrong}",
                 "arrays of one length",
-                "Give each evidence column one value a pair.",
+                "Give each evidence column one value per pair.",
             )
         if not (self.left < self.right).all():
             raise EvidenceError(
@@ -74,7 +74,7 @@ def candidates(neighbors: Iterable[Neighbors], n: int) -> tuple[Rows, Rows]:
     """Unite the neighbours of several views into unordered pairs.
 
     Args:
-        neighbors: one Neighbors a view, all over the same n posts.
+        neighbors: one Neighbors per view, all over the same n posts.
         n: number of posts.
 
     Returns:

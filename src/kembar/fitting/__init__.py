@@ -1,1 +1,1 @@
-"""Learning from labels: the pair classifier from groups or judged pairs, and the cuts of the rules."""
+"""Learning from labels: the pair classifier from groups or labelled pairs, and the cuts of the rules."""

@@ -3,7 +3,7 @@
 Trees that always had every view do badly where one is lacking: they lean on columns that are then empty. So a
 classifier learns from each pool several times, whole and with views hidden, as a network learns with dropout
 (Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting"). Pools that lack nothing
-are judged no worse.
+are scored no worse.
 """
 
 from collections.abc import Iterator, Sequence

@@ -74,7 +74,7 @@ def fit_classifier(
     catalog: Catalog,
     config: Config | None = None,
     *,
-    judged: LabelledPairs | None = None,
+    labelled: LabelledPairs | None = None,
     embeddings: Mapping[str, Embeddings] | None = None,
     how: Fitting | None = None,
     resources: Resources | None = None,
@@ -89,7 +89,7 @@ def fit_classifier(
     Args:
         catalog: the posts; those without a label are in the pool, and no pair of theirs is learned from.
         config: candidates, blending; its group cut is chosen anew.
-        judged: learn from these pairs instead, as far as they are candidates, whatever labels the posts have.
+        labelled: learn from these pairs instead, as far as they are candidates, whatever labels the posts have.
         embeddings: vectors by name, in the order of the catalogue's rows.
         how: folds and trees.
         resources: device, store and progress.
@@ -106,17 +106,19 @@ def fit_classifier(
     catalog = with_photo_hashes(catalog, config, progress)
     matcher = Matcher(config.with_model(BY_RULES), device=means.device, store=means.store)
     catalog, vectors = matcher.encoded(catalog, embeddings, progress)
-    labels = catalog.labels if judged is None else judged.groups(len(catalog))
+    labels = catalog.labels if labelled is None else labelled.groups(len(catalog))
     if labels is None or len(np.unique(labels[labels >= 0])) < folds:
-        raise TrainingError("posts without known groups", "at least one group a fold", "Name the column with --label.")
+        raise TrainingError(
+            "posts without known groups", "at least one group per fold", "Name the column with --label."
+        )
     fold = fold_numbers(super_components(labels, catalog.hashes, catalog.hashed), folds)
-    lessons = list(_lessons(catalog, config, vectors, labels, judged, Clock(progress)))
+    lessons = list(_lessons(catalog, config, vectors, labels, labelled, Clock(progress)))
     first = lessons[0]
     classifier = _fitted(
         lessons, fold, labels, how.growth or _growth(len(first.truth), len(lessons), how.method), progress
     )
     classifier = replace(classifier, evidence=evidence_settings(config, first.views))
-    if judged is not None:
+    if labelled is not None:
         return FittedClassifier(classifier, config.settled(classifier.cut), None)
     tuned = _cut(first.pairs, classifier, labels, fold, config)
     found = replace(classifier, cut=tuned.config.group_cut)
@@ -143,7 +145,7 @@ def _lessons(
     config: Config,
     vectors: Mapping[str, Embeddings],
     labels: Rows,
-    judged: LabelledPairs | None,
+    labelled: LabelledPairs | None,
     clock: Clock,
 ) -> Iterator[_Lesson]:
     """Describe the pool with all evidence, then with some hidden: 250,000 pairs of each such pool are enough."""
@@ -157,7 +159,7 @@ def _lessons(
             pairs = blended(evidence, config)
             features = Features.of(pairs, len(catalog), scorers_of(pool.titles, evidence.quantities))
             names = names or features.names
-            known = _known(pairs, labels, judged)
+            known = _known(pairs, labels, labelled)
             if at > 0:
                 known = known[np.random.default_rng(at).random(len(known)) < _THINNED / max(1, len(known))]
             taught = pairs.take(known)
@@ -231,16 +233,16 @@ def fit(
         raise ConfigError(
             f"pool {how.pool!r} with method {method!r}", "'whole'", "Leave out --pool, or add --method rules."
         )
-    judged = None if labels is None else read_pairs(labels, catalog.ids)
-    return fit_classifier(catalog, config, judged=judged, embeddings=embeddings, how=how, resources=resources)
+    labelled = None if labels is None else read_pairs(labels, catalog.ids)
+    return fit_classifier(catalog, config, labelled=labelled, embeddings=embeddings, how=how, resources=resources)
 
 
-def _known(pairs: Pairs, labels: Rows, judged: LabelledPairs | None) -> Rows:
+def _known(pairs: Pairs, labels: Rows, labelled: LabelledPairs | None) -> Rows:
     """Find the candidate pairs whose truth is known."""
     known = (labels[pairs.left] >= 0) & (labels[pairs.right] >= 0)
-    if judged is not None:
+    if labelled is not None:
         n = len(labels)
-        known &= np.isin(pairs.left * n + pairs.right, judged.left * n + judged.right)
+        known &= np.isin(pairs.left * n + pairs.right, labelled.left * n + labelled.right)
     return np.flatnonzero(known)
 
 

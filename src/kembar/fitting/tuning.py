@@ -65,9 +65,9 @@ class Tuned:
 
     Attributes:
         config: the thresholds that are best on all labelled posts, for a pool of `config.advanced.pool.size`.
-        folds: one row a fold: posts, pool, and the f1, precision and recall reached with the thresholds that were
+        folds: one row per fold: posts, pool, and the f1, precision and recall reached with the thresholds that were
             best on the other folds, and these thresholds.
-        trials: one row a setting: its options and its mean f1 on all labelled posts.
+        trials: one row per setting: its options and its mean f1 on all labelled posts.
     """
 
     config: Config
@@ -308,13 +308,15 @@ def fold_numbers(labels: Rows, folds: int) -> Rows:
 
 def _labels(catalog: Catalog, folds: int, pool: str) -> Rows:
     if folds < 2 or pool not in ("whole", "fold"):
-        raise ConfigError(f"folds {folds} and pool {pool!r}", "at least 2 folds, pool 'whole' or 'fold'", "Mend them.")
+        raise ConfigError(
+            f"folds {folds} and pool {pool!r}", "at least 2 folds, pool 'whole' or 'fold'", "Correct them."
+        )
     labels = catalog.labels if catalog.labels is not None else np.full(len(catalog), -1, dtype=np.int64)
     groups = len(np.unique(labels[labels >= 0]))
     if groups < folds:
         raise EvidenceError(
             f"{groups} known groups for {folds} folds",
-            "at least one group a fold",
+            "at least one group per fold",
             "Name the label column with --label.",
         )
     return labels

@@ -278,10 +278,10 @@ def fill_singles(labels: Rows, left: Rows, right: Rows, similarity: npt.NDArray[
     """
     n, size = len(labels), np.bincount(labels)
     source, target = np.concatenate([left, right]), np.concatenate([right, left])
-    lone = (size[labels[source]] == 1) & (np.tile(similarity, 2) > 0)
-    key, place = np.unique(source[lone] * (len(size) + 1) + labels[target[lone]], return_inverse=True)
+    single = (size[labels[source]] == 1) & (np.tile(similarity, 2) > 0)
+    key, place = np.unique(source[single] * (len(size) + 1) + labels[target[single]], return_inverse=True)
     post, group = np.divmod(key, len(size) + 1)
-    mean = np.bincount(place, np.tile(similarity, 2)[lone]) / size[group]
+    mean = np.bincount(place, np.tile(similarity, 2)[single]) / size[group]
     order = np.lexsort((group, -mean, post))
     best = order[np.r_[True, np.diff(post[order]) > 0]] if len(order) else order
     best = best[mean[best] >= _lowered(cut)]

@@ -48,7 +48,7 @@ class Explanation:
             were never compared.
         facts: what the titles and photos say, in words.
         reasons: what each rule said, in words.
-        contributions: where a classifier judged, what each evidence column added to the log-odds of the pair: column,
+        contributions: where a classifier decided, what each evidence column added to the log-odds of the pair: column,
             value (None where missing) and share, the largest first, last what there is without evidence.
     """
 
@@ -63,7 +63,7 @@ class Explanation:
     contributions: tuple[tuple[str, float | None, float], ...] = ()
 
     def waterfall(self, path: Path) -> None:
-        """Draw the contributions as a waterfall, as SVG; nothing but the axes where no classifier judged."""
+        """Draw the contributions as a waterfall, as SVG; nothing but the axes where no classifier decided."""
         charts.waterfall([(name, share) for name, _, share in self.contributions], path)
 
     def as_dict(self) -> dict[str, Any]:

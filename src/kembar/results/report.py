@@ -37,7 +37,7 @@ def _counts(report: Mapping[str, Any]) -> str:
             f"- {report['groups']:,} groups, {report['groups_of_one']:,} of them of one post; the largest has "
             f"{report['largest_group']:,} posts",
             *(f"- lists and groups differ in {count:,} matches: {why}" for why, count in report["differences"].items()),
-            f"- {report['candidate_pairs']:,} candidate pairs were compared, and scored by {_model(report['judge'])}",
+            f"- {report['candidate_pairs']:,} candidate pairs were compared, and scored by {_model(report['model'])}",
         ]
     )
 

@@ -149,9 +149,9 @@ class Result:
         return loose.sort("mean_similarity", "posting_id").head(n)
 
     def label_queue(self, n: int = 100) -> pl.DataFrame:
-        """List the pairs whose answer would teach most: those that the judge is least sure of.
+        """List the pairs whose answer would teach most: those that the classifier is least sure of.
 
-        Where a classifier judged, unsure is a probability near one half; else a similarity near the cut that decides.
+        Where a classifier decided, unsure is a probability near one half; else a similarity near the cut that decides.
         Pairs that bring a post not asked about before come first, so that the questions are of many kinds.
 
         Args:
@@ -321,7 +321,7 @@ def _report(result: Result) -> dict[str, Any]:
         "groups_of_one": int((sizes == 1).sum()),
         "largest_group": int(sizes.max(initial=0)),
         "groups_by_size": {str(size): int(count) for size, count in enumerate(np.bincount(sizes)) if count},
-        "judge": result.config.model,
+        "model": result.config.model,
         "rule": result.config.rule,
         "differences": dict(result.differences()["why"].value_counts().sort("why").iter_rows()),
         "scores": result.scores() if (result._labels() >= 0).any() else None,

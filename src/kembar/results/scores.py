@@ -122,7 +122,7 @@ def b_cubed(groups: Rows, labels: Rows) -> dict[str, float]:
 
 
 def oracle(left: Rows, right: Rows, labels: Rows, rows: Rows | None = None) -> Score:
-    """Score what a perfect judge of the candidate pairs would reach: the ceiling of every later stage.
+    """Score what a perfect classifier of the candidate pairs would reach: the ceiling of every later stage.
 
     Args:
         left: (m,) rows.
