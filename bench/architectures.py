@@ -20,7 +20,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
-from kembar.synthesis import write_shop
+from kembar.synthesis import Drawing, write_shop
+from kembar.training.fit import Running
 from kembar.training.program import train
 from kembar.training.recipe import Recipe
 
@@ -54,7 +55,7 @@ def title_model(folder: Path, kind: str, size: dict[str, int], titles: list[str]
 def rows(only: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as scratch:
         shop = Path(scratch) / "shop"
-        write_shop(shop, 60, size=64, workers=1)
+        write_shop(shop, 60, photos=Drawing(size=64, workers=1))
         catalog = Catalog.read(shop / "posts.csv", images=shop / "photos")
         titles = normalize(catalog.titles).to_list()
         common = {"epochs": 1, "batch": 16, "workers": 0}
@@ -74,7 +75,7 @@ def rows(only: str) -> Iterator[str]:
 
 def row(name: str, catalog: Catalog, recipe: Recipe, scratch: Path) -> str:
     started = time.perf_counter()
-    trained = train(catalog, recipe, scratch / "encoder", device="cpu", overwrite=True)
+    trained = train(catalog, recipe, scratch / "encoder", overwrite=True, running=Running("cpu"))
     seconds = time.perf_counter() - started
     forms = {form.precision: form for form in trained.forms}
     cells = [f"{form.bytes / 1e6:.1f} | {form.parity.least:.4f}" for form in (forms["float32"], forms["int8"])]

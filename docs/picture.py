@@ -124,7 +124,7 @@ def main() -> None:
     """Draw the shop, match it, draw the picture and write down one explanation."""
     with tempfile.TemporaryDirectory() as folder:
         shop = Path(folder) / "shop"
-        kembar.write_shop(shop, POSTS, seed=SEED, size=PIXELS)
+        kembar.write_shop(shop, POSTS, seed=SEED, photos=kembar.Drawing(size=PIXELS))
         result = kembar.match(shop / "posts.csv", images=shop / "photos")
         (FIGURES / "first.svg").write_text(picture(result), encoding="utf-8")
         (FIGURES / "explain.md").write_text(f"```text\n{result.explain(*TOLD[0])}\n```\n", encoding="utf-8")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Outcome
 
 import properties  # noqa: F401
-from kembar import Catalog, Config, synthesize, write_shop
+from kembar import Catalog, Config, Drawing, synthesize, write_shop
 from kembar.cli.app import app
 from kembar.matcher import with_photo_hashes
 from places import DATA
@@ -66,7 +66,7 @@ def catalog(posts: pl.DataFrame) -> Catalog:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 posts on disk: posts.csv and photos."""
     folder = tmp_path_factory.mktemp("shops") / "small"
-    write_shop(folder, 60, seed=1, size=64, workers=1)
+    write_shop(folder, 60, seed=1, photos=Drawing(size=64, workers=1))
     return folder
 
 
@@ -74,7 +74,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pictured(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     """1,500 posts whose photos were drawn and hashed."""
     folder = tmp_path_factory.mktemp("shops") / "large"
-    write_shop(folder, 1500, seed=0, size=64)
+    write_shop(folder, 1500, seed=0, photos=Drawing(size=64))
     hashed = with_photo_hashes(Catalog.read(folder / "posts.csv", images=folder / "photos"), Config())
     return replace(hashed, folder=None)  # nobody here asks for the vectors of 1,500 photos
 

@@ -44,5 +44,6 @@ from .posts.quantities import Quantities as Quantities
 from .posts.titles import normalize as normalize
 from .results.explanation import Explanation as Explanation
 from .results.result import Result as Result
+from .synthesis import Drawing as Drawing
 from .synthesis import synthesize as synthesize
 from .synthesis import write_shop as write_shop

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from kembar.errors import ConfigError, FolderError
-from kembar.synthesis import Shop, group_sizes, synthesize, write_shop
+from kembar.synthesis import Drawing, Shop, group_sizes, synthesize, write_shop
 from kembar.synthesis.shop import _balanced, _flips
 from kembar.synthesis.vocabulary import FAMILIES, VARIANTS, coin_words, misspell, spell_size
 from kembar.synthesis.wording import banks
@@ -214,26 +214,20 @@ def read_all(folder: Path) -> dict[str, bytes]:
 def test_the_number_of_workers_does_not_change_a_byte(tmp_path: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     for workers in (1, 2):
-        write_shop(
-            tmp_path / f"w{workers}",
-            230,
-            seed=4,
-            size=32,
-            workers=workers,
-            progress=lambda stage, done, total: calls.append((stage, done, total)),
-        )
+        drawing = Drawing(32, workers, progress=lambda stage, done, total: calls.append((stage, done, total)))
+        write_shop(tmp_path / f"w{workers}", 230, seed=4, photos=drawing)
     one, two = read_all(tmp_path / "w1"), read_all(tmp_path / "w2")
     assert len(one) == 231
     assert one == two
     assert calls == [("photos", 200, 230), ("photos", 230, 230)] * 2
-    write_shop(tmp_path / "other", 230, seed=5, size=32, workers=1)
+    write_shop(tmp_path / "other", 230, seed=5, photos=Drawing(size=32, workers=1))
     other = read_all(tmp_path / "other")
     assert other.keys() == one.keys()
     assert not set(other.values()) & set(one.values())
 
 
 def test_what_is_written_is_the_shop(tmp_path: Path) -> None:
-    shop = write_shop(tmp_path / "a" / "shop", 40, seed=6, size=24, workers=1)
+    shop = write_shop(tmp_path / "a" / "shop", 40, seed=6, photos=Drawing(size=24, workers=1))
     read = pl.read_csv(tmp_path / "a" / "shop" / "posts.csv", schema_overrides={"image_phash": pl.String})
     assert read.with_columns(pl.col("title").fill_null("")).equals(shop.posts)
     photos = {path.name for path in (tmp_path / "a" / "shop" / "photos").iterdir()}
@@ -286,7 +280,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_shop(tmp_path / "shop", 20, size=24, workers=1, progress=interrupt)
+        write_shop(tmp_path / "shop", 20, photos=Drawing(size=24, workers=1, progress=interrupt))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -300,15 +294,18 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         {"n": 5, "seed": -1},
         {"n": 5, "singles": 1.5},
         {"n": 5, "singles": float("nan")},
-        {"n": 5, "size": 8},
-        {"n": 5, "size": 4096},
-        {"n": 5, "workers": 0},
     ],
 )
 def test_an_option_out_of_range_is_refused(tmp_path: Path, options: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=re.escape(repr(list(options.values())[-1]))):
         write_shop(tmp_path / "shop", **options)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [{"size": 8}, {"size": 4096}, {"size": 32.0}, {"workers": 0}])
+def test_a_drawing_out_of_range_is_refused(options: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=re.escape(repr(list(options.values())[-1]))):
+        Drawing(**options)  # type: ignore[arg-type]
 
 
 def test_looks_describe_the_products_asked_for(shop: Shop) -> None:

@@ -20,7 +20,8 @@ from kembar import Catalog, FolderError, normalize
 from kembar.encoders.registry import open_encoder
 from kembar.training import export as exporting
 from kembar.training.data import read_examples
-from kembar.training.export import Parity, export
+from kembar.training.export import Parity, Story, export
+from kembar.training.fit import Running
 from kembar.training.graphs import bag_graph, rounded_rows
 from kembar.training.models import build_model
 from kembar.training.program import Trained, train
@@ -113,8 +114,8 @@ def test_photos_from_posts_to_a_folder_that_needs_no_torch(options: dict[str, An
     catalog = pictures(shop)
     stages = set()
     found = train(
-        catalog, Recipe.photo(**{**SCRATCH, **options}), out, device="cpu",
-        progress=lambda stage, *_: stages.add(stage),
+        catalog, Recipe.photo(**{**SCRATCH, **options}), out,
+        running=Running("cpu", progress=lambda stage, *_: stages.add(stage)),
     )  # fmt: skip
     assert isinstance(found, Trained)
     assert {"hash photos", "train", "export"} <= stages
@@ -139,7 +140,7 @@ def test_photos_from_posts_to_a_folder_that_needs_no_torch(options: dict[str, An
 def test_tokens_from_posts_to_a_folder_that_needs_no_torch(model: str, posts: pl.DataFrame, tmp_path: Path) -> None:
     recipe = Recipe.title(**{**SCRATCH, "model": model, "pooling": "mean", "lr": 1e-4, "length": 16, "batch": 64})
     catalog = Catalog.read(posts)
-    found = train(catalog, recipe, tmp_path / "encoder", device="cpu")
+    found = train(catalog, recipe, tmp_path / "encoder", running=Running("cpu"))
     assert [form.precision for form in found.forms] == ["int8", "float32"]
     assert found.forms[1].parity.least > 0.9999
     titles = normalize(catalog.titles).to_list()[:20]
@@ -156,7 +157,7 @@ def test_int8_that_is_too_far_falls_back_to_float32(
     examples = read_examples(catalog, "title").trainable()
     model = build_model(Recipe.title(model="ngrams:512x8"), examples.items)
     monkeypatch.setattr(exporting, "_NEAR", 1.1)
-    forms = export(model, tmp_path / "encoder", examples.items, story={"Made for": "a test"})
+    forms = export(model, tmp_path / "encoder", examples.items, story=Story({"Made for": "a test"}))
     assert [form.precision for form in forms] == ["float32"]
     assert "int8 is too far from float32" in caplog.text
     assert {file.name for file in (tmp_path / "encoder").iterdir()} == {
@@ -172,12 +173,12 @@ def test_an_output_that_is_in_the_way_is_refused_before_the_work(catalog: Catalo
     (tmp_path / "taken" / "thesis.txt").touch()
     recipe = Recipe.title(model="ngrams:64x4")
     with pytest.raises(FolderError, match="which exists"):
-        train(catalog, recipe, tmp_path / "taken", device="cpu")
+        train(catalog, recipe, tmp_path / "taken", running=Running("cpu"))
     with pytest.raises(FolderError, match=r"holds no encoder\.json"):
-        train(catalog, recipe, tmp_path / "taken", device="cpu", overwrite=True)
+        train(catalog, recipe, tmp_path / "taken", overwrite=True, running=Running("cpu"))
     (tmp_path / "free.training").mkdir()
     with pytest.raises(FolderError, match="which exists"):
-        train(catalog, recipe, tmp_path / "free", device="cpu", overwrite=True)
+        train(catalog, recipe, tmp_path / "free", overwrite=True, running=Running("cpu"))
     assert (tmp_path / "taken" / "thesis.txt").is_file()
 
 

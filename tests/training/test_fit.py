@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 
 from kembar import Catalog, ConfigError, FolderError, TrainingError
 from kembar.training.data import Examples, read_examples, split
-from kembar.training.fit import fit
+from kembar.training.fit import Running, fit
 from kembar.training.models import Model, build_model
 from kembar.training.recipe import Recipe
 from kembar.training.validation import embed, held_out_score
@@ -52,7 +53,7 @@ def test_training_makes_a_better_encoder_and_keeps_the_best_epoch(
     model = build_model(recipe_of(epochs=8, patience=0, lr=5e-3), train.items)
     before = held_out_score(embed(model.embedder, model.reader(train.items)), train.labels, 0)
     seen: list[tuple[str, int, int]] = []
-    found = fit(model, train, tmp_path, held_out=held, device="cpu", progress=lambda *step: seen.append(step))
+    found = fit(model, train, tmp_path, held_out=held, running=Running("cpu", progress=lambda *step: seen.append(step)))
     after = held_out_score(embed(model.embedder, model.reader(train.items)), train.labels, 0)
     assert after.f1 > before.f1 + 0.05
     assert found.score == held_out_score(embed(model.embedder, model.reader(held.items)), held.labels, 0)
@@ -88,7 +89,7 @@ def test_every_objective_trains(options: dict[str, Any], lessons: tuple[Examples
         recipe_of(**{"epochs": 2, "drop": 0.0, "warmup": 0.0, "margin_ramp": 0.0, **options}), train.items
     )
     start = weights(model)
-    found = fit(model, train, tmp_path, device="cpu")
+    found = fit(model, train, tmp_path, running=Running("cpu"))
     assert found.history[-1]["loss"] < found.history[0]["loss"]
     assert (found.epochs, found.score) == (2, None)
     assert torch.isfinite(weights(model)).all()
@@ -98,10 +99,10 @@ def test_every_objective_trains(options: dict[str, Any], lessons: tuple[Examples
 def test_it_stops_when_patience_is_over(lessons: tuple[Examples, Examples], tmp_path: Path) -> None:
     train, held = lessons
     model = build_model(recipe_of(epochs=50, patience=2, lr=1e-9, head_lr=1e-9), train.items)
-    found = fit(model, train, tmp_path, held_out=held, device="cpu")
+    found = fit(model, train, tmp_path, held_out=held, running=Running("cpu"))
     assert found.epochs == 1
     assert len(found.history) == 3
-    again = fit(model, train, tmp_path, held_out=held, device="cpu", resume=True)
+    again = fit(model, train, tmp_path, held_out=held, running=Running("cpu", resume=True))
     assert (again.epochs, again.history, again.score) == (1, found.history, found.score)
 
 
@@ -129,17 +130,17 @@ def test_a_training_that_is_resumed_comes_to_the_same_weights(
     train, held = lessons
     recipe = recipe_of(epochs=2, neck=True, warmup=0.5, sam=0.05, class_margin=0.1)
     whole = build_model(recipe, train.items)
-    expected = fit(whole, train, tmp_path / "whole", held_out=held, device="cpu")
+    expected = fit(whole, train, tmp_path / "whole", held_out=held, running=Running("cpu"))
     with pytest.raises(EnoughError):
         fit(
-            build_model(recipe, train.items), train, tmp_path / "cut", held_out=held, device="cpu", save_every=3,
-            progress=stop_at(step, enough),
+            build_model(recipe, train.items), train, tmp_path / "cut", held_out=held,
+            running=Running("cpu", save_every=3, progress=stop_at(step, enough)),
         )  # fmt: skip
     assert (tmp_path / "cut" / "last.ckpt").is_file() == (step >= 3)
     model, seen = build_model(recipe, train.items), []
     found = fit(
-        model, train, tmp_path / "cut", held_out=held, device="cpu", resume=True, save_every=3,
-        progress=lambda _, done, __: seen.append(done),
+        model, train, tmp_path / "cut", held_out=held,
+        running=Running("cpu", resume=True, save_every=3, progress=lambda _, done, __: seen.append(done)),
     )  # fmt: skip
     assert seen == list(range({1: 1, 6: 7, 8: 9, 15: 16, 16: 17}[step], 17))
     assert torch.equal(weights(model), weights(whole))
@@ -152,6 +153,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from kembar import Catalog
+from kembar.training.fit import Running
 from kembar.training.program import train
 from kembar.training.recipe import Recipe
 
@@ -160,7 +162,7 @@ def progress(stage, done, total):
         os.kill(os.getpid(), signal.SIGKILL)
 
 recipe = Recipe.title(model="ngrams:4096x32", epochs=3, batch=32)
-train(Catalog.read(sys.argv[1]), recipe, sys.argv[2], device="cpu", save_every=5, progress=progress)
+train(Catalog.read(sys.argv[1]), recipe, sys.argv[2], running=Running("cpu", save_every=5, progress=progress))
 """
 
 
@@ -173,23 +175,21 @@ def test_a_training_killed_in_mid_epoch_goes_on_from_its_last_checkpoint(posts: 
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (tmp_path / "out").exists()
     seen: list[int] = []
-    options: dict[str, Any] = {"device": "cpu", "int8": False}
+    anew, again = Running("cpu"), Running("cpu", resume=True)
     catalog, recipe = Catalog.read(tmp_path / "posts.csv"), recipe_of()
     with pytest.raises(FolderError, match=r"an unfinished training.*--resume"):
-        train(catalog, recipe, tmp_path / "out", **options)
+        train(catalog, recipe, tmp_path / "out", int8=False, running=anew)
     with pytest.raises(TrainingError, match="other options than those of the unfinished training"):
-        train(catalog, recipe.changed(epochs=4), tmp_path / "out", resume=True, **options)
+        train(catalog, recipe.changed(epochs=4), tmp_path / "out", int8=False, running=again)
     with pytest.raises(TrainingError, match="other posts"):
-        train(catalog.take(np.arange(200)), recipe, tmp_path / "out", resume=True, **options)
-    train(
-        catalog, recipe, tmp_path / "out", resume=True, **options,
-        progress=lambda stage, done, _: seen.append(done) if stage == "train" else None,
-    )  # fmt: skip
+        train(catalog.take(np.arange(200)), recipe, tmp_path / "out", int8=False, running=again)
+    heard = replace(again, progress=lambda stage, done, _: seen.append(done) if stage == "train" else None)
+    train(catalog, recipe, tmp_path / "out", int8=False, running=heard)
     assert seen == list(range(11, 25))
     assert (tmp_path / "out" / "model.onnx").is_file()
     assert not (tmp_path / "out.training").exists()
     with pytest.raises(FolderError, match="no unfinished training"):
-        train(catalog, recipe, tmp_path / "other", resume=True, **options)
+        train(catalog, recipe, tmp_path / "other", int8=False, running=again)
 
 
 def test_ctrl_c_ends_it_as_ctrl_c_and_it_can_be_resumed(lessons: tuple[Examples, Examples], tmp_path: Path) -> None:
@@ -197,9 +197,9 @@ def test_ctrl_c_ends_it_as_ctrl_c_and_it_can_be_resumed(lessons: tuple[Examples,
     handler = signal.getsignal(signal.SIGINT)
     interrupt = stop_at(9, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        fit(build_model(recipe_of(), train.items), train, tmp_path, device="cpu", progress=interrupt)
+        fit(build_model(recipe_of(), train.items), train, tmp_path, running=Running("cpu", progress=interrupt))
     assert signal.getsignal(signal.SIGINT) is handler
-    found = fit(build_model(recipe_of(), train.items), train, tmp_path, device="cpu", resume=True)
+    found = fit(build_model(recipe_of(), train.items), train, tmp_path, running=Running("cpu", resume=True))
     assert found.epochs == 3
 
 
@@ -209,7 +209,7 @@ def test_a_loss_that_is_not_finite_stops_it_and_the_last_good_checkpoint_is_kept
     train = lessons[0]
     wild = recipe_of(lr=10, head_lr=10, warmup=0, epochs=30)
     with pytest.raises(TrainingError, match=r"at step \d+ of \d+ \(the last good checkpoint is '.*last.ckpt'\)"):
-        fit(build_model(wild, train.items), train, tmp_path, device="cpu", save_every=1)
+        fit(build_model(wild, train.items), train, tmp_path, running=Running("cpu", save_every=1))
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     assert all(torch.isfinite(part).all() for part in state.values())
 
@@ -218,23 +218,23 @@ def test_a_damaged_checkpoint_is_one_line(lessons: tuple[Examples, Examples], tm
     train = lessons[0]
     (tmp_path / "last.ckpt").write_bytes(b"PK" + bytes(100))
     with pytest.raises(FolderError, match=r"last.ckpt', which does not load"):
-        fit(build_model(recipe_of(), train.items), train, tmp_path, device="cpu", resume=True)
+        fit(build_model(recipe_of(), train.items), train, tmp_path, running=Running("cpu", resume=True))
 
 
 def test_devices_and_precisions_that_are_not_there(lessons: tuple[Examples, Examples], tmp_path: Path) -> None:
     train = lessons[0]
     with pytest.raises(ConfigError, match="float16' on a CPU"):
-        fit(build_model(recipe_of(precision="float16"), train.items), train, tmp_path, device="cpu")
+        fit(build_model(recipe_of(precision="float16"), train.items), train, tmp_path, running=Running("cpu"))
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="device 'cuda', and there is no CUDA device"):
-            fit(build_model(recipe_of(), train.items), train, tmp_path, device="cuda")
+            fit(build_model(recipe_of(), train.items), train, tmp_path, running=Running("cuda"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_one_gpu_trains_too(lessons: tuple[Examples, Examples], tmp_path: Path) -> None:
     train, held = lessons
     model = build_model(recipe_of(precision="float16"), train.items)
-    assert fit(model, train, tmp_path, held_out=held, device="cuda").score is not None
+    assert fit(model, train, tmp_path, held_out=held, running=Running("cuda")).score is not None
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_earlier_checkpoint(
@@ -249,10 +249,10 @@ def test_a_full_disk_is_one_line_and_leaves_the_earlier_checkpoint(
     try:
         with pytest.raises(FolderError, match=r"last.ckpt', which cannot be written.*Free some space, and resume"):
             fit(
-                build_model(recipe_of(), train.items), train, tmp_path, device="cpu", save_every=4,
-                progress=stop_at(5, fill),
+                build_model(recipe_of(), train.items), train, tmp_path,
+                running=Running("cpu", save_every=4, progress=stop_at(5, fill)),
             )  # fmt: skip
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["last.ckpt"]
-    assert fit(build_model(recipe_of(), train.items), train, tmp_path, device="cpu", resume=True).epochs == 3
+    assert fit(build_model(recipe_of(), train.items), train, tmp_path, running=Running("cpu", resume=True)).epochs == 3

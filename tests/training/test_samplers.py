@@ -65,7 +65,7 @@ def test_processes_share_the_batches(labels, groups, per_group, world, epoch):
         return list(sampler), len(sampler)
 
     whole, n = batches()
-    parts = [batches(rank=rank, world=world) for rank in range(world)]
+    parts = [batches(process=(rank, world)) for rank in range(world)]
     assert {len(part) for part, _ in parts} == {length for _, length in parts} == {-(-n // world)}
     together = [batch for step in zip(*(part for part, _ in parts), strict=True) for batch in step]
     assert together[:n] == whole
@@ -112,7 +112,7 @@ def test_what_is_refused():
         GroupSampler(np.ones(3, dtype=np.int64), 2, 2)
     with pytest.raises(TrainingError, match="no posts"):
         GroupSampler(np.empty(0, dtype=np.int64), 2, 2)
-    for wrong in ({"groups": 1}, {"per_group": 0}, {"rank": 2, "world": 2}, {"cover": "all"}):
+    for wrong in ({"groups": 1}, {"per_group": 0}, {"process": (2, 2)}, {"cover": "all"}):
         with pytest.raises(ConfigError, match="at least 2 x 1"):
             GroupSampler(y, **{"groups": 2, "per_group": 2, **wrong})
 

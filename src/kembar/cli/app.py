@@ -255,12 +255,11 @@ def synth(
     Group sizes are those of labelled Shopee posts. A third of the products have look-alike siblings that differ only
     in size, colour or flavour.
     """
-    from kembar.synthesis import write_shop
+    from kembar.synthesis import Drawing, write_shop
 
     with _bars(quiet) as progress:
-        write_shop(
-            output, n, seed=seed, photos=photos, size=size, singles=singles, overwrite=overwrite, progress=progress
-        )
+        drawing = Drawing(size, progress=progress)
+        write_shop(output, n, seed=seed, singles=singles, photos=photos and drawing, overwrite=overwrite)
     if not quiet:
         print(f"Wrote {output / 'posts.csv'} with {n:,} posts")
 

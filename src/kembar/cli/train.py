@@ -131,21 +131,16 @@ class _Training:
 def _train(ctx: typer.Context, catalog: "Catalog", recipe: "Recipe", training: _Training) -> None:
     """Train with the progress bars that the command line hands down in its context."""
     try:
+        from kembar.training.fit import Running
         from kembar.training.program import train
     except ModuleNotFoundError as error:
         from kembar.errors import MissingExtraError
 
         raise MissingExtraError((error.name or "lightning").partition(".")[0], "train") from error
     with ctx.obj(training.quiet) as progress:
+        running = Running(training.device, training.resume, progress=progress)
         found = train(
-            catalog,
-            recipe,
-            training.output,
-            device=training.device,
-            int8=training.int8,
-            resume=training.resume,
-            overwrite=training.overwrite,
-            progress=progress,
+            catalog, recipe, training.output, int8=training.int8, overwrite=training.overwrite, running=running
         )
     if not training.quiet:
         typer.echo(found)

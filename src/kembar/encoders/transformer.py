@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,26 @@ TOKENS = 128
 TITLE_POOLINGS = ("mean", "max", "cls")
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that was read from its folder, and how its library uses it.
+
+    Attributes:
+        model: a torch module on the CPU.
+        forward: turns a list of titles into (b, d) features of the given replica.
+        save: writes the model into a folder.
+    """
+
+    model: Any
+    forward: Callable[[Any, Sequence[str]], Any]
+    save: Callable[[Path], None]
+
+
 class TitleModel:
     """A title encoder on torch, one replica per device.
 
     Args:
-        model: a torch module on the CPU.
-        forward: turns a list of titles into (b, d) features of the given replica.
-        save: writes the model into a folder.
+        loaded: the model, and how to use it.
         name: the spec it is opened by.
         settings: what decides the vectors besides the weights, fit for JSON.
         device: see `kembar.encoders.devices.resolve`.
@@ -51,9 +65,7 @@ class TitleModel:
 
     def __init__(
         self,
-        model: Any,
-        forward: Callable[[Any, Sequence[str]], Any],
-        save: Callable[[Path], None],
+        loaded: Loaded,
         name: str,
         settings: dict[str, Any],
         *,
@@ -61,13 +73,13 @@ class TitleModel:
         precision: Precision = "float32",
     ) -> None:
         self.name = name
-        self.model = model
+        self.model = loaded.model
         self.settings = settings
-        self.fingerprint = fingerprint(model, precision=precision, **settings)
-        self._save = save
+        self.fingerprint = fingerprint(loaded.model, precision=precision, **settings)
+        self._save = loaded.save
         self._workers = [
-            worker(_inference(forward, replica), place)
-            for replica, place in replicas(model, resolve(device), precision)
+            worker(_inference(loaded.forward, replica), place)
+            for replica, place in replicas(loaded.model, resolve(device), precision)
         ]
         self.dimension = int(self._workers[0](["a"]).shape[1])
 
@@ -204,7 +216,7 @@ def _sentence_transformer(folder: Path, spec: str, device: str, precision: Preci
 
     limits = {"tokens": model.max_seq_length, "prompt": model.default_prompt_name, "prompts": model.prompts}
     settings = {"pooling": None, "modules": [type(module).__name__ for module in model], **limits}
-    return TitleModel(model, forward, save, spec, settings, device=device, precision=precision)
+    return TitleModel(Loaded(model, forward, save), spec, settings, device=device, precision=precision)
 
 
 def _plain(folder: Path, spec: str, pooling: str, device: str, precision: Precision) -> TitleModel:
@@ -227,7 +239,7 @@ def _plain(folder: Path, spec: str, pooling: str, device: str, precision: Precis
 
     settings = {"pooling": pooling, "architecture": type(model).__name__, "tokens": tokens}
     settings["vocabulary"] = hashlib.sha256(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode()).hexdigest()
-    return TitleModel(model, forward, save, spec, settings, device=device, precision=precision)
+    return TitleModel(Loaded(model, forward, save), spec, settings, device=device, precision=precision)
 
 
 def _check_tokenizer(tokenizer: Any, folder: Path, rows: int) -> None:

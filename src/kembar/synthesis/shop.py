@@ -282,33 +282,54 @@ def _check_range(option: str, value: int, least: int) -> None:
         raise ConfigError(f"{option}={value!r}", f"a whole number, {least} or more", f"Pass another {option}.")
 
 
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How the photos of a shop are drawn.
+
+    Attributes:
+        size: pixels per side of a photo, in [16, 2048].
+        workers: processes that draw; None: one per processor, and only one for few photos.
+        progress: called with ("photos", done, in all).
+    """
+
+    size: int = 256
+    workers: int | None = None
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn.
+
+        Raises:
+            ConfigError: size or workers is out of range.
+        """
+        _check_range("size", self.size, 16)
+        _check_range("workers", 1 if self.workers is None else self.workers, 1)
+        if self.size > 2048:
+            raise ConfigError(f"size={self.size!r}", "at most 2048 pixels", "Pass a smaller size.")
+
+
 def write_shop(
     folder: Path,
     n: int,
     *,
     seed: int = 0,
-    photos: bool = True,
-    size: int = 256,
-    workers: int | None = None,
-    overwrite: bool = False,
     singles: float = 0.0,
-    progress: Progress | None = None,
+    photos: bool | Drawing = True,
+    overwrite: bool = False,
 ) -> Shop:
     """Make a catalogue of n posts and write `posts.csv` and, unless turned off, `photos/*.jpg`.
 
-    The same n, seed and size give the same bytes, whatever the number of workers. A script that draws with several
-    workers starts them anew, so it needs the usual `if __name__ == "__main__":`.
+    The same n, seed, singles and size give the same bytes, whatever the number of workers. A script that draws with
+    several workers starts them anew, so it needs the usual `if __name__ == "__main__":`.
 
     Args:
         folder: where to; it appears only when complete.
         n: posts, at least 1.
         seed: see `synthesize`.
-        photos: draw photos; else the posts carry made-up perceptual hashes.
-        size: pixels per side of a photo, in [16, 2048].
-        workers: processes that draw; by default one per processor, and only one for few photos.
-        overwrite: replace a folder that holds an earlier shop.
         singles: see `synthesize`.
-        progress: called with ("photos", done, n).
+        photos: True: draw photos; a `Drawing` says how, for example `Drawing(size=64)`; False: the posts carry made-up
+            perceptual hashes.
+        overwrite: replace a folder that holds an earlier shop.
 
     Returns:
         The shop.
@@ -317,19 +338,16 @@ def write_shop(
         ConfigError: an option is out of range.
         FolderError: the folder is there, cannot be written, or `overwrite` would replace something else.
     """
-    _check_range("size", size, 16)
-    _check_range("workers", 1 if workers is None else workers, 1)
-    if size > 2048:
-        raise ConfigError(f"size={size!r}", "at most 2048 pixels", "Pass a smaller size.")
+    drawing = Drawing() if photos is True else photos or None
     folder = Path(folder).resolve()
     _check_ours(folder, overwrite)
     check_free(folder, overwrite=overwrite, mark="posts.csv")
-    shop = synthesize(n, seed=seed, hashes=not photos, singles=singles)
+    shop = synthesize(n, seed=seed, hashes=drawing is None, singles=singles)
     with new_folder(folder, overwrite=overwrite, mark="posts.csv") as partial:
         shop.posts.write_csv(partial / "posts.csv")
-        if photos:
+        if drawing is not None:
             (partial / "photos").mkdir()
-            _draw(shop, partial / "photos", size, workers, progress)
+            _draw(shop, partial / "photos", drawing)
     return shop
 
 
@@ -367,16 +385,16 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _draw(shop: Shop, folder: Path, size: int, workers: int | None, progress: Progress | None) -> None:
+def _draw(shop: Shop, folder: Path, drawing: Drawing) -> None:
     n, done = shop.posts.height, 0
-    jobs = _jobs(shop, folder, size)
-    crew = min(workers or os.cpu_count() or 1, -(-n // _CHUNK))
+    jobs = _jobs(shop, folder, drawing.size)
+    crew = min(drawing.workers or os.cpu_count() or 1, -(-n // _CHUNK))
     pool = ProcessPoolExecutor(crew, multiprocessing.get_context("spawn"), _ignore_interrupt) if crew > 1 else None
     try:
         for saved in pool.map(save_photos, jobs) if pool else map(save_photos, jobs):
             done += saved
-            if progress:
-                progress("photos", done, n)
+            if drawing.progress:
+                drawing.progress("photos", done, n)
     finally:
         if pool:
             pool.shutdown(cancel_futures=True)

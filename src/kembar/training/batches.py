@@ -62,19 +62,18 @@ class Plan:
         labels: (n,) class numbers from 0.
         recipe: its objective, batch, group_size, negatives, epochs and seed are used. Of the objectives over pairs
             and triplets, `batch` counts pairs and triplets.
-        rank: which of the processes this is.
-        world: number of processes; each gets every world-th batch.
+        process: which of the processes this is, and their number; the batches are dealt to them in turn.
 
     Attributes:
         per_epoch: steps of an epoch.
         steps: steps of all epochs of the recipe.
     """
 
-    def __init__(self, labels: Rows, recipe: Recipe, *, rank: int = 0, world: int = 1) -> None:
-        self._labels, self._recipe, self._rank, self._world = labels, recipe, rank, world
+    def __init__(self, labels: Rows, recipe: Recipe, *, process: tuple[int, int] = (0, 1)) -> None:
+        self._labels, self._recipe, self._process = labels, recipe, process
         self._sampler: GroupSampler | None = None
         if recipe.objective == "metric" and recipe.group_size:
-            self._sampler = GroupSampler(labels, recipe.groups, recipe.group_size, recipe.seed, rank=rank, world=world)
+            self._sampler = GroupSampler(labels, recipe.groups, recipe.group_size, recipe.seed, process=process)
         self.per_epoch = len(self.epoch(0))
         self.steps = self.per_epoch * recipe.epochs
 
@@ -88,7 +87,7 @@ class Plan:
             As many lessons as every other epoch has.
         """
         cuts = self._cuts(number)
-        seeds = ((self._recipe.seed, number, i, self._rank) for i in range(len(cuts)))
+        seeds = ((self._recipe.seed, number, i, self._process[0]) for i in range(len(cuts)))
         return [Lesson(*cut, seed) for cut, seed in zip(cuts, seeds, strict=True)]
 
     def _cuts(self, number: int) -> list[tuple[Rows, Rows]]:
@@ -115,8 +114,9 @@ class Plan:
     def _share(self, order: Rows) -> list[Rows]:
         """Cut into batches of nearly equal size (a last batch of one would break batch-norm); keep this process's."""
         batches = np.array_split(order, max(1, -(-len(order) // self._recipe.batch)))
-        each = -(-len(batches) // self._world)
-        return [batches[i % len(batches)] for i in range(self._rank, each * self._world, self._world)]
+        rank, world = self._process
+        each = -(-len(batches) // world)
+        return [batches[i % len(batches)] for i in range(rank, each * world, world)]
 
 
 class Lessons(Dataset[Batch]):

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +75,59 @@ class Form:
     speed: float
 
 
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What the folder of an encoder tells about its training.
+
+    Attributes:
+        said: what the card says, by heading.
+        history: one row per epoch, as `fit` gives it; where there are none, no history.csv is written.
+    """
+
+    said: Mapping[str, str] = field(default_factory=dict)
+    history: Sequence[Mapping[str, float]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How the folder of an encoder is written.
+
+    Attributes:
+        int8: write the model in int8 where that is close enough, with float32 beside it; else in float32 alone.
+        overwrite: replace an earlier encoder.
+    """
+
+    int8: bool = True
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """The float32 form, which the int8 form is made of and compared with.
+
+    Attributes:
+        folder: where it is written.
+        form: what was measured.
+        checked: the items compared.
+        vectors: of these items.
+        held_out: posts that score the forms.
+    """
+
+    folder: Path
+    form: Form
+    checked: Items
+    vectors: Floats
+    held_out: Examples | None
+
+
 def export(
     model: Model,
     folder: Path,
     items: Items,
     *,
-    story: dict[str, str],
     held_out: Examples | None = None,
-    int8: bool = True,
-    history: Sequence[dict[str, float]] = (),
-    overwrite: bool = False,
+    story: Story | None = None,
+    writing: Writing | None = None,
 ) -> list[Form]:
     """Write an encoder's folder: model.onnx, encoder.json, card.md, recipe.toml and history.csv.
 
@@ -95,11 +138,9 @@ def export(
         model: the trained model; it is moved to the CPU.
         folder: a new folder.
         items: training items: to calibrate int8, and to compare with where nothing is held out.
-        story: what the card says about the training, by heading.
         held_out: posts to compare and to score the forms on.
-        int8: whether to quantise.
-        history: as `fit` gives it.
-        overwrite: replace an earlier encoder.
+        story: what the card and history.csv tell about the training; None: nothing.
+        writing: whether to quantise and to overwrite; None: the defaults.
 
     Returns:
         The forms, the main one first.
@@ -108,34 +149,39 @@ def export(
         TrainingError: the export does not give what torch gives.
         FolderError: the folder exists or cannot be written.
     """
+    story, writing = story or Story(), writing or Writing()
     model.embedder.cpu().eval()
-    with new_folder(folder, overwrite=overwrite, mark=MANIFEST) as target:
-        plain = target / "float32"
-        plain.mkdir()
-        _write_plain(model, plain / MODEL, items)
-        _describe(model, plain, "float32")
-        checked = (held_out.items if held_out is not None else items)[:_CHECKED]
-        reader = model.reader(checked)
-        expected = embed(model.embedder, reader, batch=32)
-        form, vectors = _measured(plain, "float32", checked, expected, held_out, model.recipe.seed)
-        if form.parity.least < _SAME:
-            raise TrainingError(
-                f"an ONNX export that gives other vectors than torch ({form.parity})",
-                f"a cosine of at least {_SAME}",
-                "Choose another architecture, or report this.",
-            )
-        forms = [form]
-        if int8 and (rounded := _rounded(model, target, plain, items, checked, vectors, form, held_out)):
+    with new_folder(folder, overwrite=writing.overwrite, mark=MANIFEST) as target:
+        plain = _plain(model, target / "float32", items, held_out)
+        forms = [plain.form]
+        if writing.int8 and (rounded := _rounded(model, target, items, plain)):
             forms.insert(0, rounded)
         else:
-            for path in plain.iterdir():
+            for path in plain.folder.iterdir():
                 path.rename(target / path.name)
-            plain.rmdir()
-        text = card(model, story, [_row(each) for each in forms])
+            plain.folder.rmdir()
+        text = card(model, story.said, [_row(each) for each in forms])
         (target / "card.md").write_text(text, encoding="utf-8")
         (target / "recipe.toml").write_text(model.recipe.text(), encoding="utf-8")
-        _write_history(target / "history.csv", history)
+        _write_history(target / "history.csv", story.history)
     return forms
+
+
+def _plain(model: Model, folder: Path, items: Items, held_out: Examples | None) -> _Plain:
+    """Write the float32 form, and measure that it gives what torch gives."""
+    folder.mkdir()
+    _write_plain(model, folder / MODEL, items)
+    _describe(model, folder, "float32")
+    checked = (held_out.items if held_out is not None else items)[:_CHECKED]
+    expected = embed(model.embedder, model.reader(checked), batch=32)
+    form, vectors = _measured(folder, "float32", checked, expected, held_out, model.recipe.seed)
+    if form.parity.least < _SAME:
+        raise TrainingError(
+            f"an ONNX export that gives other vectors than torch ({form.parity})",
+            f"a cosine of at least {_SAME}",
+            "Choose another architecture, or report this.",
+        )
+    return _Plain(folder, form, checked, vectors, held_out)
 
 
 def _write_plain(model: Model, path: Path, items: Items) -> None:
@@ -180,26 +226,17 @@ def _measured(
     return Form(precision, parity, score, size, speed), vectors[: len(items)]
 
 
-def _rounded(
-    model: Model,
-    folder: Path,
-    plain: Path,
-    items: Items,
-    checked: Items,
-    vectors: Floats,
-    form: Form,
-    held_out: Examples | None,
-) -> Form | None:
+def _rounded(model: Model, folder: Path, items: Items, plain: _Plain) -> Form | None:
     """Write the int8 form in the first way that is close enough; None where none is."""
     for way in _ways(model, items):
         try:
-            way(plain / MODEL, folder / MODEL)
+            way(plain.folder / MODEL, folder / MODEL)
             _describe(model, folder, "int8")
-            rounded, _ = _measured(folder, "int8", checked, vectors, held_out, model.recipe.seed)
+            rounded, _ = _measured(folder, "int8", plain.checked, plain.vectors, plain.held_out, model.recipe.seed)
         except Exception as error:  # onnxruntime raises exceptions of many kinds
             log.warning("int8 fails: %s", str(error).strip().splitlines()[0])
             continue
-        lost, allowed = _lost(form.score, rounded.score)
+        lost, allowed = _lost(plain.form.score, rounded.score)
         if rounded.parity.least >= _NEAR and rounded.parity.mean >= _NEAR_MEAN and lost <= allowed:
             return rounded
         log.warning("int8 is too far from float32 (%s, F1 lost %.4f)", rounded.parity, lost)
@@ -244,7 +281,7 @@ def _row(form: Form) -> dict[str, str]:
     }
 
 
-def _write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
+def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
     if not history:
         return
     names = list(history[0])

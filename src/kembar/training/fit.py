@@ -58,6 +58,23 @@ class Fit:
     leader: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where a training runs, whether it continues an earlier one, and how often it saves and reports.
+
+    Attributes:
+        device: see `kembar.encoders.devices.resolve`; several GPUs train together, each on batches of its own.
+        resume: continue an unfinished training of the same posts and recipe from its last checkpoint.
+        save_every: steps between checkpoints, besides one after each epoch; None: at most 200.
+        progress: called with (stage, done, total); the stage of the loop is "train", counted in steps.
+    """
+
+    device: str = "auto"
+    resume: bool = False
+    save_every: int | None = None
+    progress: Progress | None = None
+
+
 def fit(
     model: Model,
     examples: Examples,
@@ -65,10 +82,7 @@ def fit(
     *,
     held_out: Examples | None = None,
     epochs: int | None = None,
-    device: str = "auto",
-    resume: bool = False,
-    save_every: int | None = None,
-    progress: Progress | None = None,
+    running: Running | None = None,
 ) -> Fit:
     """Train a model in place.
 
@@ -79,10 +93,8 @@ def fit(
         held_out: posts to score after each epoch. The best epoch's weights are kept, and the training stops early
             when the recipe's patience is over. None: all epochs, the last weights.
         epochs: stop after this many, on the schedule of all the recipe's epochs; None: all of them.
-        device: see `kembar.encoders.devices.resolve`; several GPUs train together, each on batches of its own.
-        resume: continue from the last checkpoint in the folder, if there is one.
-        save_every: steps between checkpoints, besides one after each epoch; None: at most 200.
-        progress: called with ("train", steps done, in all).
+        running: on which device, whether to resume (a folder without a checkpoint starts anew), and how often to save;
+            None: the defaults.
 
     Returns:
         The result.
@@ -92,25 +104,25 @@ def fit(
         ConfigError: a device that does not exist, or a precision that it does not support.
         FolderError: a checkpoint cannot be written.
     """
-    recipe = model.recipe
-    places = resolve(device)
+    recipe, running = model.recipe, running or Running()
+    places = resolve(running.device)
     if recipe.precision == "float16" and places == ("cpu",):
         raise ConfigError("precision 'float16' on a CPU", "'bfloat16' or 'float32'", "Set precision='float32'.")
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     loop = Loop(model, examples, folder / LAST, recipe.epochs if epochs is None else epochs)
-    loop.prepare(places[0], fresh=not resume or not (folder / LAST).is_file())
-    watch = Watch(loop.feed, recipe, folder, _scorer(model, held_out, progress), progress)
-    watch.every = save_every or min(loop.feed.plan.per_epoch, _OFTEN)
+    loop.prepare(places[0], fresh=not running.resume or not (folder / LAST).is_file())
+    watch = Watch(loop.feed, recipe, folder, _scorer(model, held_out), running.progress)
+    watch.every = running.save_every or min(loop.feed.plan.per_epoch, _OFTEN)
     leader = True
-    if not (resume and watch.recall()):
-        leader = _run(loop, watch, folder, places, resume)
+    if not (running.resume and watch.recall()):
+        leader = _run(loop, watch, folder, places, running.resume)
     if leader:
         watch.restore(model.embedder)
     return Fit(watch.best_epoch, watch.score, watch.history, time.perf_counter() - started, leader)
 
 
-def _scorer(model: Model, held_out: Examples | None, progress: Progress | None) -> Callable[[], HeldOut] | None:
+def _scorer(model: Model, held_out: Examples | None) -> Callable[[], HeldOut] | None:
     if held_out is None:
         return None
     from kembar.training.validation import embed, held_out_score
@@ -243,8 +255,8 @@ class Loop(lightning.LightningModule):
     def setup(self, stage: str) -> None:
         """Take this process's share of the batches, where there are several."""
         if self.trainer.world_size > 1:
-            place = {"rank": self.trainer.global_rank, "world": self.trainer.world_size}
-            self.feed.divide(Plan(self._examples.labels, self.recipe, **place))
+            process = (self.trainer.global_rank, self.trainer.world_size)
+            self.feed.divide(Plan(self._examples.labels, self.recipe, process=process))
 
     def configure_optimizers(self) -> Any:
         """See Lightning."""

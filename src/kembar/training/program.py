@@ -7,19 +7,17 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from kembar.arrays import Progress
 from kembar.encoders.devices import resolve
 from kembar.encoders.protocol import MANIFEST
 from kembar.errors import FolderError, TrainingError
 from kembar.folders import check_free, new_file
 from kembar.posts.catalog import Catalog
 from kembar.training.data import Examples, read_examples, split
-from kembar.training.export import Form, export
-from kembar.training.fit import Fit, fit
+from kembar.training.export import Form, Story, Writing, export
+from kembar.training.fit import Fit, Running, fit
 from kembar.training.models import Model, build_model
 from kembar.training.recipe import Recipe
 from kembar.training.validation import HeldOut
@@ -69,12 +67,9 @@ def train(
     recipe: Recipe,
     output: Path | str,
     *,
-    device: str = "auto",
     int8: bool = True,
-    resume: bool = False,
     overwrite: bool = False,
-    save_every: int | None = None,
-    progress: Progress | None = None,
+    running: Running | None = None,
 ) -> Trained:
     """Train an encoder on posts whose groups are known.
 
@@ -85,12 +80,9 @@ def train(
         catalog: posts with labels, and titles or photos.
         recipe: how.
         output: the encoder's folder, to be made.
-        device: see `kembar.encoders.devices.resolve`.
         int8: whether to export in int8 (with float32 beside it), where that is close enough.
-        resume: continue an unfinished training of the same posts and recipe.
         overwrite: replace an earlier encoder, and drop an unfinished training of it.
-        save_every: steps between checkpoints, besides one after each epoch; None: at most 200.
-        progress: called with (stage, done, total).
+        running: on which device, whether to resume, and how often to save and report; None: the defaults.
 
     Returns:
         The finished training.
@@ -101,40 +93,37 @@ def train(
         ConfigError: a device or an option that does not fit.
         FolderError: the output or its work folder exists or cannot be written.
     """
-    started = time.perf_counter()
+    started, running = time.perf_counter(), running or Running()
     output = Path(output).absolute()
     work = output.with_name(f"{output.name}.training")
-    resolve(device)
+    resolve(running.device)
     check_free(output, overwrite=overwrite, mark=MANIFEST)
-    _check_work(work, resume, overwrite)
+    _check_work(work, running.resume, overwrite)
 
-    examples = read_examples(catalog, recipe.modality, relabel=recipe.relabel, progress=progress)
+    examples = read_examples(catalog, recipe.modality, relabel=recipe.relabel, progress=running.progress)
     rows, apart = split(examples, recipe.holdout, recipe.seed)
     lessons = examples.take(rows).trainable()
     held_out = examples.take(apart) if len(apart) else None
     model = build_model(recipe, lessons.items)
     _open_work(work, recipe, catalog)
 
-    how: dict[str, Any] = {"device": device, "resume": resume, "save_every": save_every, "progress": progress}
-    first = last = fit(model, lessons, work / "fit", held_out=held_out, **how)
+    first = last = fit(model, lessons, work / "fit", held_out=held_out, running=running)
     if recipe.refit:
         lessons = examples.trainable()
         model = build_model(recipe, lessons.items)
-        last = fit(model, lessons, work / "refit", epochs=first.epochs, **how)
+        last = fit(model, lessons, work / "refit", epochs=first.epochs, running=running)
     if not last.leader:
         raise SystemExit(0)  # this process only helped to train
 
-    if progress is not None:
-        progress("export", 0, 0)
+    if running.progress is not None:
+        running.progress("export", 0, 0)
     forms = export(
         model,
         output,
         lessons.items,
-        story=_story(examples, lessons, held_out, model, first, device),
         held_out=None if recipe.refit else held_out,
-        int8=int8,
-        history=first.history,
-        overwrite=overwrite,
+        story=Story(_said(examples, lessons, held_out, model, first, running.device), first.history),
+        writing=Writing(int8, overwrite),
     )
     shutil.rmtree(work, ignore_errors=True)
     seconds = time.perf_counter() - started
@@ -197,7 +186,7 @@ def _make(work: Path) -> None:
         ) from error
 
 
-def _story(
+def _said(
     examples: Examples, lessons: Examples, held_out: Examples | None, model: Model, first: Fit, device: str
 ) -> dict[str, str]:
     """Describe the training for the card."""

@@ -29,8 +29,8 @@ class GroupSampler(Sampler[list[int]]):
         per_group: K, >= 1.
         seed: seed of the order.
         cover: "posts" as above; "groups": one portion of each group in an epoch, so all groups come equally often.
-        rank: which of the processes this is.
-        world: number of processes; batch i goes to process i modulo world, all get as many.
+        process: which of the processes this is, and their number; batch i goes to process i modulo that number, and
+            all get as many.
 
     Attributes:
         groups: P as used.
@@ -39,7 +39,7 @@ class GroupSampler(Sampler[list[int]]):
 
     Raises:
         TrainingError: fewer than two groups.
-        ConfigError: groups, per_group, rank or world out of range.
+        ConfigError: groups, per_group, cover or process out of range.
     """
 
     def __init__(
@@ -50,10 +50,9 @@ class GroupSampler(Sampler[list[int]]):
         seed: int = 0,
         *,
         cover: str = "posts",
-        rank: int = 0,
-        world: int = 1,
+        process: tuple[int, int] = (0, 1),
     ) -> None:
-        labels = np.asarray(labels)
+        labels, (rank, world) = np.asarray(labels), process
         order = np.argsort(labels, kind="stable")
         self._members = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
         if len(labels) == 0 or len(self._members) < 2:
