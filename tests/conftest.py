@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,8 @@ from typer.testing import CliRunner
 from typer.testing import Result as Outcome
 
 import properties  # noqa: F401
-from kembar import Catalog, Config, Drawing, synthesize, write_shop
+from kembar import Catalog, Drawing, hash_photos, synthesize, write_shop
 from kembar.cli.app import app
-from kembar.matcher import with_photo_hashes
 from places import DATA
 
 Cli = Callable[..., Outcome]
@@ -72,11 +70,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pictured(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
-    """1,500 posts whose photos were drawn and hashed."""
+    """800 posts whose photos were drawn and hashed; the photos themselves are not at hand."""
     folder = tmp_path_factory.mktemp("shops") / "large"
-    write_shop(folder, 1500, seed=0, photos=Drawing(size=64))
-    hashed = with_photo_hashes(Catalog.read(folder / "posts.csv", images=folder / "photos"), Config())
-    return replace(hashed, folder=None)  # nobody here asks for the vectors of 1,500 photos
+    write_shop(folder, 800, seed=0, photos=Drawing(size=64, workers=1))  # processes would take longer to start
+    drawn = Catalog.read(folder / "posts.csv", images=folder / "photos")
+    hashes = hash_photos(drawn.photo_paths(), workers=1).hashes
+    return Catalog.read(drawn.frame().with_columns(image_phash=pl.Series([f"{value:016x}" for value in hashes])))
 
 
 @pytest.fixture(scope="session")

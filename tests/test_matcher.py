@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,18 +9,49 @@ from hypothesis import strategies as st
 import kembar
 from kembar import Catalog, Config, Embeddings, EvidenceError, Matcher, Pairs, Result
 from kembar.config import FUSION_RULES as RULES
+from kembar.encoders.protocol import Encoder
+from kembar.encoders.registry import open_encoder
 from kembar.grouping.decision import decide, partition
+from kembar.grouping.groups import average_link
+from kembar.grouping.matches import within_groups
 from kembar.matcher import with_photo_hashes
 from kembar.plan import Clock
+from kembar.posts.titles import normalize
 from kembar.results.scores import b_cubed, score_edges
 from properties import examples
 
 RULE_OF_DECISION = ("group", "threshold", "chisel")
 
 
+@cache
+def title_encoder() -> Encoder:
+    return open_encoder(Config().title_encoder)
+
+
+KNOWN: dict[str, np.ndarray] = {}
+
+
+def title_vectors(catalog: Catalog) -> np.ndarray:
+    """What the encoder of the defaults makes of titles, each once: hundreds of runs here see the same ones."""
+    titles = normalize(catalog.titles).to_list()
+    new = sorted(set(titles) - set(KNOWN))
+    KNOWN.update(zip(new, title_encoder().encode(new), strict=True))
+    return np.stack([KNOWN[title] for title in titles])
+
+
 def run(catalog: Catalog, *changes: str, **embeddings: np.ndarray) -> Result:
+    """Match by the rules."""
+    config = Config.read(None, ["model=rules", *changes])
+    if config.title and len(catalog):
+        embeddings = {"title": title_vectors(catalog), **embeddings}
     vectors = {name: Embeddings.of(given) for name, given in embeddings.items()}
-    return Matcher(Config.read(None, ["model=rules", *changes])).match(catalog, embeddings=vectors)
+    return Matcher(config).match(catalog, embeddings=vectors)
+
+
+@pytest.fixture(scope="module")
+def some(catalog: Catalog) -> Catalog:
+    """150 posts: enough for what holds of any catalogue."""
+    return catalog.take(np.arange(150))
 
 
 def by_id(result: Result) -> tuple[dict[str, list[str]], dict[str, str], dict[tuple[str, str], tuple[float, ...]]]:
@@ -66,18 +99,18 @@ def edges_by_similarity(result: Result) -> list[list[float]]:
 
 @pytest.mark.parametrize("rule", RULE_OF_DECISION)
 @pytest.mark.parametrize("steps", [0, 2])
-def test_the_order_of_rows_changes_nothing(catalog: Catalog, rule: str, steps: int) -> None:
+def test_the_order_of_rows_changes_nothing(some: Catalog, rule: str, steps: int) -> None:
     changes = (f"rule={rule}", f"advanced.blend.steps={steps}")
-    expected = by_id(run(catalog, *changes))
-    for seed in range(3):
-        order = np.random.default_rng(seed).permutation(len(catalog))
-        assert by_id(run(catalog.take(order), *changes)) == expected
+    expected = by_id(run(some, *changes))
+    for seed in range(2):
+        order = np.random.default_rng(seed).permutation(len(some))
+        assert by_id(run(some.take(order), *changes)) == expected
 
 
-def test_the_order_of_rows_changes_nothing_with_vectors(catalog: Catalog, oracle_vectors: np.ndarray) -> None:
-    expected = by_id(run(catalog, clip=oracle_vectors))
-    order = np.random.default_rng(9).permutation(len(catalog))
-    assert by_id(run(catalog.take(order), clip=oracle_vectors[order])) == expected
+def test_the_order_of_rows_changes_nothing_with_vectors(some: Catalog, oracle_vectors: np.ndarray) -> None:
+    expected = by_id(run(some, clip=oracle_vectors[:150]))
+    order = np.random.default_rng(9).permutation(len(some))
+    assert by_id(run(some.take(order), clip=oracle_vectors[order])) == expected
 
 
 words = st.lists(st.sampled_from(["kopi", "teh", "susu", "1kg", "2kg", "merah", "isi 3", ""]), max_size=4)
@@ -90,15 +123,15 @@ def test_the_order_of_rows_changes_nothing_among_many_ties(posts: list[tuple[lis
     rows = [(f"p{i}", " ".join(title), photo) for i, (title, photo) in enumerate(posts)]
     rows.append(("last", "kopi", "94974f937d4c2433"))
     frame = pl.DataFrame(rows, schema=["posting_id", "title", "image_phash"], orient="row")
-    first = run(Catalog.read(frame), "rule=threshold", "advanced.word.k=3", "advanced.char.k=2", "advanced.hash.k=2")
+    few = ("title=false", "rule=threshold", "advanced.word.k=3", "advanced.char.k=2", "advanced.hash.k=2")
+    first = run(Catalog.read(frame), *few)
     check(first)
     chance.shuffle(rows)
     again = pl.DataFrame(rows, schema=["posting_id", "title", "image_phash"], orient="row")
-    second = run(Catalog.read(again), "rule=threshold", "advanced.word.k=3", "advanced.char.k=2", "advanced.hash.k=2")
-    assert by_id(second) == by_id(first)
+    assert by_id(run(Catalog.read(again), *few)) == by_id(first)
 
 
-def test_threads_and_repetition_change_nothing(catalog: Catalog, oracle_vectors: np.ndarray) -> None:
+def test_threads_and_repetition_change_nothing(some: Catalog, oracle_vectors: np.ndarray) -> None:
     import faiss
 
     threads = faiss.omp_get_max_threads()
@@ -106,7 +139,7 @@ def test_threads_and_repetition_change_nothing(catalog: Catalog, oracle_vectors:
     try:
         for count in (1, 3, 1):
             faiss.omp_set_num_threads(count)
-            found.append(by_id(run(catalog, "advanced.blend.steps=2", clip=oracle_vectors)))
+            found.append(by_id(run(some, "advanced.blend.steps=2", clip=oracle_vectors[:150])))
     finally:
         faiss.omp_set_num_threads(threads)
     assert found[0] == found[1] == found[2]
@@ -119,37 +152,37 @@ def test_threads_and_repetition_change_nothing(catalog: Catalog, oracle_vectors:
 @pytest.mark.parametrize("link", ["average", "any"])
 @pytest.mark.parametrize("steps", [0, 1, 2])
 @pytest.mark.parametrize("expansion", [0, 2])
-def test_every_way_through(catalog: Catalog, rule: str, link: str, steps: int, expansion: int) -> None:
+def test_every_way_through(some: Catalog, rule: str, link: str, steps: int, expansion: int) -> None:
     changes = (
         f"rule={rule}",
         f"advanced.group.link={link}",
         f"advanced.blend.steps={steps}",
         f"advanced.blend.expansion={expansion}",
     )
-    result = run(catalog, *changes)
+    result = run(some, *changes)
     check(result)
-    assert result.scores()["f1"] > 0.6
+    assert result.scores()["f1"] > (0.45 if link == "any" else 0.6)  # among so few posts low cuts chain them
     for similarities in edges_by_similarity(result):
         assert similarities == sorted(similarities, reverse=True)  # best first
 
 
 @pytest.mark.parametrize("fusion", RULES)
-def test_every_rule_of_fusion(catalog: Catalog, fusion: str) -> None:
-    result = run(catalog, f"advanced.fusion.rule={fusion}", "advanced.group.cut=0.3")
+def test_every_rule_of_fusion(some: Catalog, fusion: str) -> None:
+    result = run(some, f"advanced.fusion.rule={fusion}", "advanced.group.cut=0.3")
     check(result)
     assert result.scores()["pair_recall"] > 0.15
 
 
 @pytest.mark.parametrize("rule", RULE_OF_DECISION)
-def test_mutual_matches_are_symmetric_and_a_cap_holds(catalog: Catalog, rule: str) -> None:
-    result = run(catalog, f"rule={rule}", "advanced.decide.mutual=true", "advanced.decide.cap=51")
+def test_mutual_matches_are_symmetric_and_a_cap_holds(some: Catalog, rule: str) -> None:
+    result = run(some, f"rule={rule}", "advanced.decide.mutual=true", "advanced.decide.cap=51")
     source, target = result.matches.edges()
     edges = set(zip(source.tolist(), target.tolist(), strict=True))
     assert edges == {(b, a) for a, b in edges}
-    capped = run(catalog, f"rule={rule}", "advanced.decide.cap=3")
+    capped = run(some, f"rule={rule}", "advanced.decide.cap=3")
     check(capped)
     assert np.diff(capped.matches.offsets).max() == 3
-    assert np.diff(run(catalog, "advanced.decide.cap=1").matches.offsets).max() == 1
+    assert np.diff(run(some, "advanced.decide.cap=1").matches.offsets).max() == 1
 
 
 def test_threshold_and_min2_decide_as_they_say(catalog: Catalog) -> None:
@@ -179,8 +212,8 @@ def test_groups_reach_a_target_size(catalog: Catalog) -> None:
     assert len(catalog) / len(result.groups) == pytest.approx(3, rel=0.02)
 
 
-def test_any_link_is_never_finer_than_average_link(catalog: Catalog) -> None:
-    average, chained = run(catalog).groups, run(catalog, "advanced.group.link=any").groups
+def test_any_link_is_never_finer_than_average_link(some: Catalog) -> None:
+    average, chained = run(some).groups, run(some, "advanced.group.link=any").groups
     for group in range(len(average)):
         assert len(set(chained.labels[average.labels == group].tolist())) == 1
 
@@ -200,9 +233,9 @@ def test_the_unit_veto_helps(catalog: Catalog) -> None:
     assert run(catalog).scores()["precision"] > run(catalog, "advanced.fusion.veto=false").scores()["precision"]
 
 
-def test_a_direct_cut_and_a_single_cut_reach_the_decision(catalog: Catalog) -> None:
+def test_a_direct_cut_and_a_single_cut_reach_the_decision(some: Catalog) -> None:
     direct = run(
-        catalog,
+        some,
         "rule=threshold",
         "advanced.decide.threshold=1",
         "advanced.decide.min2=none",
@@ -218,9 +251,9 @@ def test_a_direct_cut_and_a_single_cut_reach_the_decision(catalog: Catalog) -> N
         "advanced.blend.threshold=0.99",
         "advanced.blend.min2=none",
     )
-    single = run(catalog, *strict, "advanced.blend.single.hash=0.8", "advanced.blend.single.word=0.9")
+    single = run(some, *strict, "advanced.blend.single.hash=0.8", "advanced.blend.single.word=0.9")
     check(single)
-    assert single.scores()["recall"] > run(catalog, *strict).scores()["recall"]
+    assert single.scores()["recall"] > run(some, *strict).scores()["recall"]
 
 
 # --- missing evidence
@@ -284,10 +317,10 @@ def test_vectors_are_a_view_and_help(catalog: Catalog, oracle_vectors: np.ndarra
     check(with_vectors)
     assert {"clip", "clip_blended"} <= set(with_vectors.pairs.evidence)
     assert with_vectors.scores()["oracle_f1"] >= plain.scores()["oracle_f1"]
-    others = [f"{name}.use=false" for name in ("word", "char", "title", "hash")]
+    others = [f"{name}=false" for name in ("word", "char", "title", "hash")]
     alone = run(catalog, *others, clip=oracle_vectors)
     assert set(alone.pairs.evidence) == {"clip", "clip_blended", "conflict", "similarity"}
-    alone = [f"{name}.use=false" for name in ("word", "char", "title")]
+    alone = [f"{name}=false" for name in ("word", "char", "title")]
     cut = ("rule=threshold", "advanced.decide.threshold=0.75", "advanced.pool.slope=0", *alone)
     helped = run(catalog, *cut, "vectors.clip.modality=title", clip=oracle_vectors).scores()
     assert helped["f1"] > run(catalog, *cut).scores()["f1"] + 0.1
@@ -313,21 +346,26 @@ def test_vectors_that_do_not_fit_are_refused(catalog: Catalog, oracle_vectors: n
 
 
 def test_f1_on_drawn_photos_with_the_defaults(pictured: Catalog) -> None:
-    assert run(pictured).scores()["f1"] > 0.83
+    assert run(pictured).scores()["f1"] > 0.84  # 0.866 when written
 
 
 def test_f1_on_drawn_photos_is_above_that_of_every_single_view(pictured: Catalog) -> None:
     def best(*changes: str) -> float:
-        cuts = ("0.45", "0.5", "0.55", "0.6")
-        return max(
-            run(pictured, *changes, "advanced.pool.slope=0", f"advanced.group.cut={cut}").scores()["f1"] for cut in cuts
-        )
+        """The F1 of the best cut."""
+        ends = run(pictured, *changes, "advanced.pool.slope=0").pairs
+        left, right, similarity = ends.left, ends.right, ends.evidence["similarity"]
+        found = []
+        for cut in (0.45, 0.5, 0.55, 0.6):
+            groups = average_link(left, right, similarity, len(pictured), cut=cut)
+            source, target, _ = within_groups(groups, left, right, similarity)
+            found.append(score_edges(source, target, pictured.labels).f1)
+        return max(found)
 
     together = best()
-    assert together > 0.9  # 0.920 when written
-    for view in ("word", "char", "hash"):
-        others = [f"{other}.use=false" for other in ("word", "char", "hash") if other != view]
-        assert together > best(*others) + 0.01, view
+    assert together > 0.92  # 0.935 when written
+    views = ("word", "char", "title", "hash")
+    for view in views:
+        assert together > best(*(f"{other}=false" for other in views if other != view)) + 0.03, view
 
 
 def test_f1_on_real_posts(shopee: Catalog) -> None:
