@@ -45,28 +45,42 @@ OPENED = """
 import json, sys
 from pathlib import Path
 from kembar.encoders.registry import open_encoder
-encoder = open_encoder(sys.argv[1])
-items = json.loads(sys.stdin.read())
-vectors = encoder.encode([Path(item) for item in items] if encoder.modality == "photo" else items)
-heavy = [name for name in ("torch", "lightning", "timm", "transformers", "onnx") if name in sys.modules]
-print(json.dumps([heavy, vectors.tolist()]))
+
+for line in sys.stdin:
+    folder, items = json.loads(line)
+    encoder = open_encoder(folder)
+    vectors = encoder.encode([Path(item) for item in items] if encoder.modality == "photo" else items)
+    heavy = [name for name in ("torch", "lightning", "timm", "transformers", "onnx") if name in sys.modules]
+    print(json.dumps([heavy, vectors.tolist()]), flush=True)
 """
+Opened = Callable[[Path, list[str]], np.ndarray]
 
 
-def opened_without_torch(folder: Path, items: list[str]) -> np.ndarray:
-    """Encode in a fresh process, as a user without the extra does."""
-    done = subprocess.run(
-        [sys.executable, "-c", OPENED, str(folder)], input=json.dumps(items), capture_output=True, text=True,
+@pytest.fixture(scope="module")
+def opened_without_torch() -> Iterator[Opened]:
+    """Encode in another process, as a user without the extra does."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OPENED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    heavy, vectors = json.loads(done.stdout)
-    assert heavy == []
-    return np.array(vectors, dtype=np.float32)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    asks, answers = process.stdin, process.stdout
+
+    def call(folder: Path, items: list[str]) -> np.ndarray:
+        asks.write(json.dumps([str(folder), items]) + "\n")
+        asks.flush()
+        heavy, vectors = json.loads(answers.readline())
+        assert heavy == []
+        return np.array(vectors, dtype=np.float32)
+
+    yield call
+    process.communicate()
+    assert process.returncode == 0
 
 
 def test_titles_from_the_command_line_to_a_folder_that_needs_no_torch(
-    cli: Callable[..., Outcome], posts: pl.DataFrame, tmp_path: Path
+    cli: Callable[..., Outcome], posts: pl.DataFrame, opened_without_torch: Opened, tmp_path: Path
 ) -> None:
     path, out = tmp_path / "posts.csv", tmp_path / "encoder"
     posts.write_csv(path)
@@ -103,13 +117,15 @@ SCRATCH = {"pretrained": False, "epochs": 1, "batch": 32, "workers": 0, "patienc
 @pytest.mark.parametrize(
     "options",
     [
-        {"model": "timm:resnet18", "image_size": 32, "pooling": "gem", "gem_test_p": 6.0, "projection": 64},
+        {"model": "timm:test_resnet", "image_size": 32, "pooling": "gem", "gem_test_p": 6.0, "projection": 64},
         {"model": "timm:test_vit", "image_size": 32, "pooling": "cls", "augment": "light"},
         {"model": "timm:test_efficientnet", "image_size": 32, "test_size": 64, "cutmix": 1.0, "refit": True},
     ],
     ids=lambda options: options["model"],
 )
-def test_photos_from_posts_to_a_folder_that_needs_no_torch(options: dict[str, Any], shop: Path, tmp_path: Path) -> None:
+def test_photos_from_posts_to_a_folder_that_needs_no_torch(
+    options: dict[str, Any], shop: Path, opened_without_torch: Opened, tmp_path: Path
+) -> None:
     out = tmp_path / "encoder"
     catalog = pictures(shop)
     stages = set()
@@ -137,7 +153,9 @@ def test_photos_from_posts_to_a_folder_that_needs_no_torch(options: dict[str, An
 
 
 @pytest.mark.parametrize("model", ["st:bert-tiny"])
-def test_tokens_from_posts_to_a_folder_that_needs_no_torch(model: str, posts: pl.DataFrame, tmp_path: Path) -> None:
+def test_tokens_from_posts_to_a_folder_that_needs_no_torch(
+    model: str, posts: pl.DataFrame, opened_without_torch: Opened, tmp_path: Path
+) -> None:
     recipe = Recipe.title(**{**SCRATCH, "model": model, "pooling": "mean", "lr": 1e-4, "length": 16, "batch": 64})
     catalog = Catalog.read(posts)
     found = train(catalog, recipe, tmp_path / "encoder", running=Running("cpu"))
