@@ -107,7 +107,7 @@ def _open_family(family: str, name: str, options: _Options) -> Encoder:
         model, at, weights = name.partition("@")
         return open_timm(model, Path(weights).expanduser() if at else None, **options.for_torch())  # type: ignore[arg-type]
     if _is_path(name) and not Path(name).expanduser().is_dir():
-        raise EncoderError(f"model folder {quoted(name)}, which does not exist", "a folder", "Check the path.")
+        raise EncoderError(f"model folder {quoted(Path(name))}, which does not exist", "a folder", "Check the path.")
     if family == "st":
         from kembar.encoders.transformer import open_titles as open_model
     else:
@@ -179,7 +179,7 @@ def _json(path: Path) -> dict[str, object]:
 def _unknown(spec: str) -> EncoderError:
     """Make the error for a spec that is not a name, family or folder, with the nearest ones."""
     if _is_path(spec):
-        return EncoderError(f"encoder folder {quoted(spec)}, which does not exist", "a folder", "Check the path.")
+        return EncoderError(f"encoder folder {quoted(Path(spec))}, which does not exist", "a folder", "Check the path.")
     family, colon, _ = spec.partition(":")
     forms = [*SHIPPED, *PACKAGES, *(f"{each}:NAME" for each in FAMILIES)]
     hint = nearest(spec, [*SHIPPED, *PACKAGES])

@@ -183,7 +183,7 @@ class Terms:
             tfidf = Tfidf(how["unit"], tuple(how["n_gram"]), how["max_df"])
             return cls(tfidf, how["posts"], tuple(frame["term"]), frame["df"].to_numpy())
         except (OSError, KeyError, ValueError, pl.exceptions.PolarsError) as error:
-            given = f"terms {quoted(str(path))} that cannot be read ({str(error).splitlines()[0]})"
+            given = f"terms {quoted(Path(path))} that cannot be read ({str(error).splitlines()[0]})"
             raise FolderError(given, "what Terms.save wrote", "Match the catalogue again.") from error
 
 

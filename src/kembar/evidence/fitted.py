@@ -111,7 +111,7 @@ class Fitted:
             return cls(terms, TitleTerms.load(source), Copies.load(source / "copies.npz"))
         except (OSError, KeyError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
             given = (
-                f"{quoted(str(source))}, which does not hold a whole fitted catalogue ({str(error).splitlines()[0]})"
+                f"{quoted(Path(source))}, which does not hold a whole fitted catalogue ({str(error).splitlines()[0]})"
             )
             raise FolderError(given, "what Fitted.save wrote", "Match the catalogue again.") from error
 

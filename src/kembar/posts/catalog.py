@@ -256,7 +256,7 @@ class Catalog:
                 path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         except OSError as error:
             raise FolderError(
-                f"{quoted(str(target))}, which cannot be written ({error.strerror})",
+                f"{quoted(Path(target))}, which cannot be written ({error.strerror})",
                 "a folder that can be written, on a disk with free space",
                 "Choose another folder, or free some space.",
             ) from error
@@ -371,7 +371,7 @@ def _manifest(target: Path) -> dict[str, Any]:
         raise _incomplete(target, f"another kind of {_MANIFEST}")
     if manifest.get("version") != _VERSION:
         raise FolderError(
-            f"{quoted(str(target))}, a catalogue of version {quoted(manifest.get('version'))}",
+            f"{quoted(Path(target))}, a catalogue of version {quoted(manifest.get('version'))}",
             f"version {_VERSION}",
             "Read the posts again and save them with this version of kembar.",
         )
@@ -380,7 +380,7 @@ def _manifest(target: Path) -> dict[str, Any]:
 
 def _incomplete(target: Path, found: str) -> FolderError:
     return FolderError(
-        f"{quoted(str(target))} with {found}",
+        f"{quoted(Path(target))} with {found}",
         f"a folder with {_POSTS} and {_MANIFEST}, as Catalog.save writes them",
         "Save the catalogue again, or name the folder it is in.",
     )

@@ -175,7 +175,7 @@ def photo_folder(images: Path | str | None) -> Path | None:
         return folder
     beside = [other.name for other in folder.parent.iterdir()] if folder.parent.is_dir() else []
     raise CatalogError(
-        f"{quoted(str(folder))} as the photo folder, which is not a folder",
+        f"{quoted(Path(folder))} as the photo folder, which is not a folder",
         "the folder that the names of photos are relative to",
         f"Check the spelling and the folder you run in.{nearest(folder.name, beside)}",
     )

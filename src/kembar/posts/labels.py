@@ -34,7 +34,7 @@ def read_truth(path: Path | str, ids: pl.Series, columns: Columns | None = None)
     for name in wanted:
         if name not in table.frame.columns:
             raise CatalogError(
-                f"{quoted(str(path))} without a column {quoted(name)}",
+                f"{quoted(Path(path))} without a column {quoted(name)}",
                 f"columns {quoted(wanted[0])} and {quoted(wanted[1])}",
                 "Name the columns with --id and --label.",
             )
@@ -44,7 +44,7 @@ def read_truth(path: Path | str, ids: pl.Series, columns: Columns | None = None)
     found = pl.DataFrame({"id": ids}).join(known, on="id", how="left", maintain_order="left")["label"]
     if found.null_count() == len(found):
         raise CatalogError(
-            f"{quoted(str(path))}, which holds none of the {len(ids)} posts of the run",
+            f"{quoted(Path(path))}, which holds none of the {len(ids)} posts of the run",
             "labels for the same posting ids",
             "Check the file and the id column.",
         )
@@ -92,7 +92,7 @@ def read_pairs(path: Path | str, ids: pl.Series) -> LabelledPairs:
     missing = [name for name in ("left", "right", "same") if name not in frame.columns]
     if missing:
         raise CatalogError(
-            f"{quoted(str(path))} without a column {quoted(missing[0])}",
+            f"{quoted(Path(path))} without a column {quoted(missing[0])}",
             "columns left, right and same",
             "Rename the columns of the file.",
         )
@@ -102,7 +102,7 @@ def read_pairs(path: Path | str, ids: pl.Series) -> LabelledPairs:
     known = (ends[0] >= 0) & (ends[1] >= 0) & (ends[0] != ends[1]) & (same >= 0)
     if not known.any():
         raise CatalogError(
-            f"{quoted(str(path))}, which holds no pair of the posts", "pairs of ids of the posts", "Check the ids."
+            f"{quoted(Path(path))}, which holds no pair of the posts", "pairs of ids of the posts", "Check the ids."
         )
     low, high = np.minimum(*ends)[known], np.maximum(*ends)[known]
     found = np.unique(np.stack([low, high, same[known]], axis=1), axis=0)
@@ -128,7 +128,9 @@ def _answers(cells: pl.Series, path: Path | str) -> Rows:
     unclear = text.filter(~text.is_in([*_ANSWERS, ""]))
     if len(unclear):
         raise CatalogError(
-            f"the answer {quoted(unclear[0])} in {quoted(str(path))}", "1 or 0, true or false, yes or no", "Correct it."
+            f"the answer {quoted(unclear[0])} in {quoted(Path(path))}",
+            "1 or 0, true or false, yes or no",
+            "Correct it.",
         )
     return text.replace_strict(_ANSWERS, default=-1, return_dtype=pl.Int64).to_numpy()
 

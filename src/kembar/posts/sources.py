@@ -151,7 +151,7 @@ def _from_file(path: Path, wanted: Collection[str]) -> Table:
     with path.open("rb") as file:
         start = file.read(16)
     if not start:
-        raise CatalogError(f"{quoted(str(path))}, an empty file", "a table of posts", "Export the posts again.")
+        raise CatalogError(f"{quoted(Path(path))}, an empty file", "a table of posts", "Export the posts again.")
     suffix = path.suffix.lower()
     if start.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
         return _from_columnar(path, wanted, pl.read_parquet_schema, pl.read_parquet)
@@ -161,7 +161,7 @@ def _from_file(path: Path, wanted: Collection[str]) -> Table:
         return _from_columnar(path, wanted, None, pl.read_ipc_stream)
     if suffix not in _TEXT:
         raise CatalogError(
-            f"{quoted(str(path))} with the unknown suffix {quoted(path.suffix)}",
+            f"{quoted(Path(path))} with the unknown suffix {quoted(path.suffix)}",
             f"one of {', '.join(SUFFIXES)}",
             f"{_looks(start)}Rename the file to what it holds, or export the posts as CSV or Parquet.",
         )
@@ -171,13 +171,13 @@ def _from_file(path: Path, wanted: Collection[str]) -> Table:
 def _check_file(path: Path) -> None:
     if path.is_dir():
         raise CatalogError(
-            f"{quoted(str(path))}, a folder", "a file of posts", "Name the CSV or Parquet file inside it."
+            f"{quoted(Path(path))}, a folder", "a file of posts", "Name the CSV or Parquet file inside it."
         )
     if path.is_file():
         return
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     raise CatalogError(
-        f"{quoted(str(path))}, which does not exist",
+        f"{quoted(Path(path))}, which does not exist",
         "a file of posts",
         f"Check the spelling and the folder you run in.{nearest(path.name, beside)}",
     )
@@ -202,7 +202,7 @@ def _from_columnar(
         with path.open("rb") as file:
             looks = _looks(file.read(16))
         raise CatalogError(
-            f"{quoted(str(path))}, which cannot be read as a {path.suffix or 'Parquet'} file ({quoted(str(error))})",
+            f"{quoted(Path(path))}, which cannot be read as a {path.suffix or 'Parquet'} file ({quoted(str(error))})",
             "a whole Parquet or Arrow file",
             f"{looks}Export the posts again; the file is cut short, damaged or of another kind.",
         ) from error
@@ -243,7 +243,7 @@ def _as_utf8(raw: bytes, path: Path) -> bytes:
             return text if encoding == "utf-8" and _is_utf8(text) else _decoded(text, encoding, path)
     if _is_binary(raw):
         raise CatalogError(
-            f"{quoted(str(path))}, which is not text (it starts with {quoted(raw[:12])})",
+            f"{quoted(Path(path))}, which is not text (it starts with {quoted(raw[:12])})",
             "a CSV or TSV file in UTF-8, UTF-16 with a byte order mark, Windows-1252 or Latin-1",
             f"{_looks(raw)}Export the posts as CSV in UTF-8.",
         )
@@ -275,7 +275,7 @@ def _decoded(raw: bytes, encoding: str, path: Path) -> bytes:
     broken = text.count("\ufffd")
     if broken > max(1, len(text) // 20):
         raise CatalogError(
-            f"{quoted(str(path))}, whose byte order mark says {encoding} but whose bytes are not",
+            f"{quoted(Path(path))}, whose byte order mark says {encoding} but whose bytes are not",
             f"text in {encoding}",
             "Export the posts as CSV in UTF-8.",
         )
@@ -334,7 +334,7 @@ def _rewritten(data: bytes, separator: str, width: int, path: Path) -> bytes:
                 raise _ragged(path, rows.line_num, cells, width)
     except csv.Error as error:
         raise CatalogError(
-            f"{quoted(str(path))} line {rows.line_num}, which does not parse ({error})",
+            f"{quoted(Path(path))} line {rows.line_num}, which does not parse ({error})",
             "quotes around a whole cell, doubled inside it",
             "Fix that line, or export the posts again with standard CSV quoting.",
         ) from error
@@ -345,7 +345,7 @@ def _rewritten(data: bytes, separator: str, width: int, path: Path) -> bytes:
 
 def _ragged(path: Path, line: int, cells: list[str], width: int) -> CatalogError:
     return CatalogError(
-        f"{quoted(str(path))} line {line}: {len(cells)} cells, the first {quoted(''.join(cells[:1]))}",
+        f"{quoted(Path(path))} line {line}: {len(cells)} cells, the first {quoted(''.join(cells[:1]))}",
         f"{width} cells, as in the header",
         "Fix that line: a separator too many or too few, or a cell that needs quotes around it.",
     )
