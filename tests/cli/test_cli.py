@@ -28,7 +28,7 @@ STAGES = [
 def kembar(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the real program in a process of its own."""
     command = [sys.executable, "-m", "kembar", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
 
 
 @pytest.fixture(scope="module")

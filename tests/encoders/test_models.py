@@ -47,17 +47,17 @@ def test_buckets_start_at_the_inverse_frequencies_of_scikit_learn() -> None:
 
 def test_an_untrained_bag_nearly_has_the_cosines_of_tf_idf(catalog: Catalog) -> None:
     titles = normalize(catalog.titles).to_list()[:100]
-    recipe = Recipe.title(model="ngrams:65536x2048")
+    recipe = Recipe.title(model="ngrams:16384x1024")
     model = build_model(recipe, titles)
     assert isinstance(model, BagModel)
     vectors = embed(model.embedder, model.reader(titles))
-    rows = np.zeros((len(titles), 65536))
-    offsets, buckets = NGrams(65536).features(titles)
+    rows = np.zeros((len(titles), 16384))
+    offsets, buckets = NGrams(16384).features(titles)
     np.add.at(rows, (np.repeat(np.arange(len(titles)), np.diff(offsets)), buckets), 1)
-    rows *= document_weights(titles, NGrams(65536))
+    rows *= document_weights(titles, NGrams(16384))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12)
     difference = vectors @ vectors.T - rows @ rows.T
-    assert np.sqrt((difference**2).mean()) < 1.5 / np.sqrt(2048)
+    assert np.sqrt((difference**2).mean()) < 1.5 / np.sqrt(1024)
 
 
 def test_a_hidden_layer_starts_by_changing_nothing_and_is_trained() -> None:

@@ -103,7 +103,7 @@ def test_copies_of_a_title_are_counted() -> None:
     assert compared(TITLES, [0], [6])["same title"][0] == 1
 
 
-@examples(60)
+@examples(25)
 @given(st.lists(st.text(alphabet="ab1 2g", max_size=12), min_size=2, max_size=7), st.randoms(use_true_random=False))
 def test_neither_end_is_first_and_no_order_counts(titles: list[str], random: object) -> None:
     left, right = everyone(len(titles))
