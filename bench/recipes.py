@@ -133,7 +133,8 @@ def table(place: Place) -> list[str]:
         *lines,
         "",
         f"{place.posts:,} posts of a drawn shop with photos. {_ENCODERS[place.shipped]}",
-        f"Seconds with all vectors known; {machine}, shared with other work.",
+        "Seconds with all vectors known; the default also computes the perceptual hashes of all photos.",
+        f"{machine}, shared with other work.",
     ]
 
 
