@@ -80,11 +80,11 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 
 @pytest.fixture(scope="session")
 def shopee() -> Catalog:
-    """5,000 real posts with their perceptual hashes."""
+    """2,000 real posts with their perceptual hashes."""
     path = DATA / "shopee" / "posts.csv"
     if not path.is_file():
         pytest.skip(f"no {path}: set KEMBAR_DATA to the folder of the data")
-    return Catalog.read(pl.read_csv(path, infer_schema_length=0).head(5000))
+    return Catalog.read(pl.read_csv(path, infer_schema_length=0).head(2000))
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def same(found: Neighbors, expected: Neighbors) -> None:
     np.testing.assert_array_equal(found.score, expected.score)
 
 
-@examples(80)
+@examples(40)
 @given(SEEDS, st.integers(1, 30), K)
 def test_a_slice_of_the_base_finds_what_the_whole_finds(seed, n, k):
     rng = np.random.default_rng(seed)
@@ -52,7 +52,7 @@ def test_a_slice_of_the_base_finds_what_the_whole_finds(seed, n, k):
         same(Neighbors.concatenated([find(part) for part in parts]), whole.take(np.concatenate(parts)))
 
 
-@examples(80)
+@examples(40)
 @given(SEEDS, st.integers(1, 20), st.integers(1, 8), K)
 def test_other_queries_find_the_best_of_the_base(seed, n, q, k):
     base, queries = table_of(seed, n), table_of(seed + 1, q)
