@@ -130,7 +130,7 @@ def test_one_post_works(cli: Cli, tmp_path: Path) -> None:
     for rule, more in (("group", ()), ("threshold", rules), ("chisel", rules)):
         outcome = cli("match", path, "-o", tmp_path / rule, "--set", f"rule={rule}", *more)
         assert outcome.exit_code == 0, outcome.output
-        assert (tmp_path / rule / "matches.csv").read_text() == "posting_id,matches\na,a\n"
+        assert (tmp_path / rule / "matches.csv").read_text(encoding="utf-8") == "posting_id,matches\na,a\n"
 
 
 def test_no_titles_but_hashes_work(cli: Cli, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_photos_that_are_no_photos(cli: Cli, refused, tmp_path: Path) -> None:
     outcome = cli("match", path, "--images", photos, "-o", tmp_path / "run")
     assert outcome.exit_code == 0, outcome.output
     assert "7 damaged posts" in outcome.stdout
-    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    report = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
     assert report["with"] == {"title": 8, "image": 6, "hash": 1, "label": 0}
     told = {row["posting_id"]: row["problem"] for row in report["problems"]["list"]}
     assert set(told) == {"p0", "p1", "p2", "p3", "p4", "p5", "p6"}

@@ -128,12 +128,15 @@ def test_the_whole_way(cli: Cli, tmp_path: Path) -> None:
 
 def text_of(report: Path) -> str:
     """A report up to its seconds, which differ from run to run."""
-    return re.split(r"[0-9.]+ seconds, ", report.read_text())[0]
+    return re.split(r"[0-9.]+ seconds, ", report.read_text(encoding="utf-8"))[0]
 
 
-def test_another_process_writes_the_same_bytes_whatever_its_threads(cli: Cli, file: Path, tmp_path: Path) -> None:
+def test_another_process_writes_the_same_bytes_whatever_its_threads_and_locale(
+    cli: Cli, file: Path, tmp_path: Path
+) -> None:
     assert cli("match", file, "-o", tmp_path / "one", "-q").exit_code == 0
     variables = {"OMP_NUM_THREADS": "4", "POLARS_MAX_THREADS": "3", "PYTHONHASHSEED": "4"}
+    variables |= {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}  # ASCII, and the report has ±
     done = kembar("-v", "match", file, "-o", tmp_path / "two", "--cache", tmp_path / "cache", **variables)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f"Wrote {tmp_path / 'two'}\n")
@@ -144,7 +147,7 @@ def test_another_process_writes_the_same_bytes_whatever_its_threads(cli: Cli, fi
         if path.is_dir():
             continue
         if path.suffix == ".json" and path.name != "catalog.json":
-            trees = [json.loads(file.read_text()) for file in (path, other)]
+            trees = [json.loads(file.read_text(encoding="utf-8")) for file in (path, other)]
             for tree in trees:
                 assert tree.pop("seconds")
                 assert tree.pop("peak_memory")
@@ -180,10 +183,10 @@ def test_the_files_open_with_the_usual_tools(run: Path) -> None:
     assert list(lists.columns) == ["posting_id", "matches", "group_id", "copy_of"]
     assert (lists["matches"].map(" ".join) == pd.read_csv(run / "matches.csv")["matches"]).all()
     for name in ("report.json", "manifest.json", "catalog/catalog.json"):
-        assert json.loads((run / name).read_text())["posts"] == 60
-    assert tomllib.loads((run / "config.toml").read_text())["advanced"]["pool"]["size"] == 60
-    assert (run / "report.md").read_text().startswith("# What kembar found")
-    assert (run / "group-sizes.svg").read_text().startswith("<?xml")
+        assert json.loads((run / name).read_text(encoding="utf-8"))["posts"] == 60
+    assert tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))["advanced"]["pool"]["size"] == 60
+    assert (run / "report.md").read_text(encoding="utf-8").startswith("# What kembar found")
+    assert (run / "group-sizes.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
 def test_it_does_what_the_library_does(cli: Cli, file: Path, tmp_path: Path) -> None:

@@ -264,7 +264,7 @@ def start(folder: Path, model: Path, first: int, last: int, pause: float) -> sub
 def test_a_killed_run_goes_on_where_it_was(grams: Path, tmp_path: Path) -> None:
     process = start(tmp_path, grams, 0, 20_000, 0.002)
     deadline = time.monotonic() + 300
-    while len(shards(tmp_path)) < 3 and time.monotonic() < deadline:
+    while len(shards(tmp_path)) < 3 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL

@@ -181,7 +181,7 @@ def test_contributions_explain_exactly_the_probability_that_decided(
         assert shares == sorted(shares, reverse=True)
         assert "What the classifier made of it" in str(explanation)
     explanation.waterfall(tmp_path / "why.svg")
-    assert "log-odds" in (tmp_path / "why.svg").read_text()
+    assert "log-odds" in (tmp_path / "why.svg").read_text(encoding="utf-8")
 
 
 def test_a_classifier_that_is_gone_is_said_to_be(
@@ -293,7 +293,7 @@ def test_photos_are_weighed_where_the_classifier_has_seen_none(shop: Path, cli: 
     result.save(tmp_path / "run")
     told = cli("explain", tmp_path / "run", a, b, "--picture", tmp_path / "why.svg")  # type: ignore[operator]
     assert told.exit_code == 0, told.output
-    assert "photo" in (tmp_path / "why.svg").read_text()
+    assert "photo" in (tmp_path / "why.svg").read_text(encoding="utf-8")
     assert cli("explain", tmp_path / "run", a, b, "-p", tmp_path / "why.svg").exit_code == 2  # type: ignore[operator]
 
 

@@ -53,7 +53,7 @@ def test_sizes_of_few_and_of_many(tmp_path, posts):
 def test_other_sizes_draw_another_picture(tmp_path):
     sizes(tmp_path / "a.svg")
     sizes(tmp_path / "b.svg", (0, 4, 6, 3, *[0] * 20, 24))
-    assert (tmp_path / "a.svg").read_text() != (tmp_path / "b.svg").read_text()
+    assert (tmp_path / "a.svg").read_text(encoding="utf-8") != (tmp_path / "b.svg").read_text(encoding="utf-8")
 
 
 def test_a_curve_without_points_and_marks_beyond_all_similarities(tmp_path):
@@ -66,7 +66,7 @@ def test_a_curve_without_points_and_marks_beyond_all_similarities(tmp_path):
 def test_a_reliability_picture_shows_every_bin(tmp_path: Path) -> None:
     table = pl.DataFrame({"probability": [0.1, 0.9], "share": [0.15, 0.8], "pairs": [1234, 56]})
     charts.reliability(table, tmp_path / "r.svg")
-    text = (tmp_path / "r.svg").read_text()
+    text = (tmp_path / "r.svg").read_text(encoding="utf-8")
     assert "<svg" in text
     assert text.count("<!-- 1,234 -->") == 1
     assert text.count("<!-- 56 -->") == 1
@@ -75,9 +75,9 @@ def test_a_reliability_picture_shows_every_bin(tmp_path: Path) -> None:
 def test_a_waterfall_ends_at_the_sum_and_gathers_the_small_shares(tmp_path: Path) -> None:
     steps = [("title", 2.0), ("hash", -1.0), ("small", 0.2), ("smaller", 0.1), ("base", -3.0)]
     charts.waterfall(steps, tmp_path / "w.svg", top=2)
-    text = (tmp_path / "w.svg").read_text()
+    text = (tmp_path / "w.svg").read_text(encoding="utf-8")
     assert "log-odds of -1.70" in text
     assert "<!-- all others -->" in text
     assert "<!-- smaller -->" not in text
     charts.waterfall(steps, tmp_path / "all.svg")
-    assert "<!-- smaller -->" in (tmp_path / "all.svg").read_text()
+    assert "<!-- smaller -->" in (tmp_path / "all.svg").read_text(encoding="utf-8")

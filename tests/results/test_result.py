@@ -185,7 +185,7 @@ def test_a_folder_that_lacks_a_file_is_refused(saved: Path, tmp_path: Path, file
     with pytest.raises((FolderError, ValueError)) as caught:
         Result.load(folder)
     assert type(caught.value).__module__ == "kembar.errors"
-    assert str(tmp_path) in str(caught.value)
+    assert str(folder)[-40:] in str(caught.value)  # long paths are shown by their ends
 
 
 @pytest.mark.parametrize("file", ["pairs.parquet", "matches.parquet", "manifest.json"])

@@ -92,8 +92,8 @@ def test_titles_from_the_command_line_to_a_folder_that_needs_no_torch(
     assert {file.name for file in out.iterdir()} == files
     assert not (tmp_path / "encoder.training").exists()
     assert Recipe.read(out / "recipe.toml").model == "ngrams:4096x32"
-    assert len((out / "history.csv").read_text().splitlines()) == 3
-    card = (out / "card.md").read_text()
+    assert len((out / "history.csv").read_text(encoding="utf-8").splitlines()) == 3
+    card = (out / "card.md").read_text(encoding="utf-8")
     for said in ("**Held out**: F1 0.", "posts in a pool of", "epochs = 2", "arcface", "kembar 0", "| int8 | 0.1 MB |"):
         assert said in card
     titles = normalize(Catalog.read(path).titles).to_list()
@@ -141,7 +141,7 @@ def test_photos_from_posts_to_a_folder_that_needs_no_torch(
     assert plain.parity.least > 0.9999
     assert main.parity.mean > 0.98
     assert main.bytes < 0.6 * plain.bytes
-    manifest = json.loads((out / "encoder.json").read_text())
+    manifest = json.loads((out / "encoder.json").read_text(encoding="utf-8"))
     assert manifest["precision"] == "int8"
     assert manifest["input"]["size"] == options.get("test_size", 32)
     paths = [str(path) for path in catalog.photo_paths()[:6]]
@@ -181,7 +181,7 @@ def test_int8_that_is_too_far_falls_back_to_float32(
     assert {file.name for file in (tmp_path / "encoder").iterdir()} == {
         "card.md", "encoder.json", "model.onnx", "recipe.toml",
     }  # fmt: skip
-    assert "**Made for**: a test" in (tmp_path / "encoder" / "card.md").read_text()
+    assert "**Made for**: a test" in (tmp_path / "encoder" / "card.md").read_text(encoding="utf-8")
     found = open_encoder(tmp_path / "encoder").encode(examples.items[:50])
     np.testing.assert_allclose(found, embed(model.embedder, model.reader(examples.items[:50])), atol=1e-5)
 
