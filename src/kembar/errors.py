@@ -91,7 +91,7 @@ def quoted(value: object) -> str:
     """Quote an offending value for a message: a path whole, but the end of a very long one; else 80 characters."""
     if isinstance(value, PurePath):
         text = repr(str(value))
-        return text if len(text) <= 250 else f"{text[0]}...{text[-246:]}"
+        return text if len(text) <= 240 else f"{text[0]}...{text[-236:]}"
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:76]}...{text[-1]}"
 
