@@ -205,6 +205,7 @@ def feed_of(shop: Path, workers: int, **options: object) -> Feed:
     return Feed(Plan(examples.labels, recipe), PhotoReader(examples.items, Frame(24), recipe), recipe, 2)  # type: ignore[arg-type]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # where there is but one core
 def test_a_feed_goes_on_from_any_step_whatever_the_number_of_workers(shop: Path) -> None:
     whole = list(feed_of(shop, 0, cutmix=0.5))
     assert len(whole) == len(feed_of(shop, 0)) == 8
