@@ -128,9 +128,9 @@ def test_places_where_nothing_can_be_made(tmp_path):
     (tmp_path / "file").write_text("dear")
     with pytest.raises(FolderError, match=r"file/run'.*cannot be written"):
         check_free(tmp_path / "file" / "run", overwrite=False)
-    with pytest.raises(FolderError, match="'/', (which exists|inside '/' which cannot be written)"):  # root, others
+    with pytest.raises(FolderError, match=r"'/', (which exists|inside '/' which cannot be written)"):  # root, others
         check_free("/", overwrite=False)
-    with pytest.raises(FolderError, match="'/', (which holds no|inside '/' which cannot be written)"):
+    with pytest.raises(FolderError, match=r"'/', (which holds no|inside '/' which cannot be written)"):
         check_free("/", overwrite=True)
 
 
