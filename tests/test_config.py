@@ -68,7 +68,7 @@ def refused(*parts: str, settings: tuple[str, ...] = (), path: Path | None = Non
 # --- in and out
 
 
-@examples(60)
+@examples(30)
 @given(configs())
 def test_text_reads_back_as_the_same_configuration(config: Config) -> None:
     assert Config.of(tomllib.loads(config.text())) == config

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar import synthesize
-from kembar.encoders.protocol import batches_by_length
+from kembar.encoders.protocol import Encoder, batches_by_length
 from kembar.encoders.registry import open_encoder
 from kembar.posts.titles import normalize
 from properties import examples
@@ -21,11 +21,18 @@ def titles() -> list[str]:
     return normalize(pl.concat([posts["title"], pl.Series(["", "a", "kata " * 80])])).to_list()
 
 
+@pytest.fixture(scope="module")
+def encoded(titles: list[str]) -> tuple[Encoder, np.ndarray]:
+    encoder = open_encoder("kembar-title", device="cpu")
+    return encoder, encoder.encode(titles)
+
+
 @examples(20)
 @given(st.data())
-def test_a_title_is_the_same_in_any_company(titles: list[str], data: st.DataObject) -> None:
-    encoder = open_encoder("kembar-title", device="cpu")
-    whole = encoder.encode(titles)
+def test_a_title_is_the_same_in_any_company(
+    titles: list[str], encoded: tuple[Encoder, np.ndarray], data: st.DataObject
+) -> None:
+    encoder, whole = encoded
     some = data.draw(st.lists(st.integers(0, len(titles) - 1), min_size=1, max_size=30))
     size = data.draw(st.sampled_from([None, 1, 2, 7]))
     np.testing.assert_array_equal(encoder.encode([titles[at] for at in some], batch_size=size), whole[some])
