@@ -1,7 +1,7 @@
 """Train the title encoder that comes with kembar: hashed words weighed in their context, with ArcFace.
 
     python bench/train_title.py                        # the shipped one, from all labelled posts
-    python bench/train_title.py --folds -o FOLDER      # one for each of four folds, from the other three; their vectors
+    python bench/train_title.py --folds -o FOLDER      # one for each of four folds, from the other three; with vectors
 
 Reads $KEMBAR_DATA/shopee/posts.csv, or ../shared/data beside the checkout. A title's vector has two parts. The surface
 is a weighted sum of fixed random vectors, one for each word, pair of words and n-gram: TF-IDF after a random
@@ -349,6 +349,7 @@ def main() -> None:
         rows = np.flatnonzero(fold != f)
         net = train([titles[row] for row in rows], catalog.labels[rows])
         np.save(arguments.output / f"title{f}.npy", encode(net, titles).astype(np.float32))
+        save(net, arguments.output / f"encoder{f}", f"Trained without fold {f} of 4; for benches.\n")
     return None
 
 

@@ -18,6 +18,7 @@ from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.tfidf import Counted, Terms
 from kembar.errors import FolderError, quoted
 from kembar.evidence.copies import Copies
+from kembar.evidence.identity import TokenCounts
 from kembar.evidence.title_pairs import TitleTerms
 from kembar.evidence.views import View, term_encoders, views_of
 from kembar.folders import new_folder
@@ -25,7 +26,7 @@ from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
 
 _MARK: Final = "fitted.json"
-_FORMAT: Final = {"format": "kembar fitted catalogue", "version": 1}
+_FORMAT: Final = {"format": "kembar fitted catalogue", "version": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,13 @@ class Fitted:
     Attributes:
         terms: for each view of terms, its document frequencies.
         titles: words and titles, for the comparison of pairs.
+        tokens: codes, numbers and other tokens, likewise.
         copies: which posts stand for which.
     """
 
     terms: Mapping[str, Terms]
     titles: TitleTerms
+    tokens: TokenCounts
     copies: Copies
 
     @classmethod
@@ -58,7 +61,7 @@ class Fitted:
             The fitted catalogue.
         """
         terms = {name: tfidf.fit([part[name] for part in slices]) for name, tfidf in term_encoders(config).items()}
-        return cls(terms, TitleTerms.fit(titles), copies)
+        return cls(terms, TitleTerms.fit(titles), TokenCounts.fit(titles), copies)
 
     def views(
         self, catalog: Catalog, titles: pl.Series, config: Config, embeddings: Mapping[str, Embeddings]
@@ -92,6 +95,7 @@ class Fitted:
             for name, terms in self.terms.items():
                 terms.save(target / f"terms-{name}.parquet")
             self.titles.save(target)
+            self.tokens.save(target)
             self.copies.save(target / "copies.npz")
             (target / _MARK).write_text(json.dumps({**_FORMAT, "terms": sorted(self.terms)}) + "\n", encoding="utf-8")
 
@@ -108,7 +112,7 @@ class Fitted:
             if {key: mark.get(key) for key in _FORMAT} != _FORMAT:
                 raise ValueError(f"version {mark.get('version')}")
             terms = {name: Terms.load(source / f"terms-{name}.parquet") for name in mark["terms"]}
-            return cls(terms, TitleTerms.load(source), Copies.load(source / "copies.npz"))
+            return cls(terms, TitleTerms.load(source), TokenCounts.load(source), Copies.load(source / "copies.npz"))
         except (OSError, KeyError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
             given = (
                 f"{quoted(Path(source))}, which does not hold a whole fitted catalogue ({str(error).splitlines()[0]})"

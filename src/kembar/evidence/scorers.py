@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Floats, Rows
+from kembar.evidence.identity import Identity
 from kembar.evidence.title_pairs import TitlePairs
 from kembar.posts.quantities import Quantities
 
@@ -67,4 +68,4 @@ def scorers_of(titles: pl.Series, quantities: Quantities | None = None) -> tuple
     Returns:
         The scorers, in the order of their columns.
     """
-    return (TitlePairs.of(titles, quantities),)
+    return (TitlePairs.of(titles, quantities), Identity.of(titles))

@@ -1,0 +1,235 @@
+"""What says that two titles name one product, or two: model codes, numbers, variant words, colours and rare words.
+
+Shared words make two titles similar; what stands in one title alone tells the products apart. Each column says how much
+of a kind of token (see kembar.evidence.tokens) two titles share, and how much each has alone, weighed by rarity.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import scipy.sparse as sp
+from rapidfuzz import process
+from rapidfuzz.distance import Indel
+
+from kembar.arrays import Doubles, Floats, Hashes, Rows, Sparse
+from kembar.evidence.tokens import CODE, KINDS, NUMBER, VARIANT, WORD, runs, tokens
+
+_FILE: Final = "title-tokens.parquet"
+_SHORT: Final = 3  # signs of a short token: "aa", "ti", "xl"
+_COUNTED: Final = (WORD, NUMBER, VARIANT)
+_ENDS: Final = ("low", "high")
+_FIRST: Final = r"[\p{L}\p{M}]{2,}|[0-9]{2,}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """In how many titles of a catalogue each token stands: fitted once, applied to any titles.
+
+    Attributes:
+        posts: titles in the catalogue.
+        counts: columns kind, token, df; sorted.
+    """
+
+    posts: int
+    counts: pl.DataFrame
+
+    @classmethod
+    def fit(cls, titles: pl.Series) -> "TokenCounts":
+        """Count the tokens of a catalogue: (n,) String in normal form."""
+        found = tokens(titles, pl.Series([], dtype=pl.String))
+        return cls(len(titles), _counted(found))
+
+    def save(self, folder: Path) -> None:
+        """Write title-tokens.parquet into a folder that is there."""
+        self.counts.write_parquet(folder / _FILE, metadata={"posts": str(self.posts)})
+
+    @classmethod
+    def load(cls, folder: Path) -> "TokenCounts":
+        """Read what `save` wrote; raises OSError or a polars error where it is damaged or missing."""
+        posts = int(pl.read_parquet_metadata(folder / _FILE)["posts"])
+        return cls(posts, pl.read_parquet(folder / _FILE, glob=False))
+
+    def apply(self, titles: pl.Series) -> "Identity":
+        """Read titles, of the catalogue or others; a token that the catalogue does not know is as rare as can be.
+
+        Args:
+            titles: (n,) String in normal form.
+
+        Returns:
+            The titles, ready to be compared.
+        """
+        found = tokens(titles, self.counts.filter(pl.col("kind") == CODE)["token"])
+        unknown = found.join(self.counts, on=["kind", "token"], how="anti").select("kind", "token").unique()
+        known = pl.concat([self.counts, unknown.with_columns(df=pl.lit(0, pl.Int64))])
+        known = known.sort("kind", "token").with_row_index("term")
+        # ln((1 + n) / (1 + df)) + 1, as scikit-learn smooths it
+        rarity = (np.log((1 + self.posts) / (1 + known["df"].to_numpy())) + 1).astype(np.float32)
+        placed = found.join(known, on=["kind", "token"]).sort("row", "term")
+        term = placed["term"].to_numpy()
+        table = sp.csr_matrix(
+            (rarity[term], (placed["row"].to_numpy(), term)), shape=(len(titles), max(1, len(known))), dtype=np.float32
+        )
+        kinds = known["kind"].to_numpy().astype(np.int64) if len(known) else np.zeros(1, dtype=np.int64)
+        short = (known["token"].str.len_chars() <= _SHORT).to_numpy() if len(known) else np.zeros(1, dtype=bool)
+        return Identity(
+            table, kinds, short & (kinds != NUMBER), _main_codes(placed, rarity, len(titles)), *_order(titles)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The tokens of n titles, ready to be compared.
+
+    Attributes:
+        table: (n, t) CSR float32: a token's inverse document frequency where a title has it; sorted columns.
+        kinds: (t,) int64, the kind of each token.
+        short: (t,) bool, whether a token other than a number has at most three signs.
+        code: (n,) String, the rarest code of each title, "" where it has none.
+        numbers: (2, n) uint64, keys of its numbers in the order of their size and as they stand; 0 where it has none.
+        first: (n,) uint64, a key of the first word.
+        titles: (n,) String.
+    """
+
+    table: Sparse
+    kinds: Rows
+    short: npt.NDArray[np.bool_]
+    code: pl.Series
+    numbers: Hashes
+    first: Hashes
+    titles: pl.Series
+
+    @classmethod
+    def of(cls, titles: pl.Series) -> "Identity":
+        """Read the titles of a catalogue by its own tokens: (n,) String in normal form."""
+        return TokenCounts.fit(titles).apply(titles)
+
+    @property
+    def meaning(self) -> str:
+        """In words."""
+        return "model codes, numbers, variant words, colours and rare words that two titles share or one has alone"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        weighed = [f"{kind} {part}" for kind in KINDS for part in ("shared", "alone low", "alone high")]
+        counted = [f"{KINDS[kind]} alone count {end}" for kind in _COUNTED for end in _ENDS]
+        short = [f"short alone {end}" for end in _ENDS]
+        rarest = [f"word alone rarest {end}" for end in _ENDS]
+        code = ("code rarest shared", "codes differ", "codes missing", "code similarity")
+        return (
+            *weighed, *counted, *short, *rarest, "token jaccard", "token contained", *code,
+            "numbers equal", "numbers in order", "first word",
+        )  # fmt: skip
+
+    def score(self, left: Rows, right: Rows) -> list[Floats]:
+        """Compare pairs: one (m,) float32 for each of `names`, NaN where a title is missing or nothing can be said."""
+        found = [*self._shares(left, right), *self._codes(left, right), *self._numbers(left, right)]
+        found.append(self._first(left, right))
+        bare = (self.titles == "").to_numpy()
+        missing = bare[left] | bare[right]
+        for column in found:
+            column[missing] = np.nan
+        return found
+
+    def _shares(self, left: Rows, right: Rows) -> list[Floats]:
+        """What the two have in common and what each has alone, by kind."""
+        kinds, pairs = len(KINDS), len(left)
+        total = self._totals()
+        apart = self.table[left] - self.table[right]  # what both have cancels out, to the bit
+        pair = np.repeat(np.arange(pairs), np.diff(apart.indptr))
+        side = (apart.data < 0).astype(np.int64)
+        kind = self.kinds[apart.indices]
+        weight = np.abs(apart.data)
+        key = (pair * kinds + kind) * 2 + side
+        alone = np.bincount(key, weight, pairs * kinds * 2).reshape(pairs, kinds, 2)
+        count = np.bincount(key, minlength=pairs * kinds * 2).reshape(pairs, kinds, 2).astype(np.float32)
+        shared = np.maximum((total[left] + total[right] - alone.sum(axis=2)) / 2, 0)
+        shared[shared < 1e-3] = 0  # sums in another order
+        found: list[Any] = []
+        for at in range(kinds):
+            found += [shared[:, at], alone[:, at].min(axis=1), alone[:, at].max(axis=1)]
+        for at in _COUNTED:
+            found += [count[:, at].min(axis=1), count[:, at].max(axis=1)]
+        few = self.short[apart.indices]
+        signs = np.bincount((pair * 2 + side)[few], minlength=pairs * 2).reshape(pairs, 2)
+        found += [signs.min(axis=1), signs.max(axis=1)]
+        rarest = np.zeros(pairs * 2, dtype=np.float32)
+        word = kind == WORD
+        np.maximum.at(rarest, (pair * 2 + side)[word], weight[word])
+        found += [rarest.reshape(pairs, 2).min(axis=1), rarest.reshape(pairs, 2).max(axis=1)]
+        both, ends = shared.sum(axis=1), alone.sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            found.append(both / (both + ends.sum(axis=1)))
+            found.append(both / (both + ends.min(axis=1)))
+        return [np.asarray(column, dtype=np.float32) for column in found]
+
+    def _totals(self) -> Doubles:
+        """(n, kinds) sums of the rarity of all tokens of a title."""
+        n = self.table.shape[0]
+        row = np.repeat(np.arange(n), np.diff(self.table.indptr))
+        key = row * len(KINDS) + self.kinds[self.table.indices]
+        sums: Doubles = np.bincount(key, self.table.data, n * len(KINDS)).astype(np.float64).reshape(n, -1)
+        return sums
+
+    def _codes(self, left: Rows, right: Rows) -> list[Floats]:
+        only = self.table[:, self.kinds == CODE] if (self.kinds == CODE).any() else self.table[:, :0]
+        have = np.diff(only.indptr) > 0
+        rarest = np.zeros(len(left), dtype=np.float32)
+        both = np.flatnonzero(have[left] & have[right])
+        if len(both):
+            common = only[left[both]].multiply(only[right[both]]).tocsr()
+            rarest[both] = np.sqrt(np.asarray(common.max(axis=1).todense(), dtype=np.float32).ravel())
+        missing = (~have[left]).astype(np.float32) + ~have[right]
+        alike = np.full(len(left), np.nan, dtype=np.float32)
+        unlike = both[rarest[both] == 0]
+        one, other = (self.code.gather(ends[unlike]).to_list() for ends in (left, right))
+        alike[unlike] = process.cpdist(one, other, scorer=Indel.normalized_similarity, dtype=np.float32)
+        differ = ((missing == 0) & (rarest == 0)).astype(np.float32)
+        return [rarest, differ, missing, alike]
+
+    def _numbers(self, left: Rows, right: Rows) -> list[Floats]:
+        found = []
+        for keys in self.numbers:
+            one, other = keys[left], keys[right]
+            equal = np.where(one == other, np.where(one == 0, 1, 2), 0).astype(np.float32)
+            found.append(equal)
+        return found
+
+    def _first(self, left: Rows, right: Rows) -> Floats:
+        """1 where both titles begin with the same word."""
+        equal: Floats = (self.first[left] == self.first[right]).astype(np.float32)
+        return equal
+
+
+def _counted(found: pl.DataFrame) -> pl.DataFrame:
+    return found.group_by("kind", "token").agg(df=pl.len().cast(pl.Int64)).sort("kind", "token")
+
+
+def _main_codes(placed: pl.DataFrame, rarity: Floats, n: int) -> pl.Series:
+    """Take the rarest code of each title, the longest and first by letters among equally rare ones."""
+    own = placed.filter(pl.col("kind") == CODE)
+    own = own.with_columns(rarity=pl.Series(rarity[own["term"].to_numpy()]), length=pl.col("token").str.len_bytes())
+    own = own.sort("row", "rarity", "length", "token", descending=[False, True, True, False])
+    first = own.unique("row", keep="first", maintain_order=True)
+    texts = pl.DataFrame({"row": pl.int_range(n, eager=True)}).join(first, on="row", how="left", maintain_order="left")
+    return texts["token"].fill_null("")
+
+
+def _order(titles: pl.Series) -> tuple[Hashes, Hashes, pl.Series]:
+    """Give each title the keys of its numbers, its first word, and itself."""
+    number = runs(titles).filter("number")
+    lists = number.group_by("row", maintain_order=True).agg("token")
+    keys = np.zeros((2, len(titles)), dtype=np.uint64)
+    for at, column in enumerate((pl.col("token").list.sort(), pl.col("token"))):
+        text = lists.select(column.list.join(" ")).to_series()
+        keys[at, lists["row"].to_numpy()] = _key(text)
+    return keys, _key(titles.str.extract(f"({_FIRST})").fill_null("")), titles
+
+
+def _key(texts: pl.Series) -> Hashes:
+    """Number texts by what they say; above 0."""
+    return texts.rank("dense").to_numpy().astype(np.uint64) if len(texts) else np.zeros(0, dtype=np.uint64)
