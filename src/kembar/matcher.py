@@ -24,6 +24,7 @@ from kembar.evidence.edges import Edges
 from kembar.evidence.fitted import Fitted, count_terms
 from kembar.evidence.gathering import BLENDED, SIMILARITY, Evidence, blended, gather
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.placeholders import set_aside
 from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import View, available, build_views, vectors_section, views_of
 from kembar.grouping.decision import decide
@@ -136,6 +137,7 @@ class Matcher:
             ("catalog", "brought"),
             (
                 Stage("photo hashes", ("catalog",), ("catalog",), partial(self._hashed, progress=progress)),
+                Stage("placeholders", ("catalog",), ("catalog",), set_aside),
                 Stage(
                     "encoders", ("catalog", "brought"), ("catalog", "vectors"), partial(self.encoded, progress=progress)
                 ),

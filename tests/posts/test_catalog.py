@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -604,7 +605,7 @@ def slow_read(text: str) -> dict[str, tuple[str, str, int | None, int]]:
     codes = {name: code for code, name in enumerate(names)}
     return {
         row["posting_id"]: (
-            row["title"],
+            row["title"] if any(unicodedata.category(sign)[0] in "LN" for sign in row["title"]) else "",
             row["image"],
             int(row["image_phash"], 16) if row["image_phash"] else None,
             codes[int(row["label_group"])] if row["label_group"] else -1,

@@ -34,6 +34,11 @@ def in_mode(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
+def as_it_looks(image: Image.Image) -> Image.Image:
+    """16 bits to 8; imagehash clips them, so that all such images have one hash."""
+    return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+
+
 def exact(path: Path) -> int:
     return hash_file(path, draft=False)[0]
 
@@ -49,7 +54,7 @@ def pixels(image: Image.Image) -> np.ndarray:
 def test_hash_equals_imagehash_in_every_mode(mode: str) -> None:
     for seed in range(8):
         image = in_mode(scene(seed, 50 + 31 * seed, 200 - 20 * seed), mode)
-        assert perceptual_hash(image) == oracle(image)
+        assert perceptual_hash(image) == oracle(image.convert("L") if mode != "I;16" else as_it_looks(image))
 
 
 @examples(40)

@@ -15,7 +15,8 @@ FEWEST: Final = 4_000
 """Of fewer pairs nothing is said: pools of some hundred posts differ too much from one another."""
 
 _TENTHS: Final = np.arange(1, 10) / 10
-_SAMPLE: Final = 200_000  # pairs looked at, evenly spread
+_TAUGHT: Final = 200_000  # pairs that a profile is made of, evenly spread
+_LOOKED_AT: Final = 8_192  # pairs that are compared with it: as many as a verdict needs
 _RARE: Final = 1e-4  # a share of 0 counts as this
 
 
@@ -44,7 +45,7 @@ class Profile:
         Returns:
             The profile.
         """
-        table = _sampled(table)
+        table = _sampled(table, _TAUGHT)
         edges = [_tenths(column) for column in table.T]
         shares = [_binned(column, bounds) for column, bounds in zip(table.T, edges, strict=True)]
         return cls(names, tuple(map(tuple, edges)), tuple(map(tuple, shares)))
@@ -69,7 +70,7 @@ class Profile:
                 f"the {len(self.names)} of the profile",
                 "Make it by their names.",
             )
-        table = _sampled(table)
+        table = _sampled(table, _LOOKED_AT)
         here = [np.array(shares) for shares in self.shares]
         there = [np.array(_binned(column, bounds)) for column, bounds in zip(table.T, self.edges, strict=True)]
         psi = [_index(before, now) for before, now in zip(here, there, strict=True)]
@@ -91,8 +92,8 @@ class Profile:
         return cls(tuple(tree["names"]), tuple(map(tuple, tree["edges"])), tuple(map(tuple, tree["shares"])))
 
 
-def _sampled(table: Floats) -> Floats:
-    return table[:: max(1, -(-len(table) // _SAMPLE))]
+def _sampled(table: Floats, most: int) -> Floats:
+    return table[:: max(1, -(-len(table) // most))]
 
 
 def _tenths(column: Floats) -> list[float]:

@@ -24,6 +24,11 @@ _HASH = r"^[0-9a-fA-F]{16}$"
 _NUMBER = r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?$"  # with a leading zero it is a name
 _WHOLE = r"^-?[0-9]+(?:\.0*)?$"
 _MARK = "\ufffd"
+# How databases, spreadsheets and shop systems write that there is no title.
+_NOTHING = (
+    r"null|nan|n\.?/?a\.?|#n/?a|#ref!|#value!|none|nil|undefined|unknown|untitled|no (?:title|name)|missing|empty"
+)
+_NO_TITLE = rf"(?i)^[\s'\"(\[<]*(?:{_NOTHING}|blank|-?inf)[\s'\")\]>]*$|^[^\p{{L}}\p{{N}}]*$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,8 @@ def read_titles(cells: pl.Series, ids: pl.Series) -> tuple[pl.Series, pl.DataFra
         ids: (n,) ids, for the problems.
 
     Returns:
-        (n,) String, "" where missing; and the problems: null bytes, bytes lost in decoding.
+        (n,) String, "" where missing; and the problems: null bytes, bytes lost in decoding, and texts that say that
+        there is no title, such as NULL, nan or "-".
 
     Raises:
         CatalogError: cells of another type.
@@ -159,7 +165,10 @@ def read_titles(cells: pl.Series, ids: pl.Series) -> tuple[pl.Series, pl.DataFra
         problems(ids, nulls, "title", "null bytes, removed"),
         problems(ids, lost & ~nulls, "title", "bytes that are not text, each now U+FFFD"),
     ]
-    return titles.str.replace_all("\x00", "", literal=True), pl.concat(found)
+    titles = titles.str.replace_all("\x00", "", literal=True)
+    bare = titles.str.contains(_NO_TITLE)
+    found.append(problems(ids, bare & (titles.str.strip_chars() != ""), "title", _quoted_each(titles) + " is no title"))
+    return titles.set(bare, ""), pl.concat(found)
 
 
 def photo_folder(images: Path | str | None) -> Path | None:

@@ -75,7 +75,8 @@ def perceptual_hash(image: Image.Image) -> int:
 
     Equal to `imagehash.phash(image)` bit for bit: grey, 32 x 32 (Lanczos), DCT-II both ways, the 8 x 8 lowest
     frequencies, one bit for each above their median. EXIF orientation and transparency are ignored: so were
-    the `image_phash` of the Shopee posts made.
+    the `image_phash` of the Shopee posts made. Images of 16 or 32 bits are hashed as they look: imagehash clips them,
+    and all get one hash.
 
     Args:
         image: image of any mode that Pillow can turn grey.
@@ -86,6 +87,8 @@ def perceptual_hash(image: Image.Image) -> int:
     if isinstance(image.info.get("transparency"), bytes):
         image = image.copy()  # without the transparency, over which Pillow would warn and then drop it
         del image.info["transparency"]
+    if image.mode[0] in "IF":
+        image = _eight_bits(image)
     grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
     low = scipy.fft.dct(scipy.fft.dct(grey, axis=0), axis=1)[:8, :8]
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
@@ -265,16 +268,22 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # Pillow's own conversion clips at 255
-        image = Image.fromarray(((np.asarray(image).clip(0, 65535) + 128.0) // 257).astype(np.uint8))
-    elif image.mode == "F":
-        values = np.nan_to_num(np.asarray(image))
-        scale = 255 if values.max() <= 1 else 1
-        image = Image.fromarray((values * scale).clip(0, 255).round().astype(np.uint8))
+    if image.mode[0] in "IF":
+        image = _eight_bits(image)
     elif image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale grey of 16 bits or of floats to 8 bits; Pillow's own conversion clips at 255."""
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).clip(0, 65535)
+        return Image.fromarray((grey if grey.max() <= 255 else (grey + 128.0) // 257).astype(np.uint8))
+    values = np.nan_to_num(np.asarray(image))
+    scale = 255 if values.max() <= 1 else 1
+    return Image.fromarray((values * scale).clip(0, 255).round().astype(np.uint8))
 
 
 def _resized(photo: Image.Image, size: int, max_pixels: int, path: Path) -> Image.Image:

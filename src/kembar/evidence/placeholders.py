@@ -1,0 +1,136 @@
+"""Evidence that says nothing, because many unlike posts share it: blank photos, "no image" pictures, generic titles.
+
+A photo that posts of unlike titles share is the shop system's placeholder; a title that posts of unlike photos share
+("Baju wanita murah") names a kind of thing, not a product. Both are set aside before anything is compared, and listed
+among the problems of the run.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import scipy.sparse as sp
+
+from kembar.arrays import Bools, Doubles, Rows
+from kembar.encoders.tfidf import Tfidf
+from kembar.posts.catalog import Catalog
+from kembar.posts.columns import PROBLEMS, format_hashes
+from kembar.posts.titles import normalize
+
+BLANK: Final = (0x8000000000000000, 0)
+"""The perceptual hashes of images of one colour."""
+
+_SHARED: Final = 5  # posts with a title that share a photo: so many can be unlike
+_UNLIKE: Final = 0.08  # mean cosine of their titles; of 196 photos shared by 5 or more Shopee posts none is below .1
+_GENERIC: Final = 10  # posts with a photo that share a title
+_FAR: Final = 0.05  # mean agreement of their hashes, from -1 to 1; photos of different things have 0
+
+
+def set_aside(catalog: Catalog) -> Catalog:
+    """Take evidence that says nothing from the posts that have it.
+
+    Args:
+        catalog: n posts, their photos hashed.
+
+    Returns:
+        The same posts, some without their photo or their title, with a problem row for each.
+    """
+    titles = normalize(catalog.titles)
+    blank = catalog.hashed & np.isin(catalog.hashes, np.array(BLANK, dtype=np.uint64))
+    shared = _placeholders(catalog, titles, catalog.hashed & ~blank)
+    generic = _generic(catalog, titles, catalog.hashed & ~blank & (shared == 0))
+    if not (blank.any() or shared.any() or generic.any()):
+        return catalog
+    gone = blank | (shared > 0)
+    found = [
+        _listed(catalog, blank, "image", pl.repeat("a photo of one colour, set aside", len(catalog), eager=True)),
+        _listed(catalog, shared > 0, "image", _told(catalog, shared)),
+        _listed(catalog, generic > 0, "title", _told_generic(titles, generic)),
+    ]
+    kept = replace(
+        catalog,
+        images=catalog.images.set(pl.Series(gone), ""),
+        titles=catalog.titles.set(pl.Series(generic > 0), ""),
+    )
+    hashes = np.where(gone, np.uint64(0), catalog.hashes)
+    return kept.with_hashes(hashes, catalog.hashed & ~gone, pl.concat(found))
+
+
+def _placeholders(catalog: Catalog, titles: pl.Series, hashed: Bools) -> Rows:
+    """(n,) how many posts share a photo that says nothing, 0 for all other posts.
+
+    The mean cosine of the m unit vectors v of a crowd is (|sum v|^2 - m) / (m (m - 1)).
+    """
+    rows = np.flatnonzero(hashed)
+    crowd, size = _crowds(catalog.hashes[rows])
+    titled = rows[(titles.gather(rows) != "").to_numpy()]
+    named = crowd[np.isin(rows, titled)]
+    count = np.bincount(named, minlength=len(size))
+    some = count >= _SHARED
+    unlike = np.zeros(len(size), dtype=bool)
+    if some.any():
+        looked = titled[some[named]]
+        vectors = Tfidf("word", (1, 1), 1.0).encode(titles)[looked]
+        unlike = some & (_mean_cosine(vectors, named[some[named]], count) < _UNLIKE)
+    found = np.zeros(len(catalog), dtype=np.int64)
+    found[rows] = np.where(unlike, size, 0)[crowd]
+    return found
+
+
+def _mean_cosine(vectors: sp.csr_matrix, crowd: Rows, count: Rows) -> Doubles:
+    """Mean cosine of each crowd's pairs of unit rows; 1 where there are none."""
+    member = sp.csr_matrix((np.ones(len(crowd)), (crowd, np.arange(len(crowd)))), shape=(len(count), len(crowd)))
+    total = member @ vectors
+    length = np.asarray(total.multiply(total).sum(axis=1)).ravel()
+    return _mean_pair(length, count, 1.0)
+
+
+def _mean_pair(length: Doubles, count: Rows, own: float) -> Doubles:
+    pairs = count * (count - 1.0)
+    mean: Doubles = np.divide(length / own - count, pairs, out=np.ones(len(count)), where=pairs > 0)
+    return mean
+
+
+def _generic(catalog: Catalog, titles: pl.Series, hashed: Bools) -> Rows:
+    """(n,) how many posts share a title that says nothing, 0 for all other posts."""
+    rows = np.flatnonzero(hashed & (titles != "").to_numpy())
+    crowd, size = _crowds(titles.gather(rows).rank("dense").to_numpy()) if len(rows) else (rows, rows)
+    found = np.zeros(len(catalog), dtype=np.int64)
+    some = np.flatnonzero((size >= _GENERIC)[crowd]) if len(rows) else rows
+    if not len(some):
+        return found
+    bits = np.unpackbits(catalog.hashes[rows[some]].astype(">u8").view(np.uint8).reshape(-1, 8), axis=1)
+    total = np.zeros((len(size), 64))
+    np.add.at(total, crowd[some], bits * 2.0 - 1)
+    far = (size >= _GENERIC) & (_mean_pair((total**2).sum(axis=1), size, 64.0) < _FAR)
+    found[rows] = np.where(far, size, 0)[crowd]
+    # Of posts with the same title but no photo nothing is known either.
+    said = pl.DataFrame({"title": titles.gather(rows), "posts": found[rows]}).group_by("title").agg(pl.max("posts"))
+    joined = pl.DataFrame({"title": titles}).join(said, on="title", how="left", maintain_order="left")
+    return np.asarray(joined["posts"].fill_null(0).to_numpy(), dtype=np.int64)
+
+
+def _crowds(values: npt.NDArray[np.integer]) -> tuple[Rows, Rows]:
+    """Number equal values: (m,) crowds, and how many share each."""
+    _, crowd, size = np.unique(values, return_inverse=True, return_counts=True)
+    return crowd.astype(np.int64), size.astype(np.int64)
+
+
+def _listed(catalog: Catalog, which: Bools, part: str, text: pl.Series) -> pl.DataFrame:
+    found = {"posting_id": catalog.ids.filter(pl.Series(which)), "problem": text.filter(pl.Series(which))}
+    return pl.DataFrame(found).with_columns(part=pl.lit(part)).select(*PROBLEMS)
+
+
+def _told(catalog: Catalog, shared: Rows) -> pl.Series:
+    frame = pl.DataFrame({"hash": format_hashes(catalog.hashes), "posts": shared})
+    text = pl.format("a photo (hash {}) that {} posts of unlike titles share, set aside", "hash", "posts")
+    return frame.select(text).to_series()
+
+
+def _told_generic(titles: pl.Series, generic: Rows) -> pl.Series:
+    frame = pl.DataFrame({"title": titles.str.head(60), "posts": generic})
+    return frame.select(
+        pl.format("the title '{}', which {} posts with unlike photos share, set aside", "title", "posts")
+    ).to_series()
