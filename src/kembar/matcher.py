@@ -146,7 +146,12 @@ class Matcher:
                 Stage("vectors", ("kept", "kept_vectors", "copies", "config"), ("fitted", "views"), self._views),
                 Stage("neighbours", ("kept", "views", "config", "spare"), ("evidence",), self._evidence),
                 Stage("blending", ("evidence", "config"), ("pairs",), blended),
-                Stage("classifier", ("pairs", "evidence", "classifier", "spare", "config"), ("pairs",), _classified),
+                Stage(
+                    "classifier",
+                    ("pairs", "evidence", "kept", "classifier", "spare", "config"),
+                    ("pairs",),
+                    _classified,
+                ),
                 Stage("decisions", ("pairs", "copies", "config", "catalog"), ("edges", "labels"), _decided),
                 Stage(
                     "results",
@@ -295,11 +300,16 @@ def _kept(catalog: Catalog, vectors: Mapping[str, Embeddings]) -> tuple[Rows, Co
 
 
 def _classified(
-    pairs: Pairs, evidence: Evidence, classifier: PairClassifier | None, spare: Mapping[str, str], config: Config
+    pairs: Pairs,
+    evidence: Evidence,
+    kept: Catalog,
+    classifier: PairClassifier | None,
+    spare: Mapping[str, str],
+    config: Config,
 ) -> Pairs:
     if classifier is None:
         return pairs
-    scorers = scorers_of(evidence.titles, evidence.quantities)
+    scorers = scorers_of(evidence.titles, evidence.quantities, kept.prices)
     return classify(pairs, evidence.posts, scorers, classifier, spare, veto=bool(config.veto))
 
 

@@ -6,11 +6,12 @@ from typing import Final, Protocol
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Floats, Rows
+from kembar.arrays import Doubles, Floats, Rows
 from kembar.evidence.identity import Identity
 from kembar.evidence.title_pairs import TitlePairs
 from kembar.posts.quantities import Quantities
 
+PRICE: Final = "price ratio"
 CONFLICT: Final = "conflict"  # the evidence column that the veto reads
 
 
@@ -58,14 +59,43 @@ class QuantityConflict:
         return [conflict.astype(np.float32)]
 
 
-def scorers_of(titles: pl.Series, quantities: Quantities | None = None) -> tuple[Scorer, ...]:
+@dataclass(frozen=True, slots=True)
+class PriceRatio:
+    """How far the prices of two posts are apart.
+
+    Attributes:
+        prices: (n,) float64 above 0, NaN where unknown.
+    """
+
+    prices: Doubles
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One column."""
+        return (PRICE,)
+
+    @property
+    def meaning(self) -> str:
+        """In words."""
+        return "logarithm of the higher price over the lower one"
+
+    def score(self, left: Rows, right: Rows) -> list[Floats]:
+        """Compare pairs: (m,) float32, |ln(a / b)|, NaN where a price is unknown."""
+        return [np.abs(np.log(self.prices[left] / self.prices[right])).astype(np.float32)]
+
+
+def scorers_of(
+    titles: pl.Series, quantities: Quantities | None = None, prices: Doubles | None = None
+) -> tuple[Scorer, ...]:
     """Make the scorers whose columns a pair classifier sees beside similarities and ranks.
 
     Args:
         titles: (n,) String in normal form, "" where missing.
         quantities: of these titles; read from them where None.
+        prices: (n,) float64, NaN where unknown; None where no price is known.
 
     Returns:
         The scorers, in the order of their columns.
     """
-    return (TitlePairs.of(titles, quantities), Identity.of(titles))
+    known = np.full(len(titles), np.nan) if prices is None else prices
+    return (TitlePairs.of(titles, quantities), Identity.of(titles), PriceRatio(known))

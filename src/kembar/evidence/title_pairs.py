@@ -123,7 +123,8 @@ class TitlePairs:
         tokens = [f"{kind} {figure}" for kind in ("words", "numbers") for figure in _TOKENS]
         units = [f"unit {category}" for category in CATEGORIES]
         ends = [f"{what} {end}" for what in ("characters", "word count", "title copies") for end in ("low", "high")]
-        return (*edits, *tokens, *units, "units agree", "units conflict", *ends, "titles missing")
+        counts = ("units agree", "units conflict", "pack ratio")
+        return (*edits, *tokens, *units, *counts, *ends, "titles missing")
 
     def score(self, left: Rows, right: Rows) -> list[Floats]:
         """Compare pairs: one (m,) float32 for each of `names`, NaN where a title is missing."""
@@ -149,7 +150,15 @@ class TitlePairs:
     def _units(self, a: Rows, b: Rows) -> list[Floats]:
         signs = self.quantities[a].agreement(self.quantities[b]).astype(np.float32)
         agree, conflict = (signs > 0).sum(axis=1), (signs < 0).sum(axis=1)
-        return [*signs.T.copy(), agree.astype(np.float32), conflict.astype(np.float32)]
+        return [*signs.T.copy(), agree.astype(np.float32), conflict.astype(np.float32), self._packs(a, b)]
+
+    def _packs(self, a: Rows, b: Rows) -> Floats:
+        """How many times more pieces one title names, as a logarithm; a title that names none sells one piece."""
+        count = self.quantities.pieces()
+        one, other = count[a], count[b]
+        ratio = np.abs(np.log(np.nan_to_num(one, nan=1.0) / np.nan_to_num(other, nan=1.0)))
+        ratio[np.isnan(one) & np.isnan(other)] = np.nan
+        return ratio.astype(np.float32)
 
 
 def _table(values: Doubles, where: tuple[Any, Any], shape: tuple[int, int]) -> Sparse:

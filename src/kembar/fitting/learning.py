@@ -157,7 +157,7 @@ def _lessons(
         with clock.stage("evidence" if at == 0 else f"evidence without {', '.join(pool.without) or 'some'}"):
             evidence = gather(pool.views, pool.titles, config)
             pairs = blended(evidence, config)
-            features = Features.of(pairs, len(catalog), scorers_of(pool.titles, evidence.quantities))
+            features = Features.of(pairs, len(catalog), scorers_of(pool.titles, evidence.quantities, catalog.prices))
             names = names or features.names
             known = _known(pairs, labels, labelled)
             if at > 0:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Bools, Rows
+from kembar.arrays import Bools, Doubles, Rows
 from kembar.errors import CatalogError, FolderError, quoted
 from kembar.folders import new_file
 from kembar.posts.columns import (
@@ -28,6 +28,7 @@ from kembar.posts.columns import (
     read_labels,
     read_titles,
 )
+from kembar.posts.prices import read_prices
 from kembar.posts.sources import Source, Table, read_table
 
 __all__ = ["PROBLEMS", "Catalog", "Columns", "Source"]
@@ -51,7 +52,8 @@ class Catalog:
         hashed: (n,) bool, True where the hash is known.
         labels: (n,) int64, code of the group, -1 where unknown; None where the source has no labels at all.
         folder: the photo folder, None where there is none.
-        problems: one row per damaged cell: posting_id, part ("title", "image", "hash" or "label"), problem.
+        problems: one row per damaged cell: posting_id, part ("title", "image", "hash", "label" or "price"), problem.
+        prices: (n,) float64 above 0, NaN where unknown; None where the source has no prices at all.
 
     Raises:
         CatalogError: lengths or types do not fit, an id is empty or repeated, a label is below -1.
@@ -65,6 +67,7 @@ class Catalog:
     labels: Rows | None
     folder: Path | None
     problems: pl.DataFrame
+    prices: Doubles | None = None
 
     def __post_init__(self) -> None:
         for name in ("ids", "titles", "images"):
@@ -75,6 +78,8 @@ class Catalog:
             _check("labels", self.labels, len(self.ids), np.dtype(np.int64))
             if len(self.labels) and self.labels.min() < -1:
                 raise CatalogError(f"a label of {self.labels.min()}", "codes from 0, or -1", "Renumber the labels.")
+        if self.prices is not None:
+            _check("prices", self.prices, len(self.ids), np.dtype(np.float64))
         check_ids(self.ids)
         _check_problems(self.problems, self.ids)
 
@@ -126,8 +131,10 @@ class Catalog:
         images, bad_images = read_images(cells(columns.image), ids, folder)
         hashes, hashed, bad_hashes = read_hashes(cells(columns.hash), ids)
         labels = read_labels(cells(columns.label)) if columns.label in table.frame.columns else None
-        problems = _ordered(pl.concat([bad_titles, bad_images, bad_hashes]), ids)
-        return cls(ids, titles, images, hashes, hashed, labels, folder, problems)
+        prices, bad_prices = read_prices(cells(columns.price), ids)
+        problems = _ordered(pl.concat([bad_titles, bad_images, bad_hashes, bad_prices]), ids)
+        known = None if np.isnan(prices).all() else prices
+        return cls(ids, titles, images, hashes, hashed, labels, folder, problems, known)
 
     @property
     def has_titles(self) -> Bools:
@@ -176,6 +183,7 @@ class Catalog:
             None if self.labels is None else self.labels[chosen],
             self.folder,
             _ordered(self.problems, ids),
+            None if self.prices is None else self.prices[chosen],
         )
 
     def with_hashes(self, hashes: npt.NDArray[np.uint64], hashed: Bools, problems: pl.DataFrame) -> "Catalog":
@@ -214,7 +222,7 @@ class Catalog:
     def fingerprint(self) -> str:
         """Return the SHA-256 of the posts as 64 hex digits.
 
-        It covers ids, titles, image names, hashes and labels; not the order of rows, the folder or the problems.
+        It covers ids, titles, images, hashes, labels and prices; not the order of rows, the folder or the problems.
         """
         digest = hashlib.sha256(b"labels" if self.labels is not None else b"")
         order = self.ids.arg_sort()
@@ -228,6 +236,8 @@ class Catalog:
             digest.update(self.hashed[rows].tobytes())
             if self.labels is not None:
                 digest.update(self.labels[rows].astype("<i8").tobytes())
+            if self.prices is not None:
+                digest.update(self.prices[rows].astype("<f8").tobytes())
         return digest.hexdigest()
 
     def save(self, folder: Path | str) -> None:
@@ -300,6 +310,7 @@ class Catalog:
                 "hash": self.hashes,
                 "hashed": self.hashed,
                 "label": labels,
+                **({} if self.prices is None else {"price": self.prices}),
             }
         )
         return posts.join(found, left_on="id", right_on="posting_id", how="left", maintain_order="left")
@@ -317,6 +328,7 @@ class Catalog:
             posts["label"].to_numpy() if manifest["labels"] else None,
             folder,
             damaged.explode("problems").unnest("problems").cast(PROBLEMS),  # type: ignore[arg-type]
+            posts["price"].to_numpy() if "price" in posts.columns else None,
         )
 
 

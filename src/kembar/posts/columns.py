@@ -18,7 +18,7 @@ from kembar.errors import CatalogError, nearest, quoted
 
 PROBLEMS = {"posting_id": pl.String, "part": pl.String, "problem": pl.String}
 """The schema of a table of problems; part is one of :data:`PARTS`."""
-PARTS = ("title", "image", "hash", "label")
+PARTS = ("title", "image", "hash", "label", "price")
 
 _HASH = r"^[0-9a-fA-F]{16}$"
 _NUMBER = r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?$"  # with a leading zero it is a name
@@ -43,6 +43,7 @@ class Columns:
         image: file name of the photo, relative to the photo folder.
         hash: 64-bit perceptual hash of the photo, 16 hex digits.
         label: group of the posts that sell the same product.
+        price: what the post asks for, in any currency; all posts in the same one.
 
     Raises:
         CatalogError: a name is not a non-empty string.
@@ -53,6 +54,7 @@ class Columns:
     image: str | None = "image"
     hash: str | None = "image_phash"
     label: str | None = "label_group"
+    price: str | None = "price"
 
     def __post_init__(self) -> None:
         for field in fields(self):

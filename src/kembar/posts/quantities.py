@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Bools, Rows, offsets_of, ragged
+from kembar.arrays import Bools, Doubles, Rows, offsets_of, ragged
 from kembar.errors import CatalogError, EvidenceError
 from kembar.posts.units import CATEGORIES, LARGEST, VETO, read
 
@@ -167,6 +167,14 @@ class Quantities:
         signs: npt.NDArray[np.int8] = np.where((shared[:, None] & bits) != 0, np.int8(-1), np.int8(0))
         signs[(common[:, None] & bits) != 0] = 1
         return signs
+
+    def pieces(self) -> Doubles:
+        """Count the pieces that each title names: (n,) float64, the largest such number, NaN where there is none."""
+        count = np.full(len(self), np.nan)
+        own = self.categories == CATEGORIES.index("pieces")
+        rows = np.repeat(np.arange(len(self)), np.diff(self.offsets))[own]
+        np.fmax.at(count, rows, self.values[own].astype(np.float64))
+        return count
 
     def describe(self, row: int) -> str:
         """Name the quantities of one title, for people: "250 ml, 12 pieces"; empty where there are none.

@@ -11,7 +11,8 @@ entities left in, with zero-width and bidi controls, in full-width letters. In t
    hyphen, byte order mark), variation selectors and fillers. An emoji joined from several becomes its members;
 4. applies Unicode NFKC;
 5. lowers the case and folds what lower-casing leaves different: ``ß`` is ``ss``, final ``ς`` is ``σ``, the ``i`` of
-   a lowered ``İ`` loses its dot above;
+   a lowered ``İ`` loses its dot above; and turns the digits of all scripts into ASCII ones, the Arabic decimal sign
+   between them into a point;
 6. turns control characters (null bytes and line ends among them), backslashes, the replacement character U+FFFD
    and every run of white space into one blank, and strips;
 7. cuts to :data:`LONGEST` characters, at the last blank within the final :data:`REACH` if there is one.
@@ -22,6 +23,7 @@ and a title nested deeper than :data:`ROUNDS` loses its ampersands and quotes in
 
 import html
 import re
+import unicodedata
 from collections.abc import Callable
 from html.entities import html5
 
@@ -43,6 +45,10 @@ _ENTITY = r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
 _INVISIBLE = "[\\p{Cf}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]+"
 _BLANK = r"[\p{Cc}\s\\\x{FFFD}]+"
 _CONTROL = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
+
+_FOREIGN_DIGIT = r"[\p{Nd}--0-9]"
+_FOREIGN = [chr(code) for code in range(0x80, 0x1FC00) if unicodedata.category(chr(code)) == "Nd"]
+_ASCII = [str(unicodedata.digit(sign)) for sign in _FOREIGN]
 
 _wrapped = re.compile(_WRAPPED)
 _escape = re.compile(_ESCAPE)
@@ -112,7 +118,13 @@ def _step(titles: pl.Series) -> pl.Series:
 def _fold(titles: pl.Series) -> pl.Series:
     lowered = titles.str.normalize("NFKC").str.replace_all(_INVISIBLE, "").str.to_lowercase()
     folded = lowered.str.replace_many(["ß", "ς"], ["ss", "σ"]).str.replace_all("i\u0307+", "i")
-    return folded.str.normalize("NFKC")  # a lowered letter can compose with the mark behind it
+    folded = folded.str.normalize("NFKC")  # a lowered letter can compose with the mark behind it
+    if not folded.str.contains(_FOREIGN_DIGIT).any():
+        return folded
+    plain = folded.str.replace_many(_FOREIGN, _ASCII)
+    return plain.str.replace_all("([0-9])\u066b([0-9])", "${1}.${2}").str.replace_all(
+        "([0-9])\u066c([0-9])", "${1}${2}"
+    )
 
 
 def _blanked(titles: pl.Series, pattern: str) -> pl.Series:

@@ -11,12 +11,17 @@ How a title is read, by rules drawn from real titles (`bench/units.py` measures 
 - multipacks: "2x250 ml" and "250 ml x 2" say 250 ml and 2 pieces
 - "isi 12" and "12's" are pieces; "1 lusin" is 12 pieces, "1 kodi" 20; lembar and sachet count as pieces
 - "bb 45-84 kg" (a range in kg) is the wearer's weight and "1 kg muat 6 pcs" what a parcel holds: neither is read
+- "twin pack" says 2 pieces, "pack of 4", "4-pack" and "80 ct" 4 and 80; an ounce is one of weight unless it is "fl oz"
+- units of other scripts and languages are read as the ASCII ones that units.toml names beside them
 - "2in1", "4g" beside a word for a phone or a radio, "98mb/s" and codes such as "a5" or "xl3" are not quantities
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
+from functools import cache
+from importlib import resources
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -50,10 +55,16 @@ UNITS: Final = (
     Unit("weight", 10**6, "g gr grm gm gram grams gramm"),
     Unit("weight", 10**8, "ons", coarse=True),
     Unit("weight", 10**9, "kg kgs kilo kilogram", coarse=True),
-    Unit("weight", 453_592_370, "lb lbs pound", coarse=True),
+    Unit("weight", 28_349_523, "oz ounce ounces", coarse=True),
+    Unit("weight", 453_592_370, "lb lbs pound pounds", coarse=True),
     # microlitre
     Unit("volume", 10**3, "ml cc mili mililiter milliliter"),
+    Unit("volume", 10**4, "cl", coarse=True),
+    Unit("volume", 10**5, "dl", coarse=True),
     Unit("volume", 10**6, "l lt ltr liter litre liters litres", coarse=True),
+    Unit("volume", 29_574, "floz", coarse=True),
+    Unit("volume", 946_353, "quart quarts qt", coarse=True),
+    Unit("volume", 3_785_412, "gal gallon gallons", coarse=True),
     # micrometre
     Unit("length", 10**3, "mm milimeter millimeter"),
     Unit("length", 10**4, "cm centimeter sentimeter"),
@@ -62,6 +73,7 @@ UNITS: Final = (
     Unit("length", 304_800, "feet ft kaki", coarse=True),
     Unit("length", 914_400, "yard yards yd", coarse=True),
     Unit("pieces", 1, "pcs pc pieces piece biji bj buah bh butir keping 's ’s"),
+    Unit("pieces", 1, "pack packs pk ct count botol btl bungkus bks adet szt sztuk uds unidades piezas"),
     Unit("pieces", 1, "lembar lbr lmbr helai sheet sheets sachet sachets saset sct"),
     Unit("pieces", 12, "lusin lsn dozen"),
     Unit("pieces", 20, "kodi"),
@@ -95,7 +107,7 @@ _QUANTITY: Final = (
     rf"|(?:(?:isi|uk|ukuran|size|netto|berat)[ .:]*)?(?P<chain>{_CHAIN}) ?"
     rf"(?:(?P<pack>{_PACKS}){_END}(?: ?[x×*] ?(?P<times>[0-9]{{1,3}})(?:$|[^0-9a-z.,]))?"
     rf"|(?P<word>{_WORDS}){_END}(?P<rate>/s{_END})?|(?P<mark>{_MARKS}))"
-    rf"|isi[ .:]*(?P<isi>{_CHAIN})s?{_END})"
+    rf"|(?:isi|(?:pack|set|box|case|pk|paket) (?:of|de|isi))[ .:]*(?P<isi>{_CHAIN})s?{_END})"
 )
 _JOINED: Final = r"([0-9](?:kg|gr|g|ml|l|cm|mm|m|inch))[x×*]"
 _PARCEL: Final = r"(^|[^0-9.,])1 ?kg ?[=:]? ?(?:(?:muat|isi|dapat|max|maks) ?)?[0-9]+ ?(?:pcs|pc|biji|buah|set)(?-u:\b)"
@@ -103,6 +115,12 @@ _RADIO: Final = r"(^|[^0-9a-z.,])(?:[2-8]|2[.,]4|5[.,]8)g(?-u:\b)"
 _DEVICE: Final = (
     r"(?-u:\b)(?:wireless|wifi|gsm|lte|sim|hp|handphone|smartphone|smartwatch|modem|router|mouse|keyboard|kabel|case|lcd"
     r"|headset|ram|iphone|ipad|samsung|galaxy|oppo|vivo|x?xiaomi|redmi|realme|asus|polytron|advan)(?-u:\b)"
+)
+_REWRITTEN: Final = (
+    (r"(?-u:\b)fl\.? ?oz(?-u:\b)", "floz"),
+    (r"(?-u:\b)(?:twin|duo|double)[ -]?pack(?-u:\b)", "2 pack"),
+    (r"(?-u:\b)(?:triple|trio)[ -]?pack(?-u:\b)", "3 pack"),
+    (r"([0-9])-(pack|packs|pk|ct|count|piece|pieces|pc|pcs|oz|ounce|inch|gb|tb|ml|watt)(?-u:\b)", "${1} ${2}"),
 )
 _FRACTIONS: Final = {"1/2": "5", "1/4": "25", "3/4": "75", "1/8": "125", "3/8": "375", "5/8": "625"}
 _WEARER: Final = r"^[0-9]{2} ?[~-] ?[0-9]{2,3}$"
@@ -113,12 +131,43 @@ def _tidy(titles: pl.Series) -> pl.Series:
     """Lower-case the titles and remove what only looks like a quantity."""
     text = pl.col("text")
     radio = text.str.contains(_RADIO) & text.str.contains(_DEVICE)
-    frame = titles.fill_null("").str.to_lowercase().alias("text").to_frame()
+    lowered = titles.fill_null("").str.to_lowercase()
+    for pattern, plain in _REWRITTEN:
+        lowered = lowered.str.replace_all(pattern, plain)
+    plain = _in_ascii(lowered).str.replace_all(r"([0-9] pcs) ?[x×*] ?([0-9])", "${1} ${2}")
+    frame = plain.alias("text").to_frame()
     return (
         frame.with_columns(text.str.replace_all(_JOINED, "$1 x ").str.replace_all(_PARCEL, "$1 "))
         .with_columns(pl.when(radio).then(text.str.replace_all(_RADIO, "$1 ")).otherwise(text))
         .to_series()
     )
+
+
+@cache
+def _foreign() -> tuple[tuple[str, str], ...]:
+    """Read units.toml: patterns of a unit in another script, and what to write in its place."""
+    tree = tomllib.loads(resources.files("kembar.posts").joinpath("units.toml").read_text(encoding="utf-8"))
+    found = []
+    for kind, end in (("words", r"($|[^\p{L}\p{M}])"), ("signs", "()")):
+        names: dict[str, list[str]] = {}
+        for table in tree[kind].values():
+            for unit, spellings in table.items():
+                names.setdefault(unit, []).extend(spellings.split())
+        for unit, spellings in names.items():
+            longest = "|".join(map(re.escape, sorted(spellings, key=len, reverse=True)))
+            found.append((rf"([0-9]) ?(?:{longest}){end}", f"${{1}} {unit} ${{2}}"))
+    return tuple(found)
+
+
+def _in_ascii(titles: pl.Series) -> pl.Series:
+    """Write the units of other scripts as the ASCII ones; titles without such letters stay."""
+    rows = titles.str.contains(r"[0-9] ?[\p{L}--\p{ASCII}]|[0-9] ?st[üu]").arg_true()
+    if not len(rows):
+        return titles
+    some = titles.gather(rows)
+    for pattern, plain in _foreign():
+        some = some.str.replace_all(pattern, plain)
+    return titles.clone().scatter(rows, some)
 
 
 def _counts(groups: pl.DataFrame, column: str, category: str) -> pl.DataFrame:

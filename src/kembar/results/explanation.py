@@ -210,7 +210,8 @@ def _classified(run: Run, i: int, j: int) -> tuple[tuple[tuple[str, float | None
     place = np.searchsorted(kept, np.arange(len(copy_of)))
     seen = Pairs(place[pairs.left], place[pairs.right], pairs.evidence)
     at = _place(pairs, min(i, j), max(i, j))
-    scorers = scorers_of(normalize(run.catalog.titles.gather(kept)))
+    posts = run.catalog.take(kept)
+    scorers = scorers_of(normalize(posts.titles), prices=posts.prices)
     found = contributions(seen, len(kept), scorers, classifier, at if at is not None else 0)
     return tuple((name, value, round(share, 4)) for name, value, share in found.iter_rows()), []
 
