@@ -5,9 +5,10 @@ catalogue; `count`, `fit` and `Terms.encode` do it slice by slice, and weigh pos
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,6 +17,7 @@ import polars as pl
 
 from kembar.arrays import Floats, Rows, Sparse, offsets_of
 from kembar.errors import ConfigError, FolderError, quoted
+from kembar.posts.scripts import SCRIPTS_WITHOUT_SPACES, SPACELESS_RANGES
 
 Unit = Literal["word", "char"]
 
@@ -23,6 +25,11 @@ MOST: Final = 1000
 """Terms of more titles than this may be left out of a search."""
 MASS: Final = 0.5
 """Of a row's squared length, at most this share is left out of a search."""
+
+
+_SPACELESS: Final = SCRIPTS_WITHOUT_SPACES
+_SIGNS_DF: Final = 0.5
+_runs: Final = re.compile(f"[{''.join(f'{chr(low)}-{chr(high)}' for low, high in SPACELESS_RANGES)}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,8 @@ class Tfidf:
     baselines of Kaggle "Shopee - Price Match Guarantee" (C. Deotte).
 
     Attributes:
-        unit: "word" for runs of letters and digits, "char" for n-grams that do not cross words.
+        unit: "word" for runs of letters and digits, "char" for n-grams that do not cross words. Scripts without spaces
+            are read by their signs, for either.
         n_gram: the shortest and the longest n-gram, in words or characters.
         max_df: a term in more than this share of the titles, and in more than two titles, is left out; it costs time
             and tells little. In (0, 1].
@@ -82,18 +90,10 @@ class Tfidf:
 
     def count(self, titles: pl.Series) -> Counted:
         """Count the terms of titles in normal form: of a whole catalogue, or of a slice of it."""
-        from sklearn.feature_extraction.text import CountVectorizer
-
-        words = self.unit == "word"
-        counter = CountVectorizer(
-            analyzer="word" if words else "char_wb",
-            token_pattern=r"\w+" if words else None,
-            ngram_range=self.n_gram,
-            lowercase=False,
-            binary=True,
-            dtype=np.float32,
-        )
-        texts = titles.to_list()
+        counter, texts = self._counter(), titles.to_list()
+        if titles.str.contains(f"[{_SPACELESS}]").any():
+            analyzer = partial(_mixed, counter.build_analyzer(), self.unit)
+            counter.set_params(analyzer=analyzer, token_pattern=None, ngram_range=(1, 1))
         try:
             matrix = counter.fit_transform(texts)
         except ValueError as error:
@@ -102,6 +102,19 @@ class Tfidf:
             return Counted((), _csr(np.zeros(0), np.zeros(0, np.int64), np.zeros(len(texts) + 1, np.int64), 0))
         matrix.sort_indices()
         return Counted(tuple(sorted(counter.vocabulary_)), matrix)
+
+    def _counter(self) -> Any:
+        from sklearn.feature_extraction.text import CountVectorizer
+
+        words = self.unit == "word"
+        return CountVectorizer(
+            analyzer="word" if words else "char_wb",
+            token_pattern=r"\w+" if words else None,
+            ngram_range=self.n_gram,
+            lowercase=False,
+            binary=True,
+            dtype=np.float32,
+        )
 
     def fit(self, slices: Iterable[Counted]) -> "Terms":
         """Take terms and document frequencies from slices that together hold all titles of a catalogue."""
@@ -112,7 +125,10 @@ class Tfidf:
             posts, found = posts + counted.matrix.shape[0], pl.concat([found, part])
         found = found.group_by("term").agg(pl.col("df").sum())
         # Of a handful of titles every term is in a large share: only one in more than two titles can be frequent.
-        found = found.filter(pl.col("df") <= max(float(self.max_df) * posts, 2.0)).sort("term")
+        # An n-gram of one or two signs without spaces is as common as a word elsewhere.
+        signs = pl.col("term").str.contains(f"^[{_SPACELESS}]{{1,2}}$")
+        share = pl.when(signs).then(max(self.max_df, _SIGNS_DF)).otherwise(float(self.max_df))
+        found = found.filter(pl.col("df") <= pl.max_horizontal(share * posts, pl.lit(2.0))).sort("term")
         return Terms(self, posts, tuple(found["term"]), found["df"].to_numpy())
 
 
@@ -237,6 +253,16 @@ class Pruning:
 def prune(vectors: Sparse, *, most: int = MOST, mass: float = MASS) -> Sparse:
     """Fit a `Pruning` on rows and apply it to the same."""
     return Pruning.fit(vectors, most=most, mass=mass).apply(vectors)
+
+
+def _mixed(analyzer: Callable[[str], list[str]], unit: Unit, text: str) -> list[str]:
+    """Read scripts without spaces by n-grams of one and two signs (words: of two), and the rest as usual."""
+    found = analyzer(_runs.sub(" ", text))
+    for run in _runs.findall(text):
+        found += [run[at : at + 2] for at in range(len(run) - 1)] or [run]
+        if unit == "char":
+            found += run
+    return found
 
 
 def _csr(data: Any, columns: Rows, offsets: Rows, width: int) -> Sparse:

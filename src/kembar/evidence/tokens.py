@@ -15,13 +15,14 @@ from typing import Final
 
 import polars as pl
 
+from kembar.posts.scripts import SCRIPTS_WITHOUT_SPACES
+
 KINDS: Final = ("word", "number", "code", "variant", "color")
 """What a token can be; its number is its place here."""
 WORD, NUMBER, CODE, VARIANT, COLOR = range(len(KINDS))
 
 _LONGEST: Final = 4  # runs that can together spell a code
-_NO_SPACES: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_RUN: Final = rf"[{_NO_SPACES}]|[\p{{L}}\p{{M}}--[{_NO_SPACES}]]+|[0-9]+(?:[.,][0-9]+)*"
+_RUN: Final = rf"[{SCRIPTS_WITHOUT_SPACES}]|[\p{{L}}\p{{M}}--[{SCRIPTS_WITHOUT_SPACES}]]+|[0-9]+(?:[.,][0-9]+)*"
 _PLUS: Final = r"([\p{L}0-9])\+(\s|$)"
 _SPELLED: Final = r"[a-z0-9]+(?:[-_.][a-z0-9]+)*"
 _MEASURE: Final = (

@@ -132,8 +132,8 @@ def _tidy(titles: pl.Series) -> pl.Series:
     text = pl.col("text")
     radio = text.str.contains(_RADIO) & text.str.contains(_DEVICE)
     lowered = titles.fill_null("").str.to_lowercase()
-    for pattern, plain in _REWRITTEN:
-        lowered = lowered.str.replace_all(pattern, plain)
+    for pattern, written in _REWRITTEN:
+        lowered = lowered.str.replace_all(pattern, written)
     plain = _in_ascii(lowered).str.replace_all(r"([0-9] pcs) ?[x×*] ?([0-9])", "${1} ${2}")
     frame = plain.alias("text").to_frame()
     return (
