@@ -343,7 +343,7 @@ def views_of(
 ) -> tuple[View, ...]:
     """Make views of what is known of posts: as `build_views`, from the rows of their terms by name."""
     views: list[View] = []
-    signs = (catalog.titles.str.contains(f"[{SCRIPTS_WITHOUT_SPACES}]").mean() or 0.0) > 0.5
+    signs = 2 * catalog.titles.str.contains(f"[{SCRIPTS_WITHOUT_SPACES}]").sum() > len(catalog)
     for name, rows in terms.items():
         part = getattr(config.advanced, name)
         least = part.least * (_SIGNS if signs else 1)
