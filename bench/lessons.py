@@ -15,7 +15,8 @@ import argparse
 import random
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ MARKETS = (
 ACROSS = ("amazon_google", "walmart_amazon")  # twins inside one shop are not labelled
 SHOPEE = tuple(f"shopee{fold}" for fold in range(FOLDS))
 CAPS = (1500, 4000)  # true pairs and others of a small pool that are enough
+WHOLE = (6000, 18_000)
 UNLIKE = 0.3  # cosine of words below which an unlabelled wdc pair counts as two products
 ORDER = (
     *(EVERYTHING, "no hashes", EVERYTHING, "no title encoder", EVERYTHING, "no words, no characters"),
@@ -62,6 +64,7 @@ class Market:
     encoder: str = "kembar-title"
     source: np.ndarray | None = None
     apart: np.ndarray | None = None
+    inside: np.ndarray | None = None  # posts whose pairs alone count
 
     @property
     def group(self) -> str:
@@ -87,6 +90,14 @@ class Market:
         codes = None if source is None else source.rank("dense").to_numpy().astype(np.int64)
         return cls(name, catalog, encoded(catalog), source=codes, apart=apart)
 
+    @classmethod
+    def crowded(cls, name: str, title: Path) -> "Market":
+        """A fold of Shopee among all posts: its own pairs count, at the density of the whole pool."""
+        fold = int(name[-1])
+        catalog = Catalog.read(data() / "shopee" / "posts.csv")
+        vectors = np.load(title / f"title{fold}.npy")
+        return cls(name, catalog, vectors, inside=fold_numbers(catalog.labels, FOLDS) == fold)
+
     def take(self, rows: np.ndarray) -> "Market":
         """Some of the posts."""
         known = None if self.apart is None else np.isin(self.place_pairs(rows), self.apart)
@@ -105,7 +116,9 @@ class Market:
         return keys(place[low[both]], place[high[both]], len(rows))
 
     def known(self, left: np.ndarray, right: np.ndarray, words: np.ndarray) -> np.ndarray:
-        """Which pairs have a known truth."""
+        """Which pairs have a known truth, and count."""
+        if self.inside is not None:
+            return self.inside[left] & self.inside[right]
         if self.source is not None:
             return self.source[left] != self.source[right]
         if self.apart is None:
@@ -174,7 +187,7 @@ def with_siblings(market: Market, draw: np.random.Generator, share: float) -> Ma
             price.append(factor * (np.nan if catalog.prices is None else catalog.prices[row]))
     posts = posts_of(ids, titles, np.array(labels), np.array(hashes, dtype=np.uint64), np.array(hashed))
     if catalog.prices is not None:
-        posts.prices = np.concatenate([catalog.prices, price])
+        posts = replace(posts, prices=np.concatenate([catalog.prices, price]))
     return Market(market.name, posts, encoded(posts, market.encoder), market.encoder)
 
 
@@ -203,7 +216,7 @@ def forms(market: Market) -> Iterator[tuple[str, Market, str, tuple[int, int] | 
             if whole and at % 3 == 0:
                 yield f"siblings_{at}", with_siblings(market.take(rows), draw, 0.4), hidden, CAPS
     if whole and len(labels) < 10_000:
-        yield "siblings", with_siblings(market, np.random.default_rng(seed + 99), 0.4), EVERYTHING, (6000, 18_000)
+        yield "siblings", with_siblings(market, np.random.default_rng(seed + 99), 0.4), EVERYTHING, WHOLE
 
 
 def described(market: Market, hidden: str, caps: tuple[int, int] | None) -> dict[str, np.ndarray] | None:
@@ -262,10 +275,12 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     for name in arguments.only:
         market = Market.read(name, arguments.title)
-        for key, pool, hidden, caps in forms(market):
-            found = described(pool, hidden, caps)
+        crowd = [("whole", Market.crowded(name, arguments.title), EVERYTHING, WHOLE)] if name in SHOPEE else []
+        for key, pool, hidden, caps in chain(forms(market), crowd):
+            path = arguments.output / f"{name}-{key}.npz"
+            found = None if path.exists() else described(pool, hidden, caps)
             if found is not None and len(found["truth"]):
-                np.savez(arguments.output / f"{name}-{key}.npz", group=market.group, **found)
+                np.savez(path, group=market.group, **found)
                 print(f"{name} {key}: {len(pool.catalog):,} posts, {len(found['truth']):,} pairs", flush=True)
 
 

@@ -24,7 +24,14 @@ from lessons import ACROSS, SHOPEE
 
 CUTS = np.round(np.arange(0.1, 0.951, 0.05), 2)
 MOST = (6000, 15_000)  # true pairs and others of a whole pool that are learned from
-SHARES = {"full": 3.0, "half": 2.0, "none": 0.6, "part": 0.5, "siblings": 0.5}  # weight of the kinds of pools
+SHARES = {
+    "full": 3.0,
+    "half": 2.0,
+    "none": 0.6,
+    "whole": 2.0,
+    "part": 0.5,
+    "siblings": 0.5,
+}  # weight of the kinds of pools
 SHOPEE_SHARE = 0.5
 GROWTH = Growth(trees=200, leaves=31, rate=0.1, least=60, columns=0.3, others=1.0)
 
