@@ -33,7 +33,7 @@ SHARES = {
     "siblings": 0.5,
 }  # weight of the kinds of pools
 SHOPEE_SHARE = 0.5
-GROWTH = Growth(trees=200, leaves=31, rate=0.1, least=60, columns=0.3, others=1.0)
+GROWTH = Growth(trees=160, leaves=31, rate=0.1, least=60, columns=0.3, others=1.0)
 
 
 @dataclass
