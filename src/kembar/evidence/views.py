@@ -26,8 +26,7 @@ from kembar.posts.scripts import SPACELESS
 _LONGER, _LOWER = 3, 0.25
 """Where a title is read by signs, its list has so many times the places, and begins at this share of the least cosine.
 
-Signs are few and shared by many titles, so that two titles of one product are less alike than with words, and more of
-other products lie between them.
+Signs are few and shared by many titles: those of one product are less alike than with words, with others between them.
 """
 
 Modality = Literal["title", "photo"]
@@ -90,6 +89,10 @@ class View(Protocol):
         """Whether its vectors can learn from those of neighbours."""
 
     def __len__(self) -> int: ...
+
+    def places(self) -> Rows:
+        """Tell how long the list of each post can be, the post itself counted: (n,)."""
+        ...
 
     def take(self, rows: Rows) -> Self:
         """Keep some posts."""
@@ -191,8 +194,7 @@ class SparseView:
 
     def places(self) -> Rows:
         """Tell how long the list of each post can be, the post itself counted: (n,)."""
-        long = np.zeros(len(self), dtype=bool) if self.signs is None else self.signs
-        return np.where(long, _LONGER * self.k, self.k)
+        return np.where(False if self.signs is None else self.signs, _LONGER * self.k, np.full(len(self), self.k))
 
     def score(self, left: Rows, right: Rows, base: "SparseView | None" = None) -> Floats:
         """Compare pairs by cosine."""
@@ -213,9 +215,8 @@ class SparseView:
         """Stack the rows."""
         import scipy.sparse as sp
 
-        vectors = sp.vstack([part.vectors for part in parts], format="csr")[order]
-        signs = [part.signs for part in parts if part.signs is not None]
-        return replace(self, vectors=vectors, signs=np.concatenate(signs)[order] if signs else None)
+        signs = None if self.signs is None else np.concatenate([part.signs for part in parts])[order]
+        return replace(self, vectors=sp.vstack([part.vectors for part in parts], format="csr")[order], signs=signs)
 
     def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "SparseView":
         """Concatenate each row with its expansion."""
@@ -250,6 +251,10 @@ class DenseView:
         """Search by cosine."""
         base = DenseIndex.of(self.vectors)
         return lambda queries, own: base.search(queries.vectors, self.k, own=own, floor=self.least)
+
+    def places(self) -> Rows:
+        """Give each post as many."""
+        return np.full(len(self), self.k)
 
     def score(self, left: Rows, right: Rows, base: "DenseView | None" = None) -> Floats:
         """Compare pairs by cosine."""
@@ -302,6 +307,10 @@ class HashView:
         base = HashIndex.of(self.hashes, self.hashed)
         return lambda queries, own: base.search(queries.hashes, queries.hashed, self.k, own=own, radius=self.radius)
 
+    def places(self) -> Rows:
+        """Give each post as many."""
+        return np.full(len(self), self.k)
+
     def score(self, left: Rows, right: Rows, base: "HashView | None" = None) -> Floats:
         """Compare pairs by their share of equal bits."""
         other = base or self
@@ -317,10 +326,8 @@ class HashView:
 
     def joined(self, parts: "Sequence[HashView]", order: Rows) -> "HashView":
         """Stack the hashes."""
-        hashes, hashed = (
-            np.concatenate([getattr(part, name) for part in parts])[order] for name in ("hashes", "hashed")
-        )
-        return replace(self, hashes=hashes, hashed=hashed)
+        hashes, hashed = np.concatenate([part.hashes for part in parts]), np.concatenate([p.hashed for p in parts])
+        return replace(self, hashes=hashes[order], hashed=hashed[order])
 
     def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "HashView":
         """Stay: a hash has nothing to concatenate."""
