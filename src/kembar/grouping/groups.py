@@ -10,11 +10,11 @@ import polars as pl
 from kembar.arrays import Bools, Doubles, Rows, connected, run_starts
 from kembar.errors import ConfigError, EvidenceError
 
-EXCUSED: Final = 0.005
+EXCUSED: Final = 0.006
 """What a pair of two crowded posts that was never compared counts in a mean, where another such pair counts 1 (and 0).
 
-Not 0: a few strong pairs between two large groups must not join them. At .005 two groups can join at a cut of .4 from
-about one compared pair in 200 on, if all of these agree.
+Not 0: a few strong pairs between two large groups must not join them. At .006 two groups can join at a cut of .4 from
+about one compared pair in 250 on, if all of these agree.
 """
 
 
