@@ -24,19 +24,21 @@ class Calibration:
     probability: Doubles
 
     @classmethod
-    def fit(cls, score: Floats, truth: Bools) -> "Calibration":
+    def fit(cls, score: Floats, truth: Bools, weight: Doubles | None = None) -> "Calibration":
         """Learn the map from held-out pairs.
 
         Args:
             score: (m,) log-odds, m >= 1.
             truth: (m,) bool.
+            weight: (m,) what each pair counts; all alike where None.
 
         Returns:
             The calibration.
         """
         from sklearn.isotonic import IsotonicRegression  # takes most of a second to import
 
-        found = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(score.astype(np.float64), truth)
+        found = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+        found.fit(score.astype(np.float64), truth, weight)
         return cls(np.asarray(found.X_thresholds_), np.asarray(found.y_thresholds_))
 
     def __call__(self, score: Floats) -> Floats:

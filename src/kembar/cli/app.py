@@ -27,6 +27,7 @@ from kembar.cli.options import (
     Model,
     Overwrite,
     Posts,
+    PriceColumn,
     Quiet,
     Recipe,
     Settings,
@@ -113,6 +114,7 @@ def match(
     image: ImageColumn = "image",
     hash_: HashColumn = "image_phash",
     label: LabelColumn = "label_group",
+    price: PriceColumn = "price",
 ) -> None:
     """Match and group all posts of a catalogue.
 
@@ -127,7 +129,7 @@ def match(
 
     check_free(output, overwrite=overwrite)
     chosen = Chosen(recipe, model, config, settings).config()
-    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label))
+    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price))
     with _bars(quiet) as progress:
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
@@ -172,6 +174,7 @@ def tune(
     image: ImageColumn = "image",
     hash_: HashColumn = "image_phash",
     label: LabelColumn = "label_group",
+    price: PriceColumn = "price",
 ) -> None:
     """Learn to classify pairs, and where to cut, from posts whose groups are known or from labelled pairs.
 
@@ -187,7 +190,7 @@ def tune(
 
     check_free(output, overwrite=overwrite, mark=MODEL_FILE)
     chosen = Chosen(recipe, None, config, settings).config()
-    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label))
+    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price))
     with _bars(quiet) as progress:
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)

@@ -26,6 +26,9 @@ HashColumn = Annotated[
     str, typer.Option("--hash", help="Column of 64-bit perceptual hashes, 16 hex digits.", rich_help_panel="Columns")
 ]
 LabelColumn = Annotated[str, typer.Option("--label", help="Column of known groups.", rich_help_panel="Columns")]
+PriceColumn = Annotated[
+    str, typer.Option("--price", help="Column of prices, all in one currency.", rich_help_panel="Columns")
+]
 Recipe = Annotated[
     str | None,
     typer.Option(
@@ -70,12 +73,13 @@ class ColumnNames:
     image: str = "image"
     hash: str = "image_phash"
     label: str = "label_group"
+    price: str = "price"
 
     def columns(self) -> "Columns":
         """Give them as the reader of posts takes them."""
         from kembar.posts.columns import Columns
 
-        return Columns(self.id, self.title, self.image, self.hash, self.label)
+        return Columns(self.id, self.title, self.image, self.hash, self.label, self.price)
 
 
 def resources(device: str, cache: Path | None, progress: "Progress | None" = None) -> "Resources":

@@ -1,6 +1,7 @@
 """The readable summary of a run, from its report."""
 
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +11,11 @@ from kembar.grouping.matches import shopee_shares
 
 _SHORTEST: Final = 0.05  # seconds of a stage that is named
 _BAR: Final = 40  # characters of the longest bar
+_WIDTH: Final = 100  # of a line
+_NEXT: Final = (
+    "Look at them with `kembar explain`. If many are wrong, label some hundred pairs (`kembar label-queue`) and learn "
+    "from them (`kembar tune --labels`)."
+)
 _SIZES: Final = 10  # sizes shown one by one; the rest share a line
 
 
@@ -20,9 +26,9 @@ def summary(report: Mapping[str, Any]) -> str:
         report: as in `Result.report` and report.json.
 
     Returns:
-        The text: counts, scores where groups are known, damaged posts, a chart of group sizes.
+        The text: counts, scores where groups are known, how sure the run is, damaged posts, a chart of group sizes.
     """
-    parts = [_counts(report), _scores(report), _problems(report), _sizes(report), _seconds(report)]
+    parts = [_counts(report), _scores(report), _estimate(report), _problems(report), _sizes(report), _seconds(report)]
     return "\n\n".join(["# What kembar found", *(part for part in parts if part)]) + "\n"
 
 
@@ -80,6 +86,23 @@ def scores_table(scores: Mapping[str, float]) -> str:
 def _scores(report: Mapping[str, Any]) -> str:
     scores = report["scores"]
     return "" if scores is None else f"## Against the known groups\n\n{scores_table(scores)}"
+
+
+def _estimate(report: Mapping[str, Any]) -> str:
+    told = report.get("estimate")  # not in reports of older versions
+    if told is None:
+        return ""
+    text = (
+        f"Without labels, by the classifier's own probabilities: precision about {told['precision']:.2f} (the share of "
+        f"a post's group that sells the same product), recall about {told['recall']:.2f} (the share of its twins that "
+        "are in its group). Among posts unlike all that the classifier learned from, both can be off."
+    )
+    lines = ["## How sure this run is", "", *wrap(text, _WIDTH)]
+    if told["doubtful"]:
+        lines += ["", "The most doubtful groups:", ""]
+        lines += [f"- {each['group']}: {each['posts']} posts, {each['probability']:.2f}" for each in told["doubtful"]]
+        lines += ["", *wrap(_NEXT, _WIDTH)]
+    return "\n".join(lines)
 
 
 def _problems(report: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches, shopee_shares
 from kembar.posts.catalog import Catalog
 from kembar.results import charts
+from kembar.results.estimates import doubtful, estimated
 from kembar.results.explanation import Explanation, differences, explain
 from kembar.results.report import summary
 from kembar.results.scores import Curve, b_cubed, curve, oracle, pair_score, score_edges
@@ -327,9 +328,21 @@ def _report(result: Result) -> dict[str, Any]:
         "rule": result.config.rule,
         "differences": dict(result.differences()["why"].value_counts().sort("why").iter_rows()),
         "scores": result.scores() if (result._labels() >= 0).any() else None,
+        "estimate": None if result.config.by_rules else _estimate(result),
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
         "peak_memory": result.peak_memory,
     }
+
+
+def _estimate(result: Result) -> dict[str, Any]:
+    """Tell how good the run is likely to be, by the posts that were compared: copies share the fate of one of them."""
+    kept = np.unique(result.copy_of)
+    place = np.searchsorted(kept, np.arange(len(result)))
+    pairs = Pairs(place[result.pairs.left], place[result.pairs.right], result.pairs.evidence)
+    groups = result.groups.labels[kept]
+    found = estimated(pairs, groups)
+    told = doubtful(pairs, groups, result.groups.ids)
+    return {**asdict(found), "doubtful": told.to_dicts()}
 
 
 def _rows_of(ids: pl.Series, rows: pl.DataFrame) -> Rows:

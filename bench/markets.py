@@ -1,0 +1,238 @@
+"""Every market left out once: what a classifier that never saw it makes of it. Writes docs/figures/markets.md.
+
+    python bench/lessons.py --title FOLDER -o LESSONS
+    python bench/markets.py LESSONS --margins MARGINS [-o docs/figures/markets.md]
+
+For each market (all wdc_* count as one) and each Shopee fold a classifier learns from all others. MARGINS takes its
+log-odds of the pairs of the pools left out; `bench/train_classifier.py` calibrates by them. The cut is the same for
+all: the best on the mean of the markets, chosen without the market that a row is about.
+"""
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import f1_score
+
+from kembar.classifier.calibration import Calibration
+from kembar.classifier.trees import Growth, Trees, grow
+from kembar.fitting.tuning import group_scores
+from kembar.grouping.groups import average_link_tree
+from lessons import ACROSS, SHOPEE
+
+CUTS = np.round(np.arange(0.1, 0.951, 0.05), 2)
+MOST = (6000, 15_000)  # true pairs and others of a whole pool that are learned from
+SHARES = {
+    "full": 3.0,
+    "half": 2.0,
+    "none": 0.6,
+    "whole": 2.0,
+    "part": 0.5,
+    "siblings": 0.5,
+}  # weight of the kinds of pools
+SHOPEE_SHARE = 0.5
+GROWTH = Growth(trees=200, leaves=31, rate=0.1, least=60, columns=0.3, others=1.0)
+
+
+@dataclass
+class Lesson:
+    """One pool of bench/lessons.py, its table left on the disk."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        with np.load(self.path) as found:
+            self.group = str(found["group"])
+            for name in ("truth", "known", "left", "right", "weight", "labels", "source"):
+                setattr(self, name, found[name])
+            self.names = tuple(found["names"].tolist())
+
+    @property
+    def market(self) -> str:
+        """The market, or fold of Shopee."""
+        return self.path.stem.split("-")[0]
+
+    @property
+    def kind(self) -> str:
+        """The form of the pool."""
+        return self.path.stem.split("-")[1].split("_")[0]
+
+    def table(self, names: tuple[str, ...]) -> np.ndarray:
+        """The evidence of all pairs by these columns, NaN where the pool lacks one."""
+        with np.load(self.path) as found:
+            own = found["table"]
+        place = {name: at for at, name in enumerate(self.names)}
+        table = np.full((len(own), len(names)), np.nan, np.float32)
+        for at, name in enumerate(names):
+            if name in place:
+                table[:, at] = own[:, place[name]]
+        return table
+
+    def chosen(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to learn from, and how many pairs each stands for."""
+        factor, kept = self.weight.astype(np.float64), []
+        for value, most in zip((True, False), MOST, strict=True):
+            rows = np.flatnonzero(self.known & (self.truth == value))
+            factor[rows] *= max(1.0, len(rows) / most)
+            kept.append(np.random.default_rng(1).choice(rows, most, replace=False) if len(rows) > most else rows)
+        rows = np.sort(np.concatenate(kept))
+        return rows, factor[rows]
+
+
+@dataclass
+class Lessons:
+    """All pools as one table to learn from."""
+
+    pools: list[Lesson]
+    names: tuple[str, ...]
+    table: np.ndarray
+    truth: np.ndarray
+    weight: np.ndarray
+    pool: np.ndarray
+
+    @classmethod
+    def read(cls, folder: Path) -> "Lessons":
+        """Read the pools, each with the same weight in all."""
+        pools = [Lesson(path) for path in sorted(folder.glob("*.npz"))]
+        names = max((pool.names for pool in pools), key=len)
+        rows, weights = zip(*(pool.chosen() for pool in pools), strict=True)
+        sizes = [len(each) for each in rows]
+        table = np.empty((sum(sizes), len(names)), np.float32)
+        for pool, own, at in zip(pools, rows, np.cumsum(sizes) - sizes, strict=True):
+            table[at : at + len(own)] = pool.table(names)[own]
+        truth = np.concatenate([pool.truth[own] for pool, own in zip(pools, rows, strict=True)])
+        weight = np.concatenate([each / max(each.sum(), 1e-9) for each in weights])
+        return cls(pools, names, table, truth, weight, np.repeat(np.arange(len(pools)), sizes))
+
+    def weights(self, without: str | None = None) -> np.ndarray:
+        """What each pair counts: half for Shopee, the rest shared equally by the markets."""
+        share = np.array([0.0 if pool.group == without else SHARES[pool.kind] for pool in self.pools])
+        groups = np.array(["shopee" if pool.market in SHOPEE else pool.group for pool in self.pools])
+        others = sorted(set(groups[share > 0]) - {"shopee"})
+        for group in {*others, "shopee"}:
+            own = groups == group
+            part = SHOPEE_SHARE if group == "shopee" else (1 - SHOPEE_SHARE) / max(1, len(others))
+            share[own] *= part / max(share[own].sum(), 1e-9)
+        weight = share[self.pool] * self.weight
+        return (weight / weight[weight > 0].mean()).astype(np.float32)
+
+    def grown(self, without: str | None = None, growth: Growth = GROWTH) -> Trees:
+        """Trees of all pools but those of a market."""
+        weight = self.weights(without)
+        some = weight > 0
+        return grow(self.table[some], self.truth[some], weight[some], growth)
+
+
+def margins(trees: Trees, pools: Iterable[Lesson], names: tuple[str, ...], folder: Path) -> None:
+    """Write the log-odds of the pairs of some pools."""
+    for pool in pools:
+        table = pool.table(names)
+        found = [trees.margin(part) for part in np.array_split(table, 1 + len(table) // 131_072)]
+        np.save(folder / f"{pool.path.stem}.npy", np.concatenate(found))
+
+
+def scores(pool: Lesson, probability: np.ndarray) -> np.ndarray:
+    """F1, precision, recall by cut: (cuts, 3); in markets of two shops, across them."""
+    ends = pool.left.astype(np.int64), pool.right.astype(np.int64)
+    tree = average_link_tree(*ends, probability, len(pool.labels), cut=float(CUTS[0]))
+    score = group_scores if pool.market not in ACROSS else lambda *codes: across(*codes, pool.source)
+    return np.array([score(tree.labels(cut=float(cut)), pool.labels).mean(axis=0) for cut in CUTS])
+
+
+def across(groups: np.ndarray, labels: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """F1, precision and recall of each post, its set being itself and the members from the other shop."""
+    found, true = (others(codes, source) for codes in (groups, labels))
+    both = others(groups.astype(np.int64) * (labels.max() + 1) + labels, source)
+    return np.stack([2 * (1 + both) / (2 + found + true), (1 + both) / (1 + found), (1 + both) / (1 + true)], axis=1)
+
+
+def others(codes: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """How many posts of the other shop have the same code."""
+    _, code = np.unique(codes, return_inverse=True)
+    count = np.zeros((code.max() + 1, source.max() + 1))
+    np.add.at(count, (code, source), 1)
+    return count[code].sum(axis=1) - count[code, source]
+
+
+def pair_f1(pool: Lesson, probability: np.ndarray, cut: float) -> float:
+    """F1 of the pairs whose truth is known."""
+    return float(f1_score(pool.truth[pool.known], probability[pool.known] >= cut, zero_division=0))
+
+
+def alone(pool: Lesson) -> float:
+    """F1 of matching nothing."""
+    labels = np.arange(len(pool.labels))
+    score = group_scores if pool.market not in ACROSS else lambda *codes: across(*codes, pool.source)
+    return float(score(labels, pool.labels)[:, 0].mean())
+
+
+def recall(pool: Lesson) -> float:
+    """Share of the true pairs that are candidates."""
+    sizes = np.unique(pool.labels, return_counts=True)[1]
+    total = int((sizes * (sizes - 1) // 2).sum())
+    if pool.market in ACROSS:
+        total = int(others(pool.labels, pool.source).sum()) // 2
+    return float((pool.truth & pool.known).sum() / max(1, total))
+
+
+def calibrated(pools: list[Lesson], folder: Path, without: str | None = None) -> Calibration:
+    """Log-odds to probabilities, from pools left out when they were scored; each market counts alike."""
+    whole = [pool for pool in pools if pool.kind in ("full", "half") and pool.group != without]
+    found = [(np.load(folder / f"{pool.path.stem}.npy"), pool) for pool in whole]
+    score = np.concatenate([margin[pool.known] for margin, pool in found])
+    truth = np.concatenate([pool.truth[pool.known] for _, pool in found])
+    weight = np.concatenate([np.full(int(pool.known.sum()), 1 / max(1, pool.known.sum())) for _, pool in found])
+    return Calibration.fit(score, truth, weight)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lessons", type=Path)
+    parser.add_argument("--margins", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", help="groups to leave out, one after the other")
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+    arguments.margins.mkdir(parents=True, exist_ok=True)
+    lessons = Lessons.read(arguments.lessons)
+    every = sorted({pool.group for pool in lessons.pools})
+    for group in every if arguments.only is None else arguments.only:
+        own = [pool for pool in lessons.pools if pool.group == group and pool.kind in ("full", "half", "none")]
+        if not all((arguments.margins / f"{pool.path.stem}.npy").exists() for pool in own):
+            margins(lessons.grown(group), own, lessons.names, arguments.margins)
+            print("left out", group, flush=True)
+    text = table(lessons.pools, arguments.margins)
+    print(text)
+    if arguments.output:
+        arguments.output.write_text(text, encoding="utf-8")
+
+
+def table(pools: list[Lesson], folder: Path) -> str:
+    """The figures of all markets as Markdown."""
+    rows = []
+    for pool in pools:
+        path = folder / f"{pool.path.stem}.npy"
+        if pool.kind in ("full", "half", "none") and path.exists():
+            probability = calibrated(pools, folder, pool.group)(np.load(path))
+            rows.append((pool, probability, scores(pool, probability)))
+    lines = [
+        "| left out | posts | self | F1 | precision | recall | cut | own best | pair F1 | sum p / true | candidates |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    chosen = [(pool, curve) for pool, _, curve in rows if pool.kind == "full" and pool.group != "wdc"]
+    for pool, probability, curve in rows:
+        rest = [each[:, 0] for other, each in chosen if other.group != pool.group]
+        at = int(np.mean(rest, axis=0).argmax())
+        f1, precision, found = curve[at]
+        ratio = probability[pool.known].sum() / max(1, int(pool.truth[pool.known].sum()))
+        lines.append(
+            f"| {pool.path.stem} | {len(pool.labels):,} | {alone(pool):.3f} | {f1:.4f} | {precision:.3f} | {found:.3f} "
+            f"| {CUTS[at]:.2f} | {curve[:, 0].max():.4f} at {CUTS[curve[:, 0].argmax()]:.2f} "
+            f"| {pair_f1(pool, probability, CUTS[at]):.3f} | {ratio:.2f} | {recall(pool):.3f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
