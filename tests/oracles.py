@@ -142,6 +142,30 @@ def average_link_heights(left: Array, right: Array, similarity: Array, n: int) -
     return 1 - linkage(squareform(apart, checks=False), "average")[:, 2]
 
 
+def average_link_of_crowds(
+    left: Array, right: Array, similarity: Array, n: int, crowded: Array, excused: float, cut: float
+) -> tuple[Lists, float]:
+    """One merge at a time, sums from the single posts; returns the groups and the mean that came nearest to the cut.
+
+    A pair counts 1, but `excused` where it was not compared and both posts are crowded.
+    """
+    table = dense(left, right, np.maximum(similarity, 0), n)
+    weight = np.where(np.outer(crowded, crowded), excused, 1.0)
+    weight[left, right] = weight[right, left] = 1
+    members, nearest = [[row] for row in range(n)], math.inf
+    while True:
+        means = {
+            (i, j): table[np.ix_(a, b)].sum() / weight[np.ix_(a, b)].sum()
+            for i, a in enumerate(members)
+            for j, b in enumerate(members[:i])
+        }
+        nearest = min([nearest, *means.values()], key=lambda mean: abs(mean - cut))
+        best = max(means, key=lambda pair: means[pair], default=None)
+        if best is None or means[best] < cut:
+            return sorted(sorted(each) for each in members), nearest
+        members[best[1]] += members.pop(best[0])
+
+
 def average_link(left: Array, right: Array, similarity: Array, n: int, cut: float) -> Lists:
     apart = 1 - dense(left, right, similarity, n)
     np.fill_diagonal(apart, 0)

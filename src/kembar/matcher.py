@@ -152,7 +152,7 @@ class Matcher:
                     ("pairs",),
                     _classified,
                 ),
-                Stage("decisions", ("pairs", "copies", "config", "catalog"), ("edges", "labels"), _decided),
+                Stage("decisions", ("pairs", "evidence", "copies", "config", "catalog"), ("edges", "labels"), _decided),
                 Stage(
                     "results",
                     ("catalog", "order", "copies", "pairs", "edges", "labels"),
@@ -313,9 +313,9 @@ def _classified(
     return classify(pairs, evidence.posts, scorers, classifier, spare, veto=bool(config.veto))
 
 
-def _decided(pairs: Pairs, copies: Copies, config: Config, catalog: Catalog) -> tuple[Edges, Rows]:
+def _decided(pairs: Pairs, evidence: Evidence, copies: Copies, config: Config, catalog: Catalog) -> tuple[Edges, Rows]:
     """Decide about the kept posts, and let copies share their fate."""
-    edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog))
+    edges, labels = decide(pairs, evidence.posts, config, _shares(catalog), evidence.cut_off())
     return copies.edges(edges, config.advanced.decide.cap), labels[copies.place]
 
 

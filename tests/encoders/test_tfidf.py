@@ -7,8 +7,9 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.feature_extraction.text import CountVectorizer
 
-from kembar.encoders.tfidf import Tfidf, prune
+from kembar.encoders.tfidf import Terms, Tfidf, prune
 from kembar.errors import ConfigError
 from oracles import units
 from properties import examples
@@ -115,6 +116,72 @@ def test_a_share_of_1_may_be_written_as_an_integer():
 def test_options_out_of_range(options, message):
     with pytest.raises(ConfigError, match=message):
         Tfidf(**options)
+
+
+# scripts without spaces
+
+SHOPEE = [
+    "paper bag victoria secret",
+    "double tape 3m vhb 12 mm x 4,5 m original / double foam tape",
+    "maling tts canned pork luncheon meat 397 gr",
+    "daster batik lengan pendek - motif acak / campur - leher kancing (dpt001-00)",
+    "nescafé éclair latte 220ml",
+    "celana wanita (bb 45-84 kg) harem wanita (bisa cod)",
+    "корейский крем 50 мл",
+    "무료배송 마스크 50매",
+]
+
+
+@pytest.mark.parametrize(
+    ("unit", "n_gram", "max_df"), [("word", (1, 1), 1.0), ("char", (4, 4), 0.5), ("char", (2, 4), 1.0)]
+)
+def test_titles_with_spaces_are_read_as_ever(unit, n_gram, max_df):
+    how = {"analyzer": "word", "token_pattern": r"\w+"} if unit == "word" else {"analyzer": "char_wb"}
+    counter = CountVectorizer(**how, ngram_range=n_gram, lowercase=False, binary=True, dtype=np.float32)
+    plain = counter.fit_transform(SHOPEE)
+    counted = Tfidf(unit, n_gram, max_df).count(pl.Series(SHOPEE))
+    assert counted.terms == tuple(counter.get_feature_names_out())
+    np.testing.assert_array_equal(counted.matrix.toarray(), plain.toarray())
+    # Titles of other scripts in the same catalogue change none of these terms.
+    mixed = Tfidf(unit, n_gram, max_df).count(pl.Series([*SHOPEE, "纯棉t恤 男士短袖", "เสื้อยืด"]))
+    rows = mixed.matrix[: len(SHOPEE)]
+    assert [[mixed.terms[at] for at in sorted(row.indices)] for row in rows] == [
+        [counted.terms[at] for at in sorted(row.indices)] for row in counted.matrix
+    ]
+
+
+def terms_of(unit: str, title: str, n_gram: tuple[int, int]) -> set[str]:
+    return set(Tfidf(unit, n_gram).count(pl.Series([title])).terms)
+
+
+def test_runs_without_spaces_give_pairs_of_signs_and_signs():
+    title = "nike 运动鞋 40 码 ノート・ペン"
+    assert terms_of("word", title, (1, 1)) == {"nike", "运动", "动鞋", "40", "码", "ノー", "ート", "ペン"}
+    assert terms_of("char", title, (4, 4)) == {" nik", "nike", "ike ", " 40 ", " ・ "} | set("运动鞋码ノートペン")
+
+
+def test_signs_of_thai_stay_together():
+    assert terms_of("word", "เสื้อ 100฿", (1, 1)) == {"เส", "สื", "ื้", "้อ", "100"}
+
+
+def test_terms_of_signs_may_be_in_half_of_the_titles():
+    titles = pl.Series(["纯 abcd", "纯 abce", "纯 abcf", "白 abcg", "白 abch", "白 abci", "黑 abcj"])
+    assert {"纯", "白", "黑"} <= set(Tfidf("char", (4, 4), 0.05).fit([Tfidf("char", (4, 4)).count(titles)]).terms)
+
+
+def test_how_titles_were_counted_in_slices_changes_nothing():
+    titles = pl.Series([*SHOPEE, "纯棉t恤 男士短袖", "棉t恤 a・b", "a・b nike"])
+    tfidf = Tfidf("char", (4, 4), 0.5)
+    whole, parts = tfidf.count(titles), [tfidf.count(titles[at : at + 1]) for at in range(len(titles))]
+    assert tfidf.fit([whole]).terms == tfidf.fit(parts).terms
+
+
+def test_terms_of_signs_are_saved_and_loaded(tmp_path):
+    titles = pl.Series(["纯棉t恤 男士短袖", "棉t恤 男", "เสื้อยืด", "baju anak"])
+    for unit in ("word", "char"):
+        terms = Tfidf(unit, (1, 1) if unit == "word" else (4, 4), 0.5).fit([Tfidf(unit).count(titles)])
+        terms.save(tmp_path / "terms.parquet")
+        assert (Terms.load(tmp_path / "terms.parquet").encode(titles) != terms.encode(titles)).nnz == 0
 
 
 # pruning

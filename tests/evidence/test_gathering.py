@@ -301,3 +301,10 @@ def test_a_cut_for_an_unknown_view_is_refused_and_for_one_that_posts_lack_is_not
     assert at(blended(evidence, of([f"blend.{part}.clip=0.9", "vectors.clip.k=9"])), 0, 1) == pytest.approx(1)
     with pytest.raises(EvidenceError, match=r"cut for view 'hsh'.*word, char, title, hash, photo"):
         blended(evidence, of([f"blend.{part}.hsh=0.9"]))
+
+
+def test_posts_whose_lists_are_full_in_some_view_are_cut_off() -> None:
+    posts = shelf(["kopi susu"] * 5 + ["teh manis", "teh manis", "jahe"], [ALIKE] * 3 + [OTHER] * 5)
+    settings = ["title=false", "char=false", "model=rules", "advanced.word.k=4", "advanced.hash.k=6"]
+    assert evidence_of(posts, of(settings)).cut_off().tolist() == [True] * 5 + [False] * 3
+    assert not evidence_of(posts, of([*settings, "advanced.word.k=6"])).cut_off().any()

@@ -324,6 +324,22 @@ def test_the_summary_reads(result: Result) -> None:
     assert max(map(len, text.splitlines())) <= 120
 
 
+def test_the_report_tells_of_lists_that_were_cut() -> None:
+    frame = pl.DataFrame(
+        {"posting_id": [f"p{at}" for at in range(9)], "title": ["kopi susu"] * 6 + ["teh", "jahe", "x"]}
+    )
+    config = Config.read(None, ["model=rules", "advanced.decide.cap=4"])
+    result = Matcher(config).match(Catalog.read(frame))
+    assert result.report["cut_lists"] == 6
+    assert "- 6 posts have more than 3 matches; matches.csv lists the best 3, groups.csv has all" in summary(
+        result.report
+    )
+    assert max(len(result.matches[row]) for row in range(9)) == 4
+    whole = Matcher(Config.read(None, ["model=rules"])).match(Catalog.read(frame)).report
+    assert whole["cut_lists"] == 0
+    assert "matches.csv" not in summary(whole)
+
+
 def test_problems_are_counted_by_kind_and_by_post() -> None:
     frame = pl.DataFrame(
         {

@@ -17,7 +17,7 @@ import polars as pl
 
 from kembar.arrays import Floats, Rows, Sparse, offsets_of
 from kembar.errors import ConfigError, FolderError, quoted
-from kembar.posts.scripts import SCRIPTS_WITHOUT_SPACES, SPACELESS_RANGES
+from kembar.posts.scripts import SPACELESS
 
 Unit = Literal["word", "char"]
 
@@ -26,10 +26,9 @@ MOST: Final = 1000
 MASS: Final = 0.5
 """Of a row's squared length, at most this share is left out of a search."""
 
-
-_SPACELESS: Final = SCRIPTS_WITHOUT_SPACES
-_SIGNS_DF: Final = 0.5
-_runs: Final = re.compile(f"[{''.join(f'{chr(low)}-{chr(high)}' for low, high in SPACELESS_RANGES)}]+")
+_SIGNS_DF: Final = 0.5  # a sign without spaces is as common as a word elsewhere
+_SIGN: Final = f"[{SPACELESS}]"
+_runs: Final = re.compile(f"{_SIGN}+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Tfidf:
 
     Attributes:
         unit: "word" for runs of letters and digits, "char" for n-grams that do not cross words. Scripts without spaces
-            are read by their signs, for either.
+            are read by pairs of signs as words, and by single signs as characters.
         n_gram: the shortest and the longest n-gram, in words or characters.
         max_df: a term in more than this share of the titles, and in more than two titles, is left out; it costs time
             and tells little. In (0, 1].
@@ -91,9 +90,10 @@ class Tfidf:
     def count(self, titles: pl.Series) -> Counted:
         """Count the terms of titles in normal form: of a whole catalogue, or of a slice of it."""
         counter, texts = self._counter(), titles.to_list()
-        if titles.str.contains(f"[{_SPACELESS}]").any():
-            analyzer = partial(_mixed, counter.build_analyzer(), self.unit)
-            counter.set_params(analyzer=analyzer, token_pattern=None, ngram_range=(1, 1))
+        if titles.str.contains(_SIGN).any():
+            # The analyzer reads its lengths from the counter that made it, so another one counts.
+            read = partial(_mixed, counter.build_analyzer(), self.unit)
+            counter = type(counter)(analyzer=read, binary=True, dtype=np.float32)
         try:
             matrix = counter.fit_transform(texts)
         except ValueError as error:
@@ -125,8 +125,7 @@ class Tfidf:
             posts, found = posts + counted.matrix.shape[0], pl.concat([found, part])
         found = found.group_by("term").agg(pl.col("df").sum())
         # Of a handful of titles every term is in a large share: only one in more than two titles can be frequent.
-        # An n-gram of one or two signs without spaces is as common as a word elsewhere.
-        signs = pl.col("term").str.contains(f"^[{_SPACELESS}]{{1,2}}$")
+        signs = pl.col("term").str.contains(f"^{_SIGN}{{1,2}}$")
         share = pl.when(signs).then(max(self.max_df, _SIGNS_DF)).otherwise(float(self.max_df))
         found = found.filter(pl.col("df") <= pl.max_horizontal(share * posts, pl.lit(2.0))).sort("term")
         return Terms(self, posts, tuple(found["term"]), found["df"].to_numpy())
@@ -256,12 +255,17 @@ def prune(vectors: Sparse, *, most: int = MOST, mass: float = MASS) -> Sparse:
 
 
 def _mixed(analyzer: Callable[[str], list[str]], unit: Unit, text: str) -> list[str]:
-    """Read scripts without spaces by n-grams of one and two signs (words: of two), and the rest as usual."""
+    """Read scripts without spaces sign by sign (words: by overlapping pairs of signs), and the rest as usual.
+
+    So the two views differ, and find more together than if both read pairs.
+    """
+    runs = _runs.findall(text)
+    if not runs:
+        return analyzer(text)
     found = analyzer(_runs.sub(" ", text))
-    for run in _runs.findall(text):
-        found += [run[at : at + 2] for at in range(len(run) - 1)] or [run]
-        if unit == "char":
-            found += run
+    for run in runs:
+        pairs = [run[at : at + 2] for at in range(len(run) - 1)]
+        found += run if unit == "char" else pairs or [run]
     return found
 
 

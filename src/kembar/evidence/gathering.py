@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Floats, Rows, Sparse
+from kembar.arrays import Bools, Floats, Rows, Sparse
 from kembar.config import Config
 from kembar.errors import EvidenceError
 from kembar.evidence.blending import neighborhood
@@ -48,6 +48,13 @@ class Evidence:
     pairs: Pairs
     spare: frozenset[str] = frozenset()
     buckets: Buckets | None = None
+
+    def cut_off(self) -> Bools:
+        """Find the posts that may have more neighbours than some list has places: (n,) bool."""
+        found = np.zeros(self.posts, dtype=bool)
+        for view, near in zip(self.views, self.neighbors, strict=True):
+            found |= 1 + np.count_nonzero(near.index[:, 1:] >= 0, axis=1) >= view.places()
+        return found
 
     @property
     def parts(self) -> Buckets:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kembar.arrays import Floats, Hashes, Rows, falling, offsets_of, ragged, run_starts, unfalling
+from kembar.arrays import Bools, Floats, Hashes, Rows, falling, offsets_of, ragged, run_starts, unfalling
 from kembar.errors import EvidenceError
 
 Edges = tuple[Rows, Rows, Floats]  # source, target, score
@@ -65,6 +65,21 @@ class Neighbors:
     def take(self, rows: Rows) -> "Neighbors":
         """Keep the neighbours of some queries."""
         return Neighbors(self.index[rows], self.score[rows])
+
+    def shortened(self, queries: Bools, k: int, floor: float) -> "Neighbors":
+        """Cut the lists of some queries, as if fewer neighbours had been asked for.
+
+        Args:
+            queries: (q,) bool, whose lists.
+            k: places left, the query itself counted; the table keeps its shape.
+            floor: similarities at or below it are left out.
+
+        Returns:
+            Neighbors of the same shape.
+        """
+        gone = queries[:, None] & ((np.arange(self.index.shape[1]) >= k) | (self.score <= np.float32(floor)))
+        gone[:, 0] = False
+        return Neighbors(np.where(gone, np.int32(-1), self.index), np.where(gone, np.float32(0), self.score))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,19 @@ from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse
 from kembar.config import Config, Vectors
 from kembar.config.advanced import Cosines
 from kembar.encoders.embeddings import Embeddings
-from kembar.encoders.tfidf import Pruning, Terms, Tfidf
+from kembar.encoders.tfidf import MOST, Pruning, Terms, Tfidf
 from kembar.evidence.blending import blend, query_expansion
 from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.pairs import dense_similarity, hash_similarity, sparse_similarity
 from kembar.evidence.search import DenseIndex, HashIndex, SparseIndex
 from kembar.posts.catalog import Catalog
-from kembar.posts.scripts import SCRIPTS_WITHOUT_SPACES
+from kembar.posts.scripts import SPACELESS
 
-_SIGNS: Final = 0.5
-"""Of the usual least cosine, where most titles are read by signs: two titles of one product share fewer terms."""
+_LONGER, _LOWER = 3, 0.25
+"""Where a title is read by signs, its list has so many times the places, and begins at this share of the least cosine.
+
+Signs are few and shared by many titles: those of one product are less alike than with words, with others between them.
+"""
 
 Modality = Literal["title", "photo"]
 Family = Literal["terms", "vectors", "hash"]
@@ -87,6 +90,10 @@ class View(Protocol):
 
     def __len__(self) -> int: ...
 
+    def places(self) -> Rows:
+        """Tell how long the list of each post can be, the post itself counted: (n,)."""
+        ...
+
     def take(self, rows: Rows) -> Self:
         """Keep some posts."""
         ...
@@ -143,7 +150,10 @@ def search(queries: View, base: View, own: Rows | None = None) -> Neighbors:
 
 @dataclass(frozen=True, slots=True)
 class SparseView:
-    """TF-IDF vectors of titles: (n, d) CSR float32 unit rows."""
+    """TF-IDF vectors of titles: (n, d) CSR float32 unit rows.
+
+    Of posts whose titles are mostly in scripts without spaces, `signs` (n,) bool, lists are longer; None: of no post.
+    """
 
     name: str
     vectors: Sparse
@@ -152,6 +162,7 @@ class SparseView:
     floor: float = 0.0
     weight: float = 1.0
     least: float = 0.2
+    signs: Bools | None = None
 
     @property
     def blends(self) -> bool:
@@ -163,19 +174,27 @@ class SparseView:
 
     def take(self, rows: Rows) -> "SparseView":
         """Keep some rows."""
-        return replace(self, vectors=self.vectors[rows])
+        return replace(self, vectors=self.vectors[rows], signs=None if self.signs is None else self.signs[rows])
 
     def index(self) -> Search:
         """Search by cosine, terms of more than 1,000 titles left out as far as `Pruning` allows."""
-        pruning = Pruning.fit(self.vectors)
+        share = 0.0 if self.signs is None else float(self.signs.mean())
+        pruning = Pruning.fit(self.vectors, most=round(MOST * (1 + (_LONGER - 1) * share)))
         kept = pruning.apply(self.vectors)
         base = SparseIndex.of(kept)
 
         def find(queries: "SparseView", own: Rows | None) -> Neighbors:
             rows = kept if queries is self else pruning.apply(queries.vectors)
-            return base.search(rows, self.k, own=own, floor=self.least)
+            if not share:
+                return base.search(rows, self.k, own=own, floor=self.least)
+            long = base.search(rows, _LONGER * self.k, own=own, floor=_LOWER * self.least)
+            return long.shortened(queries.places() == self.k, self.k, self.least)
 
         return find
+
+    def places(self) -> Rows:
+        """Tell how long the list of each post can be, the post itself counted: (n,)."""
+        return np.where(False if self.signs is None else self.signs, _LONGER * self.k, np.full(len(self), self.k))
 
     def score(self, left: Rows, right: Rows, base: "SparseView | None" = None) -> Floats:
         """Compare pairs by cosine."""
@@ -196,7 +215,8 @@ class SparseView:
         """Stack the rows."""
         import scipy.sparse as sp
 
-        return replace(self, vectors=sp.vstack([part.vectors for part in parts], format="csr")[order])
+        signs = None if self.signs is None else np.concatenate([part.signs for part in parts])[order]
+        return replace(self, vectors=sp.vstack([part.vectors for part in parts], format="csr")[order], signs=signs)
 
     def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "SparseView":
         """Concatenate each row with its expansion."""
@@ -231,6 +251,10 @@ class DenseView:
         """Search by cosine."""
         base = DenseIndex.of(self.vectors)
         return lambda queries, own: base.search(queries.vectors, self.k, own=own, floor=self.least)
+
+    def places(self) -> Rows:
+        """Give each post as many."""
+        return np.full(len(self), self.k)
 
     def score(self, left: Rows, right: Rows, base: "DenseView | None" = None) -> Floats:
         """Compare pairs by cosine."""
@@ -283,6 +307,10 @@ class HashView:
         base = HashIndex.of(self.hashes, self.hashed)
         return lambda queries, own: base.search(queries.hashes, queries.hashed, self.k, own=own, radius=self.radius)
 
+    def places(self) -> Rows:
+        """Give each post as many."""
+        return np.full(len(self), self.k)
+
     def score(self, left: Rows, right: Rows, base: "HashView | None" = None) -> Floats:
         """Compare pairs by their share of equal bits."""
         other = base or self
@@ -298,10 +326,8 @@ class HashView:
 
     def joined(self, parts: "Sequence[HashView]", order: Rows) -> "HashView":
         """Stack the hashes."""
-        hashes, hashed = (
-            np.concatenate([getattr(part, name) for part in parts])[order] for name in ("hashes", "hashed")
-        )
-        return replace(self, hashes=hashes, hashed=hashed)
+        hashes, hashed = np.concatenate([part.hashes for part in parts]), np.concatenate([p.hashed for p in parts])
+        return replace(self, hashes=hashes[order], hashed=hashed[order])
 
     def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "HashView":
         """Stay: a hash has nothing to concatenate."""
@@ -343,11 +369,12 @@ def views_of(
 ) -> tuple[View, ...]:
     """Make views of what is known of posts: as `build_views`, from the rows of their terms by name."""
     views: list[View] = []
-    signs = 2 * catalog.titles.str.contains(f"[{SCRIPTS_WITHOUT_SPACES}]").sum() > len(catalog)
+    titles = catalog.titles.fill_null("")
+    signs = (2 * titles.str.count_matches(f"[{SPACELESS}]") > titles.str.len_chars()).to_numpy()
     for name, rows in terms.items():
         part = getattr(config.advanced, name)
-        least = part.least * (_SIGNS if signs else 1)
-        views.append(SparseView(name, rows, part.k, KINDS[name].modality, part.floor, part.weight, least))
+        own = part.k, KINDS[name].modality, part.floor, part.weight, part.least
+        views.append(SparseView(name, rows, *own, signs if signs.any() else None))
     for name, given in embeddings.items():
         use, how, modality = vectors_section(config, name)
         if use and given.vectors.any():

@@ -1,15 +1,16 @@
 """The decision: from scored pairs to the matches of every post and to groups, as a configuration says."""
 
-from kembar.arrays import Doubles, Rows
+from kembar.arrays import Bools, Doubles, Rows
 from kembar.config import Config
 from kembar.evidence.edges import Edges, capped, select
 from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
+from kembar.grouping.crowds import crowded_posts
 from kembar.grouping.groups import average_link, components, fill_singles
 from kembar.grouping.matches import chisel, expected_f1, mutual, within_groups
 
 
-def decide(pairs: Pairs, n: int, config: Config, shares: Doubles) -> tuple[Edges, Rows]:
+def decide(pairs: Pairs, n: int, config: Config, shares: Doubles, cut_off: Bools | None = None) -> tuple[Edges, Rows]:
     """Turn scored pairs into matches and groups.
 
     Args:
@@ -17,13 +18,14 @@ def decide(pairs: Pairs, n: int, config: Config, shares: Doubles) -> tuple[Edges
         n: number of posts.
         config: the rule of the decision, and how to group.
         shares: for rule chisel, see `kembar.grouping.matches.chisel`.
+        cut_off: (n,) bool, posts that may have more neighbours than their lists have places; None: there are none.
 
     Returns:
         Directed edges ordered by source, best first, and (n,) int64 group labels.
     """
     similarity = pairs.evidence[SIMILARITY]
     ends = pairs.left, pairs.right, similarity
-    labels = partition(pairs, n, config)
+    labels = partition(pairs, n, config, cut_off)
     if config.rule == "group":
         edges = within_groups(labels, *ends)
     elif config.rule == "threshold":
@@ -38,13 +40,15 @@ def decide(pairs: Pairs, n: int, config: Config, shares: Doubles) -> tuple[Edges
     return capped(edges, config.advanced.decide.cap), labels
 
 
-def partition(pairs: Pairs, n: int, config: Config) -> Rows:
-    """Group posts by the configured link: (n,) int64 labels."""
+def partition(pairs: Pairs, n: int, config: Config, cut_off: Bools | None = None) -> Rows:
+    """Group posts by the configured link: (n,) int64 labels; arguments as in `decide`."""
     similarity, link, cut = pairs.evidence[SIMILARITY], config.advanced.group.link, config.group_cut
     ends = pairs.left, pairs.right, similarity
     if link == "average":
         size = config.target_size
-        labels = average_link(*ends, n, cut=cut if size is None else 0.0, target_size=size)
+        crowded = None if cut_off is None else crowded_posts(*ends, cut_off, cut=cut)
+        least = cut if size is None else 0.0
+        labels = average_link(*ends, n, cut=least, target_size=size, crowded=crowded)
     else:
         near = similarity >= cut
         labels = components(pairs.left[near], pairs.right[near], n)

@@ -1,13 +1,21 @@
 """Groups: one partition of all posts, by connected components or by average link, with ids that outlive row order."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Doubles, Rows, connected, run_starts
+from kembar.arrays import Bools, Doubles, Rows, connected, run_starts
 from kembar.errors import ConfigError, EvidenceError
+
+EXCUSED: Final = 0.006
+"""What a pair of two crowded posts that was never compared counts in a mean, where another such pair counts 1 (and 0).
+
+Not 0: a few strong pairs between two large groups must not join them. At .006 two groups can join at a cut of .4 from
+about one compared pair in 250 on, if all of these agree.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,7 @@ def average_link(
     *,
     cut: float = 0.0,
     target_size: float | None = None,
+    crowded: Bools | None = None,
 ) -> Rows:
     """Merge groups while the mean similarity between two of them is high enough; an absent pair counts as 0.
 
@@ -123,13 +132,18 @@ def average_link(
     "Scaling hierarchical agglomerative clustering to billion-sized datasets": RAC), which for average link gives the
     tree of one-merge-at-a-time clustering. Equal similarities are broken by row.
 
+    Of a product with more offers than the lists have places, most pairs are never compared. That says nothing where
+    both lists were cut among their own kind, so such a pair counts only `EXCUSED` of a pair in the mean. It stays a
+    mean, of weighted pairs, so that all of the above holds.
+
     Args:
         left: (m,) rows.
         right: (m,) rows, each unordered pair once.
-        similarity: (m,) scores; those not above 0 count as absent.
+        similarity: (m,) scores; those not above 0 count as absent, but as compared.
         n: number of posts.
         cut: no merge below this mean similarity (compared as float32), > 0 unless a target is given.
         target_size: stop as soon as the mean group size reaches this, if that comes before the cut.
+        crowded: (n,) bool, posts whose lists were cut among their own kind, see `crowded_posts`; None: there are none.
 
     Returns:
         (n,) int64 labels, dense from 0, by first row.
@@ -143,7 +157,7 @@ def average_link(
         )
     if np.isnan(cut) or (target_size is None and cut <= 0):
         raise ConfigError(f"cut {cut}", "a mean similarity above 0", "Give a cut, a target_size, or both.")
-    tree = average_link_tree(left, right, similarity, n, cut=cut)
+    tree = average_link_tree(left, right, similarity, n, cut=cut, crowded=crowded)
     return tree.labels(target_size=target_size)
 
 
@@ -181,11 +195,19 @@ class Tree:
 
 
 def average_link_tree(
-    left: Rows, right: Rows, similarity: npt.NDArray[np.floating], n: int, *, cut: float = 0.0
+    left: Rows,
+    right: Rows,
+    similarity: npt.NDArray[np.floating],
+    n: int,
+    *,
+    cut: float = 0.0,
+    crowded: Bools | None = None,
 ) -> Tree:
     """Run average link once for all cuts: arguments as in `average_link`; no merge below the cut is kept."""
     cut = max(_lowered(cut), float(np.finfo(np.float64).tiny))
-    height, kept, gone = _merges(left, right, similarity.astype(np.float64), n, cut)
+    crowd = np.zeros(n) if crowded is None else crowded.astype(np.float64)
+    links = _Links(left, right, np.where(similarity > 0, similarity, 0).astype(np.float64), crowd[left] * crowd[right])
+    height, kept, gone = _merges(links.reachable(n, cut).contracted(n), crowd, cut)
     order = np.argsort(-height, kind="stable")
     return Tree(height[order], kept[order], gone[order], n)
 
@@ -195,53 +217,79 @@ def _lowered(cut: float) -> float:
     return min(cut, float(np.float32(cut)))
 
 
-def _merges(left: Rows, right: Rows, weight: Doubles, n: int, cut: float) -> tuple[Doubles, Rows, Rows]:
-    """List all merges at or above the cut: height, surviving and absorbed group (named by their smallest rows)."""
-    low, high, weight = _contract(*_reachable(left, right, weight, n, cut), n)
-    size = np.ones(n)
+@dataclass(frozen=True, slots=True)
+class _Links:
+    """What is known between groups, each named by its smallest row.
+
+    Attributes:
+        low: (m,) int64 groups.
+        high: (m,) int64 groups.
+        total: (m,) float64 sums of similarities.
+        known: (m,) float64 compared pairs of two crowded posts.
+    """
+
+    low: Rows
+    high: Rows
+    total: Doubles
+    known: Doubles
+
+    def reachable(self, n: int, cut: float) -> "_Links":
+        """Drop pairs that no merge can ever join: a mean reaches the cut only where some single pair does."""
+        strong = self.total >= cut
+        part = components(self.low[strong], self.high[strong], n)
+        keep = (part[self.low] == part[self.high]) & ((self.total > 0) | (self.known > 0))
+        return _Links(self.low[keep], self.high[keep], self.total[keep], self.known[keep])
+
+    def contracted(self, n: int) -> "_Links":
+        """Sum parallel links and drop loops: low < high, ordered by low, then high.
+
+        One sum serves both directions: two sums in different orders might disagree in a last bit on whose best is
+        whose.
+        """
+        keep = self.low != self.high
+        low, high, total, known = self.low[keep], self.high[keep], self.total[keep], self.known[keep]
+        key = np.minimum(low, high) * n + np.maximum(low, high)
+        if not len(key):
+            return _Links(key, key, total, known)
+        order = np.argsort(key, kind="stable")
+        begin = np.flatnonzero(run_starts(key[order]))
+        low, high = np.divmod(key[order][begin], n)
+        return _Links(low, high, np.add.reduceat(total[order], begin), np.add.reduceat(known[order], begin))
+
+    def means(self, size: Doubles, crowd: Doubles) -> Doubles:
+        """Divide by the pairs of both groups, of which those that are excused count less."""
+        excused = crowd[self.low] * crowd[self.high] - self.known
+        return self.total / (size[self.low] * size[self.high] - (1 - EXCUSED) * excused)
+
+
+def _merges(links: _Links, crowd: Doubles, cut: float) -> tuple[Doubles, Rows, Rows]:
+    """List all merges at or above the cut: height, surviving and absorbed group (named by their smallest rows).
+
+    Args:
+        links: between single posts.
+        crowd: (n,) float64, 1 for each crowded post.
+        cut: above 0.
+    """
+    n = len(crowd)
+    size, crowd = np.ones(n), crowd.copy()
     ceiling = np.full(n, np.inf)  # rounding must not lift a merge above the merges it rests on
     found: list[tuple[Doubles, Rows, Rows]] = []
-    while len(low):
-        mean = weight / (size[low] * size[high])
-        kept, gone, height = _reciprocal(low, high, mean, n, cut)
+    while len(links.low):
+        kept, gone, height = _reciprocal(links.low, links.high, links.means(size, crowd), n, cut)
         if not len(kept):
             break
         height = np.minimum(height, np.minimum(ceiling[kept], ceiling[gone]))
         found.append((height, kept, gone))
         ceiling[kept] = height
         size[kept] += size[gone]
+        crowd[kept] += crowd[gone]
         name = np.arange(n)
         name[gone] = kept
-        low, high, weight = _contract(name[low], name[high], weight, n)
+        links = _Links(name[links.low], name[links.high], links.total, links.known).contracted(n)
     if not found:
         return np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     heights, keeps, gones = zip(*found, strict=True)
     return np.concatenate(heights), np.concatenate(keeps), np.concatenate(gones)
-
-
-def _reachable(left: Rows, right: Rows, weight: Doubles, n: int, cut: float) -> tuple[Rows, Rows, Doubles]:
-    """Drop pairs that no merge can ever join: a mean reaches the cut only where some single pair does."""
-    strong = weight >= cut
-    part = components(left[strong], right[strong], n)
-    keep = (part[left] == part[right]) & (weight > 0)
-    return left[keep], right[keep], weight[keep]
-
-
-def _contract(left: Rows, right: Rows, weight: Doubles, n: int) -> tuple[Rows, Rows, Doubles]:
-    """Sum parallel edges and drop loops: low < high, ordered by low, then high.
-
-    One sum serves both directions: two sums in different orders might disagree in a last bit on whose best is whose.
-    """
-    keep = left != right
-    left, right, weight = left[keep], right[keep], weight[keep]
-    key = np.minimum(left, right) * n + np.maximum(left, right)
-    if not len(key):
-        return key, key, weight
-    order = np.argsort(key, kind="stable")
-    key, weight = key[order], weight[order]
-    begin = np.flatnonzero(run_starts(key))
-    low, high = np.divmod(key[begin], n)
-    return low, high, np.add.reduceat(weight, begin)
 
 
 def _reciprocal(low: Rows, high: Rows, mean: Doubles, n: int, cut: float) -> tuple[Rows, Rows, Doubles]:

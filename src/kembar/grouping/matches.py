@@ -218,7 +218,7 @@ def mutual(edges: Edges, n: int) -> Edges:
 def within_groups(labels: Rows, left: Rows, right: Rows, similarity: Floats) -> Edges:
     """Match every post with all members of its group, best first, those it was never compared with last.
 
-    In a group of more than 1,000, which only connected components make, with those alone that it was compared with:
+    In a group of more than 1,000 with those alone that it was compared with:
     all pairs would fill the memory, and lists are cut long before.
 
     Args:

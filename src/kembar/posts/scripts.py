@@ -5,15 +5,21 @@ from typing import Final
 SCRIPTS_WITHOUT_SPACES: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 """Inside a character class of Rust's regular expressions (polars)."""
 
-SPACELESS_RANGES: Final = (
-    (0x0E00, 0x0EFF),  # Thai, Lao
+_RANGES: Final = (
+    (0x0E01, 0x0E3A),  # Thai, without the sign of the baht
+    (0x0E40, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar
     (0x1780, 0x17FF),  # Khmer
     (0x3005, 0x3007),
-    (0x3041, 0x30FF),  # Hiragana, Katakana
+    (0x3041, 0x3096),  # Hiragana, Katakana, without the dot that parts words
+    (0x309D, 0x309F),
+    (0x30A1, 0x30FA),
+    (0x30FC, 0x30FF),
+    (0x31F0, 0x31FF),
     (0x3400, 0x4DBF),
     (0x4E00, 0x9FFF),
     (0xF900, 0xFAFF),
     (0x20000, 0x323AF),
 )
-"""The same as code points, both ends included, for Python's."""
+SPACELESS: Final = "".join(f"{chr(low)}-{chr(high)}" for low, high in _RANGES)
+"""Much the same as ranges of code points, inside a character class of either Rust's or Python's."""

@@ -40,12 +40,24 @@ def _counts(report: Mapping[str, Any]) -> str:
             f"{have['hash']:,} with a hash",
             f"- {report['matched_posts']:,} posts ({report['matched_posts'] / max(1, n):.1%}) have a match, "
             f"{report['mean_matches']:.2f} posts per list on average, the post itself counted",
+            *_cut(report["cut_lists"], report["longest_list"] - 1),
             f"- {report['groups']:,} groups, {report['groups_of_one']:,} of them of one post; the largest has "
             f"{report['largest_group']:,} posts",
             *(f"- lists and groups differ in {count:,} matches: {why}" for why, count in report["differences"].items()),
             f"- {report['candidate_pairs']:,} candidate pairs were compared, and scored by {_model(report['model'])}",
         ]
     )
+
+
+def _cut(posts: int, most: int) -> list[str]:
+    """Say that lists were cut, if any were."""
+    if not posts:
+        return []
+    have = "post has" if posts == 1 else "posts have"
+    return [
+        f"- {posts:,} {have} more than {most:,} matches; matches.csv lists the best {most:,}, groups.csv has all "
+        "(`advanced.decide.cap`)"
+    ]
 
 
 def _model(name: str) -> str:

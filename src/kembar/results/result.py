@@ -299,7 +299,7 @@ def peak_memory() -> int:
 
 
 def _report(result: Result) -> dict[str, Any]:
-    catalog, sizes = result.catalog, result.groups.sizes()
+    catalog, sizes, cap = result.catalog, result.groups.sizes(), result.config.advanced.decide.cap
     kinds = catalog.problems.with_columns(pl.col("problem").str.replace_all("'[^']*'", "'…'"))
     kinds = kinds.group_by("part", "problem").len("posts").sort("part", "problem")
     return {
@@ -318,6 +318,8 @@ def _report(result: Result) -> dict[str, Any]:
         "candidate_pairs": len(result.pairs),
         "matched_posts": int((np.diff(result.matches.offsets) > 1).sum()),
         "mean_matches": float(np.diff(result.matches.offsets).mean()),
+        "cut_lists": int((sizes[result.groups.labels] > cap).sum()) if result.config.rule == "group" else 0,
+        "longest_list": cap,
         "groups": len(result.groups),
         "groups_of_one": int((sizes == 1).sum()),
         "largest_group": int(sizes.max(initial=0)),
