@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kembar.errors import CatalogError, EvidenceError
 from kembar.posts import units as measures
 from kembar.posts.quantities import Quantities
+from kembar.posts.titles import normalize
 from kembar.posts.units import CATEGORIES, LARGEST, UNITS, VETO
 from places import DATA
 from properties import examples
@@ -376,3 +377,36 @@ def test_the_veto_costs_few_true_pairs(posts: pl.DataFrame, real: Quantities) ->
     # where both titles say something, true pairs mostly agree and others mostly do not
     assert (true[true != 0] == -1).mean() < 0.2
     assert (chance[chance != 0] == -1).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("title", "told"),
+    [
+        ("舒潔濕式衛生紙40抽x3包", "3 pieces, 40 pieces"),
+        ("Смартфон 128 ГБ черный", "128 gb"),
+        ("زيت زيتون ٥٠٠ مل", "500 ml"),
+        ("گوشی ۱۲۸ گیگابایت", "128 gb"),
+        ("नमक ५०० ग्राम", "500 g"),
+        ("ครีม 50 มล", "50 ml"),
+        ("간식 30 그램 12개", "30 g, 12 pieces"),
+        ("Wesson Canola Oil, 1 gal jug", "3.785412 l"),
+        ("Wesson canola oil 48 fl oz", "1.419552 l"),
+        ("Downy 9.7 oz", "274.990373 g"),
+        ("Dove 340 ml Twinpack", "340 ml, 2 pieces"),
+        ("Duracell AA, pack of 4", "4 pieces"),
+        ("Duracell AA 8-pack", "8 pieces"),
+        ("Lysol 80 ct. (Pack of 6)", "6 pieces, 80 pieces"),
+        ("Vitalis 450ml paket 3 botol", "450 ml, 3 pieces"),
+        ("Eier 10 Stück", "10 pieces"),
+        ("Valduero 75cl", "750 ml"),
+        ("Bertolli 0,75 l", "750 ml"),
+        ("Backpack 30 black", ""),
+    ],
+)
+def test_units_of_many_languages(title: str, told: str) -> None:
+    assert Quantities.parse(normalize(pl.Series([title]))).describe(0) == told
+
+
+def test_the_most_pieces_of_each_title() -> None:
+    found = Quantities.parse(pl.Series(["85g isi 40", "1 pack isi 5", "85 g", ""])).pieces()
+    np.testing.assert_array_equal(found, [40, 5, np.nan, np.nan])
