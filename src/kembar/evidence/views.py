@@ -150,10 +150,7 @@ def search(queries: View, base: View, own: Rows | None = None) -> Neighbors:
 
 @dataclass(frozen=True, slots=True)
 class SparseView:
-    """TF-IDF vectors of titles: (n, d) CSR float32 unit rows.
-
-    Of posts whose titles are mostly in scripts without spaces, `signs` (n,) bool, lists are longer; None: of no post.
-    """
+    """TF-IDF vectors of titles: (n, d) CSR float32 unit rows; signs: (n,) bool, mostly in scripts without spaces."""
 
     name: str
     vectors: Sparse
