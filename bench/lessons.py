@@ -46,6 +46,7 @@ MARKETS = (
 ACROSS = ("amazon_google", "walmart_amazon")  # twins inside one shop are not labelled
 SHOPEE = tuple(f"shopee{fold}" for fold in range(FOLDS))
 CAPS = (1500, 4000)  # true pairs and others of a small pool that are enough
+ALI = 5000  # posts of ali, in whole groups
 WHOLE = (6000, 18_000)
 UNLIKE = 0.3  # cosine of words below which an unlabelled wdc pair counts as two products
 ORDER = (
@@ -82,6 +83,8 @@ class Market:
             return cls(name, catalog.take(rows), vectors, str(title / f"encoder{fold}"))
         folder = data() / "markets" / name
         catalog = Catalog.read(folder / "posts.csv")
+        if name == "ali":  # of titles in signs each post has some 150 candidates
+            catalog = catalog.take(some_groups(catalog.labels, np.random.default_rng(0), ALI))
         source = pl.read_csv(folder / "posts.csv", infer_schema_length=0)["source"] if name in ACROSS else None
         apart = None
         if name.startswith("wdc"):
