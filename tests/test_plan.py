@@ -40,5 +40,5 @@ def test_progress_hears_of_every_stage():
 
 def test_the_plan_of_a_run_names_all_stages():
     names = [stage.name for stage in Matcher().plan().stages]
-    assert names[:2] == ["photo hashes", "encoders"]
+    assert names[:3] == ["photo hashes", "placeholders", "encoders"]
     assert names[-2:] == ["decisions", "results"]

@@ -20,7 +20,7 @@ from kembar.cli.app import app
 
 COMMANDS = ["match", "evaluate", "tune", "label-queue", "explain", "encode", "train", "synth", "config"]
 STAGES = [
-    *("hashes", "encoders", "settings", "copies", "vectors", "neighbours", "blending", "classifier"),
+    *("hashes", "placeholders", "encoders", "settings", "copies", "vectors", "neighbours", "blending", "classifier"),
     *("decisions", "results"),
 ]
 
