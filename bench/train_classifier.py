@@ -26,7 +26,7 @@ from kembar.config import BY_RULES, Config
 from kembar.folders import new_folder
 from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog
-from markets import CUTS, GROWTH, Lessons, calibrated, scores, table
+from markets import CUTS, GROWTH, Lessons, best, calibrated, counts, scores, table
 from pools import LACKING
 
 DRAWN = 6000
@@ -67,13 +67,13 @@ def photo_weights(folder: Path) -> np.ndarray:
 
 
 def best_cut(lessons: Lessons, folder: Path) -> float:
-    """The cut that is best on the mean of all whole pools left out, wdc aside, whose truth is known in part."""
-    whole = [pool for pool in lessons.pools if pool.kind in ("full", "half") and pool.group != "wdc"]
-    curves = [
-        scores(pool, calibrated(lessons.pools, folder, pool.group)(np.load(folder / f"{pool.path.stem}.npy")))
-        for pool in whole
-    ]
-    return float(CUTS[int(np.mean([curve[:, 0] for curve in curves], axis=0).argmax())])
+    """The cut of all pools left out."""
+    found = []
+    for pool in filter(counts, lessons.pools):
+        path = folder / f"{pool.path.stem}.npy"
+        if path.exists():
+            found.append((pool, scores(pool, calibrated(lessons.pools, folder, pool.group)(np.load(path)))))
+    return float(CUTS[best(found)])
 
 
 def main() -> None:
@@ -84,13 +84,13 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("src/kembar/classifier/shipped"))
     arguments = parser.parse_args()
     lessons = Lessons.read(arguments.lessons)
+    trees = lessons.grown()
     cut = best_cut(lessons, arguments.margins)
     if arguments.photos_of:
         guess = PairClassifier.load(arguments.photos_of).weights["kembar-photo"]
     else:
         with tempfile.TemporaryDirectory() as scratch:
             guess = photo_weights(Path(scratch))
-    trees = lessons.grown()
     profiles = tuple(
         Profile.of(pool.table(lessons.names), lessons.names) for pool in lessons.pools if pool.kind == "full"
     )
