@@ -224,7 +224,7 @@ class Matcher:
         classifier = self._classifier(catalog, vectors)
         if classifier is None:
             return self.config.with_model(BY_RULES).settled().at_pool(len(catalog)), None, {}
-        config = adopted(self.config, classifier).settled(classifier.cut).at_pool(len(catalog))
+        config = adopted(self.config, classifier).settled(classifier.cut, veto=classifier.veto).at_pool(len(catalog))
         return config, classifier, _spare(vectors, config, classifier, brought)
 
     def _classifier(self, catalog: Catalog, vectors: Mapping[str, Embeddings]) -> PairClassifier | None:

@@ -91,6 +91,8 @@ class PairClassifier:
         without: sets of views that some pools of its training lacked altogether: it can do without all views of any one
             of them.
         cut: the mean probability from which on its groups are joined best.
+        veto: whether quantities that contradict each other forbid a match: where its groups are to be what titles say,
+            whatever the labels that it learned from had.
         evidence: the options that its columns depend on (see kembar.classifier.ownership), by their names.
         held_out: (m,) float32 probabilities of the training pairs by trees that had not seen their posts; not saved.
     """
@@ -103,6 +105,7 @@ class PairClassifier:
     weights: Mapping[str, Doubles] = field(default_factory=dict, compare=False)
     without: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
     cut: float = field(default=USUAL_CUT, compare=False)
+    veto: bool = field(default=False, compare=False)
     evidence: Mapping[str, Any] = field(default_factory=dict, compare=False)
     held_out: Floats | None = field(default=None, compare=False, repr=False)
 
@@ -242,6 +245,7 @@ class PairClassifier:
             "profiles": [profile.tree() for profile in self.profiles],
             "without": self.without,
             "cut": self.cut,
+            "veto": self.veto,
             "evidence": dict(self.evidence),
             "weights": {name: guess.round(3).tolist() for name, guess in self.weights.items()},
         }
@@ -272,7 +276,8 @@ class PairClassifier:
             trees = replant(tree["kind"], text, len(names))
             weights = {name: np.array(guess) for name, guess in tree.get("weights", {}).items()}
             without = tuple(tuple(views) for views in tree.get("without", ()))
-            owned = {"cut": tree.get("cut", USUAL_CUT), "evidence": tree.get("evidence", {})}
+            owned = {"cut": tree.get("cut", USUAL_CUT), "veto": tree.get("veto", False)}
+            owned["evidence"] = tree.get("evidence", {})
             return cls(names, trees, Calibration(*knots), profiles, tree["card"], weights, without, **owned)
         except (OSError, KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
             raise _incomplete(source, f"no {error}") from error

@@ -62,7 +62,8 @@ class Config(Section):
     veto: Annotated[bool | None, _Auto] = Field(
         None,
         examples=["auto"],
-        description="whether a conflict of quantities forbids a match; auto: yes for rules, no for a classifier",
+        description="whether a conflict of quantities forbids a match; auto: yes for rules and for the classifier that "
+        "ships, no for one of `kembar tune`",
     )
     rule: Literal["group", "threshold", "chisel", "expected"] = Field(
         "group",
@@ -139,18 +140,20 @@ class Config(Section):
         kept = (model == BY_RULES) == self.by_rules
         return self.model_copy(update={"model": model} if kept else {"model": model, "cut": None, "veto": None})
 
-    def settled(self, cut: float | None = None) -> "Config":
+    def settled(self, cut: float | None = None, *, veto: bool = False) -> "Config":
         """Put numbers in the place of "auto".
 
         Args:
             cut: the classifier's own; for rules None.
+            veto: likewise; rules have `advanced.fusion.veto`.
 
         Returns:
             A configuration whose `cut` and `veto` are not None.
         """
         own = self.advanced.group.cut if cut is None else cut
-        veto = self.by_rules and self.advanced.fusion.veto if self.veto is None else self.veto
-        return self.model_copy(update={"cut": own if self.cut is None else self.cut, "veto": veto})
+        usual = self.advanced.fusion.veto if self.by_rules else veto
+        chosen = usual if self.veto is None else self.veto
+        return self.model_copy(update={"cut": own if self.cut is None else self.cut, "veto": chosen})
 
     def encoder_of(self, name: str) -> str | None:
         """Name the encoder of a view of vectors; None where vectors are brought along."""
