@@ -149,7 +149,7 @@ def test_photos_that_are_no_photos(cli: Cli, refused, tmp_path: Path) -> None:
     (photos / "empty.jpg").touch()
     (photos / "huge.png").write_bytes(png_header(30_000, 30_000))
     (photos / "folder.jpg").mkdir()
-    Image.new("RGB", (40, 40), "red").save(photos / "good.jpg")
+    Image.linear_gradient("L").resize((40, 40)).save(photos / "good.jpg")
     names = ["text.jpg", "empty.jpg", "huge.png", "folder.jpg", "gone.jpg", "../good.jpg", "/etc/passwd", "good.jpg"]
     path = write(tmp_path, posting_id=ids(8), title=["kopi hitam"] * 8, image=names)
     outcome = cli("match", path, "--images", photos, "-o", tmp_path / "run")

@@ -107,10 +107,19 @@ def test_a_title_that_only_begins_so_stays(text: str) -> None:
 @pytest.mark.skipif(not (DATA / "field").is_dir(), reason="the development data is not beside this checkout")
 @pytest.mark.parametrize(
     ("case", "least", "largest"),
-    [("photo-placeholder", 0.97, 3), ("title-generic", 0.99, 1), ("title-null-text", 0.96, 3)],
+    [("photo-placeholder", 0.94, 3), ("title-generic", 0.99, 1), ("title-null-text", 0.96, 3)],
 )
 def test_field_cases(case: str, least: float, largest: int) -> None:
     result = match(DATA / "field" / case / "posts.csv")
     scores = result.scores()
     assert scores["f1"] >= least
     assert np.bincount(result.groups.labels).max() <= largest
+
+
+@pytest.mark.skipif(not (DATA / "field").is_dir(), reason="the development data is not beside this checkout")
+def test_a_placeholder_does_no_more_harm_than_no_photo() -> None:
+    posts = pl.read_csv(DATA / "field" / "photo-placeholder" / "posts.csv")
+    most = posts["image_phash"].value_counts(sort=True)["image_phash"][0]
+    without = posts.with_columns(pl.when(pl.col("image_phash") != most).then(pl.col("image_phash")))
+    given, left_out = (match(each).scores()["f1"] for each in (posts, without))
+    assert given >= left_out - 0.01
