@@ -1,6 +1,6 @@
 """Pools of labelled Shopee posts: candidate pairs, their evidence and their truth, whole or with evidence left out.
 
-What bench/fusion.py and bench/train_classifier.py learn from and judge.
+What bench/fusion.py and bench/alone.py learn from and judge; bench/lessons.py has those of all markets.
 """
 
 from dataclasses import dataclass, replace
