@@ -24,15 +24,16 @@ import polars as pl
 
 import siblings
 from kembar.classifier.features import Features
-from kembar.classifier.pair_classifier import pair_weights
+from kembar.classifier.training_pairs import pair_weights
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.encoding import encode_posts
 from kembar.evidence.gathering import blended, gather
 from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import build_views
-from kembar.fitting.dropout import draws_of, thinned
+from kembar.fitting.dropout import thinned
 from kembar.fitting.tuning import fold_numbers
+from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from kembar.posts.columns import PROBLEMS
 from kembar.posts.titles import normalize

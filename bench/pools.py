@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from kembar.classifier.features import Features
-from kembar.classifier.pair_classifier import PairClassifier, TrainingPairs, pair_weights
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.classifier.training_pairs import TrainingPairs, pair_weights
 from kembar.classifier.trees import Growth
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
@@ -17,7 +18,8 @@ from kembar.evidence.gathering import blended, gather
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import build_views
-from kembar.fitting.dropout import draws_of, thinned
+from kembar.fitting.dropout import thinned
+from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
 from kembar.results.scores import oracle

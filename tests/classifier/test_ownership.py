@@ -17,7 +17,8 @@ from kembar import Catalog, Config, ConfigError, Matcher, synthesize
 from kembar.classifier.ownership import adopted, evidence_settings
 from kembar.classifier.pair_classifier import PairClassifier, has_classifier
 from kembar.classifier.trees import Growth
-from kembar.fitting.learning import FittedClassifier, fit_classifier
+from kembar.fitting.fitted import FittedClassifier
+from kembar.fitting.learning import fit_classifier
 from kembar.fitting.tuning import Fitting
 from properties import examples
 

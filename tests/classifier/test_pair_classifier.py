@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kembar.classifier.pair_classifier import PairClassifier, TrainingPairs, pair_weights
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.classifier.training_pairs import TrainingPairs, pair_weights
 from kembar.classifier.trees import KINDS, Growth, grow, replant
 from kembar.errors import ConfigError, EvidenceError, FolderError, TrainingError
 

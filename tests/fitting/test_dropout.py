@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.evidence.views import View, build_views
-from kembar.fitting.dropout import draws_of, thinned
+from kembar.fitting.dropout import thinned
+from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
 from kembar.synthesis import synthesize

@@ -13,7 +13,9 @@ from kembar.classifier.trees import Growth
 from kembar.errors import FolderError, TrainingError
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scorers import scorers_of
-from kembar.fitting.learning import FittedClassifier, fit, fit_classifier
+from kembar.fitting.fit import fit
+from kembar.fitting.fitted import FittedClassifier
+from kembar.fitting.learning import fit_classifier
 from kembar.fitting.tuning import Fitting
 from kembar.posts.titles import normalize
 from kembar.results.result import Result
@@ -196,28 +198,6 @@ def test_a_classifier_that_is_gone_is_said_to_be(
     assert "cannot be told again" in str(explanation)
 
 
-def test_some_hundred_judged_pairs_are_enough_to_learn_from(
-    labelled: pl.DataFrame, tmp_path: Path, cli: object
-) -> None:
-    """Answer the label queue and some sure pairs from the known groups, learn from them, match another shop."""
-    bare = labelled.drop("label_group")
-    result = Matcher(RULES).match(Catalog.read(bare))
-    everyone = result.label_queue(len(result.pairs))
-    sure = everyone.slice(250).sort("similarity", "left", "right", descending=True).head(250)
-    queue = pl.concat([everyone.head(250), sure])
-    group = dict(zip(labelled["posting_id"], labelled["label_group"], strict=True))
-    same = [group[a] == group[b] for a, b in zip(queue["left"], queue["right"], strict=True)]
-    queue.select("left", "right").with_columns(same=pl.Series(same)).write_csv(tmp_path / "pairs.csv")
-    bare.write_csv(tmp_path / "posts.csv")
-    words = ("--set", "title=false", "--folds", 3, "--labels", tmp_path / "pairs.csv")
-    done = cli("tune", tmp_path / "posts.csv", "-o", tmp_path / "model", *words)  # type: ignore[operator]
-    assert done.exit_code == 0, done.output
-    assert "Learned from 500 pairs" in done.output
-    other = Catalog.read(synthesize(800, seed=14, hashes=True).posts)
-    judged = Matcher(with_model(tmp_path / "model")).match(other).scores()["f1"]
-    assert judged > Matcher(RULES).match(other).scores()["f1"] - 0.05
-
-
 def test_the_classifier_that_ships_is_small_and_judges_every_default_view(catalog: Catalog) -> None:
     folder = model_folder("kembar-classifier")
     assert sum(path.stat().st_size for path in folder.iterdir()) < 3_000_000
@@ -315,7 +295,7 @@ def test_the_label_queue_on_the_command_line(cli: object, labelled: pl.DataFrame
     assert cli(*words, "--overwrite").exit_code == 0  # type: ignore[operator]
 
 
-@pytest.mark.parametrize(("method", "labels"), [("oak", None), ("rules", "pairs.csv")])
+@pytest.mark.parametrize(("method", "labels"), [("oak", None), ("rules", "pairs.csv"), ("xgboost", "pairs.csv")])
 def test_a_method_that_is_none_is_refused(labelled: pl.DataFrame, method: str, labels: str | None) -> None:
     with pytest.raises(ConfigError):
         fit(Catalog.read(labelled.head(50)), labels=labels, how=Fitting(method=method))

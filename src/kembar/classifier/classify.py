@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from kembar.arrays import Floats, Rows
 from kembar.classifier.features import Features
 from kembar.classifier.match_weights import updated, weigh
 from kembar.classifier.pair_classifier import PairClassifier
@@ -72,6 +73,24 @@ def _seen(pairs: Pairs, classifier: PairClassifier) -> Pairs:
     columns = {name: column for name, column in pairs.evidence.items() if name in classifier.names}
     columns[SIMILARITY] = pairs.evidence.get(RULES, pairs.evidence[SIMILARITY])
     return Pairs(pairs.left, pairs.right, columns)
+
+
+def evidence_table(
+    pairs: Pairs, posts: int, scorers: Sequence[Scorer], classifier: PairClassifier, rows: Rows
+) -> Floats:
+    """Describe some pairs as a classifier sees them.
+
+    Args:
+        pairs: what `classify` returned.
+        posts: number of posts.
+        scorers: what else compares these posts.
+        classifier: what decided.
+        rows: (r,) int64 places of the pairs, rising.
+
+    Returns:
+        (r, c) float32 with the classifier's columns, NaN where missing.
+    """
+    return Features.of(_seen(pairs, classifier), posts, scorers).table(classifier.names, rows)
 
 
 def contributions(

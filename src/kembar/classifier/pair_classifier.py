@@ -18,13 +18,11 @@ import polars as pl
 from kembar.arrays import Bools, Doubles, Floats, Progress, Rows
 from kembar.classifier.calibration import Calibration, calibration_error
 from kembar.classifier.drift import FEWEST, LARGE, Profile
+from kembar.classifier.training_pairs import TrainingPairs, check_folds, held_out_margins
 from kembar.classifier.trees import Growth, Trees, grow, replant
 from kembar.config import BY_RULES, SHIPPED
-from kembar.errors import EvidenceError, FolderError, TrainingError, nearest
+from kembar.errors import EvidenceError, FolderError, nearest
 from kembar.folders import new_folder
-
-FEWEST_PAIRS: Final = 50
-"""True pairs that training needs."""
 
 USUAL_CUT: Final = 0.45
 """Where no cut was chosen on groups: that of the classifier that ships."""
@@ -38,42 +36,6 @@ _MATTERS: Final = 0.1  # share of the gain from which on changed columns matter;
 _GONE: Final = 0.5  # a column that so many more pairs lack matters always
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPairs:
-    """Labelled pairs to learn from.
-
-    Attributes:
-        table: (m, c) float32, NaN where missing.
-        truth: (m,) bool, whether a pair is one product.
-        folds: (m, 2) int64, the folds of the two ends. Posts that can tell on each other (equal label, photo or hash)
-            belong to one fold; see `kembar.posts.labels.super_components`.
-        names: (c,) the columns.
-        weight: (m,) float32 above 0, how much a pair counts in training, not in calibration; all alike where None.
-        density: (m,) numbers from 0, equal for pairs from pools of one size; one for all where None.
-
-    Raises:
-        EvidenceError: arrays that do not fit each other.
-    """
-
-    table: Floats
-    truth: Bools
-    folds: Rows
-    names: tuple[str, ...]
-    weight: Floats | None = None
-    density: Rows | None = None
-
-    def __post_init__(self) -> None:
-        m = len(self.truth)
-        fits = self.table.shape == (m, len(self.names)) and self.folds.shape == (m, 2)
-        if not fits or any(len(each) != m for each in (self.weight, self.density) if each is not None):
-            raise EvidenceError(
-                f"a table of shape {self.table.shape} for {m} pairs, {len(self.names)} names and folds of shape "
-                f"{self.folds.shape}",
-                "one row per pair, one column per name, two folds and one weight per pair",
-                "Make the table with Features.table.",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +73,7 @@ class PairClassifier:
 
     @classmethod
     def fit(
-        cls, pairs: "TrainingPairs", *, growth: Growth | None = None, progress: Progress | None = None
+        cls, pairs: TrainingPairs, *, growth: Growth | None = None, progress: Progress | None = None
     ) -> "PairClassifier":
         """Learn from labelled pairs: once for each fold without it, to calibrate, and once from all.
 
@@ -128,21 +90,12 @@ class PairClassifier:
         """
         table, truth, folds, weight, names = pairs.table, pairs.truth, pairs.folds, pairs.weight, pairs.names
         growth = growth or Growth()
-        _check_folds(truth, folds)
-        parts = np.unique(folds)
-        score, votes = np.zeros(len(truth)), np.zeros(len(truth))
-        for done, part in enumerate(parts):
-            _tell(progress, done, len(parts) + 1)
-            unseen = (folds == part).any(axis=1)
-            trees = grow(table[~unseen], truth[~unseen], None if weight is None else weight[~unseen], growth)
-            score[unseen] += trees.margin(table[unseen])
-            votes[unseen] += 1
-        _tell(progress, len(parts), len(parts) + 1)
+        check_folds(truth, folds)
+        held_out = held_out_margins(pairs, growth, progress=progress)
         trees = grow(table, truth, weight, growth)
-        held_out = (score / votes).astype(np.float32)
         calibration = Calibration.fit(held_out, truth)
         probability = calibration(held_out)
-        card = _card(growth, truth, len(parts), _crossed(held_out, truth, folds))
+        card = _card(growth, truth, len(np.unique(folds)), _crossed(held_out, truth, folds))
         density = np.zeros(len(truth), dtype=np.int64) if pairs.density is None else pairs.density
         profiles = tuple(Profile.of(table[density == size], tuple(names)) for size in np.unique(density))
         return cls(tuple(names), trees, calibration, profiles, card, held_out=probability)
@@ -302,44 +255,6 @@ def model_folder(spec: Path | str) -> Path:
     return Path(__file__).parent / "shipped" if str(spec) == SHIPPED else Path(spec)
 
 
-def pair_weights(left: Rows, right: Rows, labels: Rows, *, power: float = 0.5) -> Floats:
-    """Weigh pairs so that large groups, whose pairs grow with the square of their size, do not drown the others.
-
-    Args:
-        left: (m,) rows.
-        right: (m,) rows.
-        labels: (n,) group codes >= 0, -1 where unknown (a group of one).
-        power: the weight is the mean over both ends of 1 / size^power; 2nd place of Kaggle Shopee took .4.
-
-    Returns:
-        (m,) float32 in (0, 1].
-    """
-    sizes = np.bincount(labels[labels >= 0], minlength=1)
-    own = np.where(labels >= 0, sizes[labels], 1).astype(np.float64) ** -power
-    return ((own[left] + own[right]) / 2).astype(np.float32)
-
-
-def check_truth(truth: Bools) -> None:
-    """Refuse pairs that are too few to learn from: at least 50 true ones and others; raises TrainingError."""
-    right = int(truth.sum())
-    if right < FEWEST_PAIRS or right == len(truth):
-        raise TrainingError(
-            f"{right} true pairs and {len(truth) - right} others",
-            f"at least {FEWEST_PAIRS} true pairs, and others to tell them from",
-            "Label more posts, or use a classifier that has been trained.",
-        )
-
-
-def _check_folds(truth: Bools, folds: Rows) -> None:
-    check_truth(truth)
-    for part in np.unique(folds):
-        seen = truth[~(folds == part).any(axis=1)]
-        if not seen.any() or seen.all():
-            raise TrainingError(
-                f"no true pairs, or no others, outside fold {part}", "both in every training", "Use fewer folds."
-            )
-
-
 def _crossed(score: Floats, truth: Bools, folds: Rows) -> float:
     """Calibrate each fold on the others, and measure the error that is left."""
     probability = np.empty(len(score), dtype=np.float32)
@@ -354,11 +269,6 @@ def _crossed(score: Floats, truth: Bools, folds: Rows) -> float:
 def _card(growth: Growth, truth: Bools, folds: int, error: float) -> dict[str, Any]:
     counts = {"pairs": len(truth), "true_pairs": int(truth.sum()), "folds": folds}
     return {**counts, "growth": asdict(growth), "calibration_error": round(error, 5)}
-
-
-def _tell(progress: Progress | None, done: int, total: int) -> None:
-    if progress:
-        progress("training", done, total)
 
 
 def _read(source: Path) -> dict[str, Any]:

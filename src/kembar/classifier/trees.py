@@ -84,7 +84,7 @@ class Trees(Protocol):
         ...
 
 
-def grow(table: Floats, truth: Bools, weight: Floats | None, growth: Growth) -> Trees:
+def grow(table: Floats, truth: Bools, weight: Floats | None, growth: Growth, start: Trees | None = None) -> Trees:
     """Grow trees that tell true pairs from others.
 
     Args:
@@ -92,19 +92,25 @@ def grow(table: Floats, truth: Bools, weight: Floats | None, growth: Growth) -> 
         truth: (m,) bool, both values among them.
         weight: (m,) float32 above 0; all alike where None.
         growth: how.
+        start: trees of LightGBM over the first columns of the table, which are kept and corrected by new ones.
 
     Returns:
-        The trees.
+        The trees, those of the start among them.
 
     Raises:
+        ConfigError: a start of another package than LightGBM, or to grow on in another.
         MissingExtraError: the package is not installed.
     """
+    if start is not None and {start.kind, growth.kind} != {"lightgbm"}:
+        raise ConfigError(
+            f"trees of {start.kind} to start from, growing in {growth.kind}", "LightGBM in both", "Use lightgbm."
+        )
     if growth.others < 1:
         chosen = truth | (np.random.default_rng(growth.seed).random(len(truth)) < growth.others)
         heavier = np.where(truth, np.float32(1), np.float32(1 / growth.others))
         weight = (heavier if weight is None else weight * heavier)[chosen]
         table, truth = table[chosen], truth[chosen]
-    return _GROWERS[growth.kind](table, truth, weight, growth)
+    return _GROWERS[growth.kind](table, truth, weight, growth, start)
 
 
 def replant(kind: str, text: str, columns: int) -> Trees:
@@ -157,7 +163,7 @@ class _LightGBM:
         return str(self.booster.model_to_string(num_iteration=-1))
 
 
-def _grow_lightgbm(table: Floats, truth: Bools, weight: Floats | None, growth: Growth) -> Trees:
+def _grow_lightgbm(table: Floats, truth: Bools, weight: Floats | None, growth: Growth, start: Trees | None) -> Trees:
     lightgbm: Any = import_module("lightgbm")
     options = {
         "objective": "binary",
@@ -174,8 +180,22 @@ def _grow_lightgbm(table: Floats, truth: Bools, weight: Floats | None, growth: G
         "verbose": -1,
     }
     data = lightgbm.Dataset(table, truth.astype(np.float32), weight=weight, free_raw_data=True)
-    booster = lightgbm.train(options, data, growth.trees)
+    first = lightgbm.Booster(model_str=_widened(start.text(), table.shape[1])) if start else None
+    booster = lightgbm.train(options, data, growth.trees, init_model=first)
     return _plant_lightgbm(booster.model_to_string(num_iteration=-1))  # what is saved is what was trained
+
+
+def _widened(text: str, columns: int) -> str:
+    """Give trees of LightGBM, as a text, further columns that none of them looks at."""
+    known = int(text.partition("max_feature_idx=")[2].partition("\n")[0]) + 1
+    head, mark, rest = text.partition("\ntree_sizes=")
+    more = {
+        "feature_names=": "".join(f" Column_{at}" for at in range(known, columns)),
+        "feature_infos=": " none" * (columns - known),
+    }
+    lines = [line + next((end for key, end in more.items() if line.startswith(key)), "") for line in head.split("\n")]
+    lines = [f"max_feature_idx={columns - 1}" if line.startswith("max_feature_idx=") else line for line in lines]
+    return "\n".join(lines) + mark + rest
 
 
 def _plant_lightgbm(text: str) -> Trees:
@@ -205,7 +225,7 @@ class _XGBoost:
         return bytes(self.booster.save_raw("json")).decode()
 
 
-def _grow_xgboost(table: Floats, truth: Bools, weight: Floats | None, growth: Growth) -> Trees:
+def _grow_xgboost(table: Floats, truth: Bools, weight: Floats | None, growth: Growth, _start: Trees | None) -> Trees:
     xgboost = _package("xgboost")
     options = {
         "objective": "binary:logistic",
@@ -246,7 +266,7 @@ def _package(name: str) -> Any:
         raise MissingExtraError(f"{name}-cpu", name) from error
 
 
-_GROWERS: Final[dict[str, Callable[[Floats, Bools, Floats | None, Growth], Trees]]] = {
+_GROWERS: Final[dict[str, Callable[[Floats, Bools, Floats | None, Growth, Trees | None], Trees]]] = {
     "lightgbm": _grow_lightgbm,
     "xgboost": _grow_xgboost,
 }

@@ -184,7 +184,7 @@ def tune(
     scored on. Use a pool as large as the one you will match: among more posts, more unrelated posts look alike.
     """
     from kembar.config import MODEL_FILE
-    from kembar.fitting.learning import fit
+    from kembar.fitting.fit import fit
     from kembar.fitting.tuning import Fitting
     from kembar.folders import check_free
 

@@ -8,11 +8,9 @@ are scored no worse.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import chain, combinations
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from kembar.arrays import Doubles
@@ -48,7 +46,7 @@ def thinned(views: Sequence[View], titles: pl.Series, draws: Doubles) -> Iterato
     Args:
         views: all there are.
         titles: (n,) String in normal form.
-        draws: (n,) in [0, 1), which posts lose what; see `draws_of`.
+        draws: (n,) in [0, 1), which posts lose what; see `kembar.posts.buckets.draws_of`.
 
     Yields:
         Up to six pools; none where photos are all there is, or words.
@@ -65,9 +63,3 @@ def thinned(views: Sequence[View], titles: pl.Series, draws: Doubles) -> Iterato
         no_photo, no_title = draws >= 1 - _NO_PHOTO, draws < _NO_TITLE
         left = tuple(view.hidden(no_photo if view.modality == "photo" else no_title) for view in views)
         yield Thinned((), left, titles.zip_with(pl.Series(~no_title), pl.Series([""])))
-
-
-def draws_of(ids: pl.Series) -> Doubles:
-    """Draw a number in [0, 1) for each posting id, always the same: (n,) float64."""
-    numbers = [int.from_bytes(blake2b(text.encode(), digest_size=6).digest(), "big") for text in ids]
-    return np.array(numbers, dtype=np.float64) / 2**48

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -10,76 +9,41 @@ import numpy as np
 from kembar.arrays import Bools, Floats, Progress, Rows, default_threads
 from kembar.classifier.features import Features
 from kembar.classifier.ownership import evidence_settings
-from kembar.classifier.pair_classifier import PairClassifier, TrainingPairs, check_truth, pair_weights
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.classifier.training_pairs import TrainingPairs, check_truth, pair_weights
 from kembar.classifier.trees import Growth
-from kembar.config import BY_RULES, HERE, SHIPPED, Config
+from kembar.config import BY_RULES, SHIPPED, Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.resources import Resources
-from kembar.errors import ConfigError, TrainingError, nearest
+from kembar.errors import TrainingError
 from kembar.evidence.gathering import SIMILARITY, blended, gather
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import build_views
-from kembar.fitting.dropout import Thinned, draws_of, thinned
-from kembar.fitting.tuning import Fitting, Tuned, by_fold, choose, cuts_tried, fold_numbers, new_model, tune
+from kembar.fitting.dropout import Thinned, thinned
+from kembar.fitting.fitted import FittedClassifier
+from kembar.fitting.tuning import Fitting, Tuned, by_fold, choose, cuts_tried, fold_numbers
 from kembar.matcher import Matcher, with_photo_hashes
 from kembar.plan import Clock
+from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
-from kembar.posts.labels import LabelledPairs, read_pairs, super_components
+from kembar.posts.labels import super_components
 from kembar.posts.titles import normalize
 
-_METHODS: Final = ("lightgbm", "xgboost", BY_RULES)
 _MANY: Final = 20_000  # pairs from which on the usual growth is right
 _HEAVY: Final = 200_000  # pairs from which on several threads pay
 _THINNED: Final = 250_000  # pairs of a pool with hidden evidence that are enough: bounds the memory
-
-
-@dataclass(frozen=True, slots=True)
-class FittedClassifier:
-    """What learning found.
-
-    Attributes:
-        classifier: what decides about pairs.
-        config: what it was trained with, and the cut for its probabilities.
-        tuned: where groups are known, the score of each fold: by classifiers that had not seen it, with the cut that is
-            best on the others. None where only pairs are.
-    """
-
-    classifier: PairClassifier
-    config: Config
-    tuned: Tuned | None
-
-    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
-        """Write one folder for `kembar match --model`: the classifier and config.toml.
-
-        Args:
-            folder: where to.
-            overwrite: replace an earlier one.
-
-        Raises:
-            FolderError: the folder is in the way or cannot be written.
-        """
-        with new_model(folder, self.config.with_model(HERE), str(self), overwrite=overwrite) as target:
-            self.classifier.write(target)
-
-    def __str__(self) -> str:
-        card = self.classifier.card
-        told = f"Learned from {card['pairs']:,} pairs, {card['true_pairs']:,} of them true"
-        return f"{told}; calibration error on held-out pairs {card['calibration_error']:.4f}" + (
-            f"\n{self.tuned}" if self.tuned else ""
-        )
 
 
 def fit_classifier(
     catalog: Catalog,
     config: Config | None = None,
     *,
-    labelled: LabelledPairs | None = None,
     embeddings: Mapping[str, Embeddings] | None = None,
     how: Fitting | None = None,
     resources: Resources | None = None,
 ) -> FittedClassifier:
-    """Learn to classify pairs from posts whose groups are known, or from some hundred labelled pairs.
+    """Learn to classify pairs from posts whose groups are known.
 
     All posts are one pool, as they will be when matched, so the classifier learns at the density it will meet; and once
     more with each kind of evidence hidden, so that it can do without (see kembar.fitting.dropout). Folds hold whole
@@ -89,7 +53,6 @@ def fit_classifier(
     Args:
         catalog: the posts; those without a label are in the pool, and no pair of theirs is learned from.
         config: candidates, blending; its group cut is chosen anew.
-        labelled: learn from these pairs instead, as far as they are candidates, whatever labels the posts have.
         embeddings: vectors by name, in the order of the catalogue's rows.
         how: folds and trees.
         resources: device, store and progress.
@@ -106,20 +69,18 @@ def fit_classifier(
     catalog = with_photo_hashes(catalog, config, progress)
     matcher = Matcher(config.with_model(BY_RULES), device=means.device, store=means.store)
     catalog, vectors = matcher.encoded(catalog, embeddings, progress)
-    labels = catalog.labels if labelled is None else labelled.groups(len(catalog))
+    labels = catalog.labels
     if labels is None or len(np.unique(labels[labels >= 0])) < folds:
         raise TrainingError(
             "posts without known groups", "at least one group per fold", "Name the column with --label."
         )
     fold = fold_numbers(super_components(labels, catalog.hashes, catalog.hashed), folds)
-    lessons = list(_lessons(catalog, config, vectors, labels, labelled, Clock(progress)))
+    lessons = list(_lessons(catalog, config, vectors, labels, Clock(progress)))
     first = lessons[0]
     classifier = _fitted(
         lessons, fold, labels, how.growth or _growth(len(first.truth), len(lessons), how.method), progress
     )
     classifier = replace(classifier, evidence=evidence_settings(config, first.views))
-    if labelled is not None:
-        return FittedClassifier(classifier, config.settled(classifier.cut), None)
     tuned = _cut(first.pairs, classifier, labels, fold, config)
     found = replace(classifier, cut=tuned.config.group_cut)
     return FittedClassifier(found, tuned.config.settled(found.cut), tuned)
@@ -145,7 +106,6 @@ def _lessons(
     config: Config,
     vectors: Mapping[str, Embeddings],
     labels: Rows,
-    labelled: LabelledPairs | None,
     clock: Clock,
 ) -> Iterator[_Lesson]:
     """Describe the pool with all evidence, then with some hidden: 250,000 pairs of each such pool are enough."""
@@ -159,7 +119,7 @@ def _lessons(
             pairs = blended(evidence, config)
             features = Features.of(pairs, len(catalog), scorers_of(pool.titles, evidence.quantities, catalog.prices))
             names = names or features.names
-            known = _known(pairs, labels, labelled)
+            known = np.flatnonzero((labels[pairs.left] >= 0) & (labels[pairs.right] >= 0))
             if at > 0:
                 known = known[np.random.default_rng(at).random(len(known)) < _THINNED / max(1, len(known))]
             taught = pairs.take(known)
@@ -189,61 +149,6 @@ def _fitted(
     without = tuple(lesson.without for lesson in lessons if lesson.without)
     held_out = None if classifier.held_out is None else classifier.held_out[: len(first.truth)]
     return replace(classifier, card=card, without=without, held_out=held_out)
-
-
-def fit(
-    catalog: Catalog,
-    config: Config | None = None,
-    *,
-    labels: Path | str | None = None,
-    embeddings: Mapping[str, Embeddings] | None = None,
-    how: Fitting | None = None,
-    resources: Resources | None = None,
-) -> FittedClassifier | Tuned:
-    """Learn a pair classifier, or tune the hand-set rules: what `kembar tune` does.
-
-    Args:
-        catalog: posts with labels, or any posts where labelled pairs are given.
-        config: see `fit_classifier` and `kembar.fitting.tuning.tune`.
-        labels: a file of labelled pairs, see `kembar.posts.labels.read_pairs`; not for rules.
-        embeddings: vectors by name, in the order of the catalogue's rows.
-        how: the method, folds and pool.
-        resources: device, store and progress.
-
-    Returns:
-        What was found; its `save` makes a folder for `kembar match --model`.
-
-    Raises:
-        ConfigError: another method, or one that does not go with labels or with the pool.
-        TrainingError: see `fit_classifier`.
-        EvidenceError: see `kembar.fitting.tuning.tune`.
-    """
-    how = how or Fitting()
-    method = how.method
-    if method not in _METHODS:
-        known = f"one of {', '.join(_METHODS)}"
-        raise ConfigError(f"method {method!r}", known, f"Choose one.{nearest(method, _METHODS)}")
-    if method == BY_RULES:
-        if labels is not None:
-            raise ConfigError(
-                "labelled pairs for the hand-set rules", "known groups", "Leave out --labels, or --method."
-            )
-        return tune(catalog, config, embeddings=embeddings, how=how, resources=resources)
-    if how.pool != "whole":
-        raise ConfigError(
-            f"pool {how.pool!r} with method {method!r}", "'whole'", "Leave out --pool, or add --method rules."
-        )
-    labelled = None if labels is None else read_pairs(labels, catalog.ids)
-    return fit_classifier(catalog, config, labelled=labelled, embeddings=embeddings, how=how, resources=resources)
-
-
-def _known(pairs: Pairs, labels: Rows, labelled: LabelledPairs | None) -> Rows:
-    """Find the candidate pairs whose truth is known."""
-    known = (labels[pairs.left] >= 0) & (labels[pairs.right] >= 0)
-    if labelled is not None:
-        n = len(labels)
-        known &= np.isin(pairs.left * n + pairs.right, labelled.left * n + labelled.right)
-    return np.flatnonzero(known)
 
 
 def _growth(pairs: int, lessons: int, kind: str) -> Growth:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Rows
+from kembar.arrays import Doubles, Rows
 from kembar.errors import ConfigError
 
 T = TypeVar("T")
@@ -95,3 +95,9 @@ class Buckets:
         places = np.empty_like(order)
         places[order] = np.arange(len(order))
         return places
+
+
+def draws_of(ids: pl.Series) -> Doubles:
+    """Draw a number in [0, 1) for each posting id, always the same: (n,) float64."""
+    numbers = [int.from_bytes(blake2b(text.encode(), digest_size=6).digest(), "big") for text in ids]
+    return np.array(numbers, dtype=np.float64) / 2**48

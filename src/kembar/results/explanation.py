@@ -14,7 +14,7 @@ from kembar.config import Config
 from kembar.errors import CatalogError, FolderError, nearest, quoted
 from kembar.evidence.gathering import BLENDED, SIMILARITY
 from kembar.evidence.pairs import Pairs
-from kembar.evidence.scorers import CONFLICT, scorers_of
+from kembar.evidence.scorers import CONFLICT, Scorer, scorers_of
 from kembar.evidence.views import meaning as meaning_of
 from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches, within_groups
@@ -205,15 +205,27 @@ def _classified(run: Run, i: int, j: int) -> tuple[tuple[tuple[str, float | None
         classifier = PairClassifier.load(run.config.model)
     except FolderError as error:
         return (), [f"what the classifier saw cannot be told again: {error}"]
-    pairs, copy_of = run.pairs, run.copy_of
-    kept = np.unique(copy_of)  # the posts that were matched, as the classifier saw them
-    place = np.searchsorted(kept, np.arange(len(copy_of)))
-    seen = Pairs(place[pairs.left], place[pairs.right], pairs.evidence)
-    at = _place(pairs, min(i, j), max(i, j))
-    posts = run.catalog.take(kept)
-    scorers = scorers_of(normalize(posts.titles), prices=posts.prices)
-    found = contributions(seen, len(kept), scorers, classifier, at if at is not None else 0)
+    pairs, scorers, posts = as_matched(run)
+    at = _place(run.pairs, min(i, j), max(i, j))
+    found = contributions(pairs, posts, scorers, classifier, at if at is not None else 0)
     return tuple((name, value, round(share, 4)) for name, value, share in found.iter_rows()), []
+
+
+def as_matched(run: Run) -> tuple[Pairs, tuple[Scorer, ...], int]:
+    """Give the pairs of a run as its classifier saw them.
+
+    Args:
+        run: a run in which a classifier decided.
+
+    Returns:
+        The pairs by the places of the posts that were matched (of many copies the first), in the order of the run's;
+        what else compares these posts; and how many they are.
+    """
+    kept = np.unique(run.copy_of)
+    place = np.searchsorted(kept, np.arange(len(run.copy_of)))
+    posts = run.catalog.take(kept)
+    pairs = Pairs(place[run.pairs.left], place[run.pairs.right], run.pairs.evidence)
+    return pairs, scorers_of(normalize(posts.titles), prices=posts.prices), len(kept)
 
 
 def _place(pairs: Pairs, low: int, high: int) -> int | None:

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Rows, offsets_of
+from kembar.classifier.classify import RULES
 from kembar.config import CONFIG_FILE, Config
 from kembar.errors import FolderError
 from kembar.evidence.gathering import SIMILARITY
@@ -23,10 +24,12 @@ from kembar.evidence.pairs import Pairs
 from kembar.folders import new_folder
 from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches, shopee_shares
+from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from kembar.results import charts
 from kembar.results.estimates import doubtful, estimated
 from kembar.results.explanation import Explanation, differences, explain
+from kembar.results.questions import near, one_each, spread
 from kembar.results.report import summary
 from kembar.results.scores import Curve, b_cubed, curve, oracle, pair_score, score_edges
 
@@ -150,26 +153,26 @@ class Result:
         return loose.sort("mean_similarity", "posting_id").head(n)
 
     def label_queue(self, n: int = 100) -> pl.DataFrame:
-        """List the pairs whose answer would teach most: those that the classifier is least sure of.
+        """List the pairs whose answer would teach most.
 
-        Where a classifier decided, unsure is a probability near one half; else a similarity near the cut that decides.
-        Pairs that bring a post not asked about before come first, so that the questions are of many kinds.
+        Where a classifier decided, they are spread over the whole range of its probabilities, and half of them are
+        pairs about which it and the hand-set rules disagree; where rules decided, they are those near the cut. One
+        pair for each neighbourhood comes first (see kembar.results.questions).
 
         Args:
             n: rows wanted.
 
         Returns:
             Columns left, right (posting ids), left_title, right_title, similarity, and `same`, empty, for the answers
-            that `kembar tune --labels` reads; the least sure first.
+            that `kembar tune --labels` reads; in the order in which they are best asked.
         """
-        middle = self._cut() if self.config.by_rules else 0.5
-        unsure = np.abs(self.pairs.evidence[SIMILARITY] - np.float32(middle))
-        order = np.argsort(unsure, kind="stable")
-        ends = self.pairs.left[order], self.pairs.right[order]
-        seen = np.unique(np.stack(ends, axis=1).ravel(), return_index=True)[1] // 2  # where each post comes first
-        fresh = np.zeros(len(order), dtype=bool)
-        fresh[seen] = True
-        chosen = np.concatenate([order[fresh], order[~fresh]])[:n]
+        evidence, draw = self.pairs.evidence, draws_of(self.catalog.ids)
+        draws = (draw[self.pairs.left] + draw[self.pairs.right]) % 1  # the same whatever the order of rows
+        if self.config.by_rules or RULES not in evidence:
+            order = near(evidence[SIMILARITY], self._cut(), draws)
+        else:
+            order = spread(evidence[SIMILARITY], evidence[RULES], draws)
+        chosen = one_each(self.pairs, order, self.groups.labels, n)
         frame: dict[str, pl.Series] = {}
         for name, rows in (("left", self.pairs.left[chosen]), ("right", self.pairs.right[chosen])):
             frame |= {name: self.catalog.ids.gather(rows), f"{name}_title": self.catalog.titles.gather(rows)}

@@ -1,0 +1,103 @@
+"""A classifier that is there, corrected by answers about pairs: what some hundred of them are worth most for."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from kembar.arrays import Rows
+from kembar.classifier.classify import RULES, evidence_table
+from kembar.classifier.drift import Profile
+from kembar.classifier.ownership import adopted
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.classifier.refining import refined
+from kembar.classifier.training_pairs import TrainingPairs
+from kembar.config import SHIPPED, Config
+from kembar.encoders.embeddings import Embeddings
+from kembar.encoders.resources import Resources
+from kembar.errors import TrainingError
+from kembar.fitting.fitted import FittedClassifier
+from kembar.fitting.tuning import Fitting, fold_numbers
+from kembar.matcher import Matcher
+from kembar.posts.catalog import Catalog
+from kembar.posts.labels import LabelledPairs, super_components
+from kembar.results.explanation import as_matched
+from kembar.results.result import Result
+
+_PROFILED = 8192  # pairs that say what this pool looks like
+
+
+def learn_from_answers(
+    catalog: Catalog,
+    answers: LabelledPairs,
+    config: Config | None = None,
+    *,
+    embeddings: Mapping[str, Embeddings] | None = None,
+    how: Fitting | None = None,
+    resources: Resources | None = None,
+) -> FittedClassifier:
+    """Let the classifier that ships, or another one, learn from labelled pairs of a catalogue.
+
+    The posts are matched as ever; what the classifier saw of the pairs that were labelled is what it learns from (see
+    kembar.classifier.refining). Its cut and its options stay. Folds hold whole super-components, so that no answer is
+    scored by trees that saw its posts.
+
+    Args:
+        catalog: the posts; their own labels are not looked at.
+        answers: labelled pairs, as of `kembar label-queue`; those that are no candidates teach nothing.
+        config: its `model` is where learning starts; the classifier that ships where rules decide.
+        embeddings: vectors by name, in the order of the catalogue's rows.
+        how: folds and trees.
+        resources: device, store and progress.
+
+    Returns:
+        The classifier and its configuration; `tuned` is None, because answers say nothing of whole groups.
+
+    Raises:
+        TrainingError: fewer than five answers of one kind among the candidates, or posts that the classifier cannot
+            decide about, so that rules would.
+        ConfigError: an option that the classifier owns was set to another value than it learned with.
+    """
+    config, how, means = config or Config(), how or Fitting(), resources or Resources()
+    config = config.with_model(SHIPPED) if config.by_rules else config
+    start = PairClassifier.load(config.model)
+    catalog, answers, embeddings = _in_order(catalog, answers, embeddings or {})
+    matcher = Matcher(config, device=means.device, store=means.store)
+    result = matcher.match(catalog, embeddings=embeddings, progress=means.progress)
+    if RULES not in result.pairs.evidence:
+        raise TrainingError(
+            f"posts that the classifier {config.model!r} cannot decide about, for lack of evidence",
+            "posts with all that it learned from",
+            "Label whole groups and learn from them (`kembar tune` without --labels).",
+        )
+    rows, names = _answered(result, answers), start.names
+    pairs, scorers, posts = as_matched(result)
+    seen = np.union1d(rows, np.linspace(0, len(pairs) - 1, min(len(pairs), _PROFILED), dtype=np.int64))
+    table = evidence_table(pairs, posts, scorers, start, seen)
+    labels = answers.groups(len(catalog))
+    fold = fold_numbers(super_components(labels, result.catalog.hashes, result.catalog.hashed), how.folds)
+    left, right = result.pairs.left[rows], result.pairs.right[rows]
+    folds = np.stack([fold[left], fold[right]], axis=1)
+    taught = TrainingPairs(table[np.searchsorted(seen, rows)], labels[left] == labels[right], folds, names)
+    found = refined(start, taught, growth=how.growth, progress=means.progress)
+    found = replace(found, profiles=(*start.profiles, Profile.of(table, names)))
+    return FittedClassifier(found, adopted(config, start).settled(found.cut, veto=found.veto), None)
+
+
+def _in_order(
+    catalog: Catalog, answers: LabelledPairs, embeddings: Mapping[str, Embeddings]
+) -> tuple[Catalog, LabelledPairs, dict[str, Embeddings]]:
+    """Go over to the order of posting ids, so that the order of rows changes nothing."""
+    order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
+    place = np.argsort(order)
+    moved = LabelledPairs(place[answers.left], place[answers.right], answers.same)
+    vectors = {name: Embeddings(given.vectors[order]) for name, given in embeddings.items()}
+    return catalog.take(order), moved, vectors
+
+
+def _answered(result: Result, answers: LabelledPairs) -> Rows:
+    """Find the candidate pairs that were answered: their places, rising."""
+    n, pairs = len(result), result.pairs
+    left, right = result.copy_of[answers.left], result.copy_of[answers.right]
+    asked = np.minimum(left, right) * n + np.maximum(left, right)
+    return np.flatnonzero(np.isin(pairs.left * n + pairs.right, asked))

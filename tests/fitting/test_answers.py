@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from kembar import Catalog, Config, Matcher, synthesize
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.errors import TrainingError
+from kembar.fitting.answers import learn_from_answers
+from kembar.posts.labels import LabelledPairs, read_pairs
+
+
+@pytest.fixture(scope="module")
+def posts() -> pl.DataFrame:
+    return synthesize(500, seed=21, hashes=True).posts
+
+
+@pytest.fixture(scope="module")
+def answered(posts: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The label queue of a run without labels, answered from the known groups."""
+    queue = Matcher().match(Catalog.read(posts.drop("label_group"))).label_queue(200)
+    group = dict(posts.select("posting_id", "label_group").iter_rows())
+    same = [group[a] == group[b] for a, b in queue.select("left", "right").iter_rows()]
+    path = tmp_path_factory.mktemp("answers") / "pairs.csv"
+    queue.with_columns(same=pl.Series(same)).write_csv(path)
+    return path
+
+
+def test_answers_to_the_label_queue_make_another_shop_better(
+    posts: pl.DataFrame, answered: Path, tmp_path: Path, cli: object
+) -> None:
+    posts.drop("label_group").write_csv(tmp_path / "posts.csv")
+    words = ("tune", tmp_path / "posts.csv", "-o", tmp_path / "model", "--folds", 3, "--labels", answered)
+    done = cli(*words)  # type: ignore[operator]
+    assert done.exit_code == 0, done.output
+    assert "Learned from 200 answers" in done.output
+    other = Catalog.read(synthesize(800, seed=22, hashes=True).posts)
+    learned = Matcher(Config.read(tmp_path / "model" / "config.toml")).match(other)
+    assert learned.report["model"].endswith("model")
+    assert learned.scores()["f1"] > Matcher().match(other).scores()["f1"] + 0.01
+
+
+def test_the_order_of_rows_changes_nothing(posts: pl.DataFrame, answered: Path) -> None:
+    catalog, turned = Catalog.read(posts), Catalog.read(posts.reverse())
+    one, other = (learn_from_answers(each, read_pairs(answered, each.ids)).classifier for each in (catalog, turned))
+    table = np.random.default_rng(0).random((200, len(one.names))).astype(np.float32)
+    assert np.array_equal(one.probability(table), other.probability(table))
+
+
+def test_learning_goes_on_from_another_model(posts: pl.DataFrame, answered: Path, tmp_path: Path) -> None:
+    catalog = Catalog.read(posts)
+    answers = read_pairs(answered, catalog.ids)
+    learn_from_answers(catalog, answers).save(tmp_path / "first")
+    again = learn_from_answers(catalog, answers, Config().with_model(str(tmp_path / "first")))
+    first = PairClassifier.load(tmp_path / "first")
+    assert len(again.classifier.trees.text()) > len(first.trees.text())
+    assert again.classifier.veto == first.veto
+
+
+def test_too_few_answers_are_refused(posts: pl.DataFrame) -> None:
+    catalog = Catalog.read(posts)
+    rows = np.arange(4, dtype=np.int64)
+    with pytest.raises(TrainingError, match="Label more pairs"):
+        learn_from_answers(catalog, LabelledPairs(rows, rows + 100, rows < 2))
