@@ -48,7 +48,7 @@ def classify(
         Pairs whose `similarity` is the probability, the rules' one kept as `rules`, and with a column `<view>_weight`
         for each spare view: what its cosine added to the log-odds.
     """
-    features = Features.of(_seen(pairs, classifier), posts, scorers)
+    features = Features.of(_seen(pairs, classifier), posts, scorers, wanted=classifier.names)
     probability = np.empty(len(pairs), dtype=np.float32)
     for rows, table in features.chunks(classifier.names, size=_LOOKED_AT):
         if rows.start == 0:
@@ -90,7 +90,7 @@ def evidence_table(
     Returns:
         (r, c) float32 with the classifier's columns, NaN where missing.
     """
-    return Features.of(_seen(pairs, classifier), posts, scorers).table(classifier.names, rows)
+    return Features.of(_seen(pairs, classifier), posts, scorers, wanted=classifier.names).table(classifier.names, rows)
 
 
 def contributions(
@@ -112,7 +112,7 @@ def contributions(
     """
     ends = pairs.left[at], pairs.right[at]
     near = np.flatnonzero(np.isin(pairs.left, ends) | np.isin(pairs.right, ends))  # nothing else says anything of them
-    features = Features.of(_seen(pairs, classifier).take(near), posts, scorers)
+    features = Features.of(_seen(pairs, classifier).take(near), posts, scorers, wanted=classifier.names)
     row = features.table(classifier.names, np.searchsorted(near, [at]))
     shares = classifier.contributions(row)[0]
     frame = pl.DataFrame({"column": classifier.names, "value": row[0], "log_odds": shares[:-1]})

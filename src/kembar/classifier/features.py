@@ -6,14 +6,14 @@ ends (`kembar.classifier.ranks`), the candidates both ends share, and how the tw
 either.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 
 from kembar.arrays import Floats, Rows
-from kembar.classifier.ranks import Company, standings
+from kembar.classifier.ranks import Company, company_names, crowded, standings
 from kembar.errors import EvidenceError
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scorers import CONFLICT, Scorer
@@ -50,7 +50,15 @@ class Features:
     scorers: tuple[Scorer, ...]
 
     @classmethod
-    def of(cls, pairs: Pairs, posts: int, scorers: Sequence[Scorer], *, company: str = "similarity") -> "Features":
+    def of(
+        cls,
+        pairs: Pairs,
+        posts: int,
+        scorers: Sequence[Scorer],
+        *,
+        company: str = "similarity",
+        wanted: Collection[str] | None = None,
+    ) -> "Features":
         """Prepare the evidence of candidate pairs.
 
         Args:
@@ -58,6 +66,7 @@ class Features:
             posts: number of posts.
             scorers: what else compares them; a column `conflict` of the pairs is no similarity and left to these.
             company: the similarity by which shared candidates are found, where the pairs have it.
+            wanted: columns that will be asked for; others need not be there. All where None.
 
         Returns:
             The features.
@@ -68,9 +77,11 @@ class Features:
         if len(pairs) and int(pairs.right.max()) >= posts:
             given = f"a pair with row {int(pairs.right.max())}"
             raise EvidenceError(given, f"rows below {posts}", "Give the number of all posts.")
-        placed = standings(pairs, [name for name in pairs.evidence if name != CONFLICT], posts)
+        crowds = wanted is None or crowded(wanted)
+        placed = standings(pairs, [name for name in pairs.evidence if name != CONFLICT], posts, crowds=crowds)
         parts: list[Part] = [*placed]
-        parts += [Company.of(each, pairs.left, pairs.right, posts) for each in placed if each.name == company]
+        if wanted is None or not set(company_names(company)).isdisjoint(wanted):
+            parts += [Company.of(each, pairs.left, pairs.right, posts) for each in placed if each.name == company]
         return cls(pairs.left, pairs.right, tuple(parts), tuple(scorers))
 
     def __len__(self) -> int:

@@ -6,6 +6,7 @@ share of the nearest, and how crowded its two ends are (Kaggle "Shopee - Price M
 places). A pair has no first end, so what its ends tell comes as the smaller and the larger of the two.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,16 +28,18 @@ class Standing:
         name: the similarity's name.
         similarity: (m,) float32, NaN where missing.
         rank: (2, m) float32; how many candidates of the left and of the right end are better, NaN where missing.
-        post: (p, n) float32, a row for each figure in `_POST`, about all candidates of a post.
+        post: (p, n) float32, a row for each of the figures, about all candidates of a post; first "nearest".
+        figures: (p,) their names.
     """
 
     name: str
     similarity: Floats
     rank: Floats
     post: Floats
+    figures: tuple[str, ...]
 
     @classmethod
-    def of(cls, name: str, left: Rows, right: Rows, similarity: Floats, n: int) -> "Standing":
+    def of(cls, name: str, left: Rows, right: Rows, similarity: Floats, n: int, *, crowds: bool = True) -> "Standing":
         """Lay out the candidates of every post.
 
         Args:
@@ -45,6 +48,7 @@ class Standing:
             right: (m,) rows, each unordered pair once.
             similarity: (m,) float32, NaN where a pair lacks it.
             n: number of posts.
+            crowds: whether to count how many candidates a post has that are near; else only the nearest is looked at.
 
         Returns:
             The standing; equal similarities share a rank, so that no order of rows decides.
@@ -60,18 +64,20 @@ class Standing:
         placed[order] = tied - begin[source]
         rank = np.full((2, len(left)), np.nan, dtype=np.float32)
         rank[:, known] = placed.reshape(2, -1)
-        return cls(name, similarity, rank, _post_figures(source, score, begin, n))
+        figures = _POST if crowds else _POST[:1]
+        post = _post_figures(source, score, begin, n) if crowds else _nearest(score, begin)[None]
+        return cls(name, similarity, rank, post, figures)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the columns."""
-        ends = [f"{self.name} {figure} {end}" for figure in ("rank", "ratio", *_POST) for end in ("low", "high")]
+        ends = [f"{self.name} {figure} {end}" for figure in ("rank", "ratio", *self.figures) for end in ("low", "high")]
         return (self.name, *ends)
 
     def columns(self, left: Rows, right: Rows, rows: Rows) -> list[Floats]:
         """Describe some pairs: one (r,) float32 for each of `names`, NaN where missing."""
         similarity = self.similarity[rows]
-        nearest = self.post[_NEAREST]
+        nearest = self.post[0]
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.stack([similarity / nearest[left[rows]], similarity / nearest[right[rows]]])
         share[~np.isfinite(share)] = np.nan
@@ -82,7 +88,6 @@ class Standing:
 
 
 _POST: Final = ("nearest", *(f"top {k}" for k in TOPS), *(f"above {cut}" for cut in CUTS))
-_NEAREST: Final = _POST.index("nearest")
 
 
 def _ends(a: Floats, b: Floats) -> tuple[Floats, Floats]:
@@ -94,6 +99,14 @@ def _best_first(source: Rows, score: Floats) -> Rows:
     return np.argsort(source.astype(np.uint64) << np.uint64(32) | falling(score), kind="stable")
 
 
+def _nearest(score: Floats, begin: Rows) -> Floats:
+    """The best score of each post, NaN where it has no candidate."""
+    if not len(score):
+        return np.full(len(begin) - 1, np.nan, dtype=np.float32)
+    best = score[np.minimum(begin[:-1], len(score) - 1)]
+    return np.where(np.diff(begin) > 0, best, np.float32(np.nan))
+
+
 def _post_figures(source: Rows, score: Floats, begin: Rows, n: int) -> Floats:
     place = np.arange(len(source)) - begin[source]
     top = np.zeros((n, max(TOPS)), dtype=np.float32)
@@ -101,9 +114,9 @@ def _post_figures(source: Rows, score: Floats, begin: Rows, n: int) -> Floats:
     top[source[best], place[best]] = score[best]
     some = np.diff(begin) > 0
     # Fewer than k candidates: the missing ones count as 0.
-    means = [top[:, :k].sum(axis=1) / np.float32(k) for k in (1, *TOPS)]
+    means = [top[:, :k].sum(axis=1) / np.float32(k) for k in TOPS]
     counts = [np.bincount(source[score >= np.float32(cut)], minlength=n).astype(np.float32) for cut in CUTS]
-    return np.stack([*(np.where(some, mean, np.float32(np.nan)) for mean in means), *counts])
+    return np.stack([_nearest(score, begin), *(np.where(some, mean, np.float32(np.nan)) for mean in means), *counts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +159,7 @@ class Company:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the columns."""
-        return (f"{self.name} shared", f"{self.name} company")
+        return company_names(self.name)
 
     def columns(self, left: Rows, right: Rows, rows: Rows) -> list[Floats]:
         """Describe some pairs: how many candidates both ends share, and the cosine of their weights."""
@@ -157,6 +170,16 @@ class Company:
         ]
 
 
-def standings(pairs: Pairs, names: list[str], n: int) -> list[Standing]:
+def company_names(similarity: str) -> tuple[str, str]:
+    """Name the columns of `Company` by a similarity."""
+    return (f"{similarity} shared", f"{similarity} company")
+
+
+def standings(pairs: Pairs, names: list[str], n: int, *, crowds: bool = True) -> list[Standing]:
     """Lay out the candidates of every post by several evidence columns."""
-    return [Standing.of(name, pairs.left, pairs.right, pairs.evidence[name], n) for name in names]
+    return [Standing.of(name, pairs.left, pairs.right, pairs.evidence[name], n, crowds=crowds) for name in names]
+
+
+def crowded(names: Iterable[str]) -> bool:
+    """Tell whether any of these columns counts near candidates."""
+    return any(f" {figure} " in name for name in names for figure in _POST[1:])
