@@ -4,12 +4,13 @@
     python bench/markets.py LESSONS --margins MARGINS [-o docs/figures/markets.md]
 
 For each market (all wdc_* count as one) and each Shopee fold a classifier learns from all others. MARGINS takes its
-log-odds of the pairs of the pools left out; `bench/train_classifier.py` calibrates by them. The cut is the same for
-all: the best on the mean of the markets, where what is lost against matching nothing counts ten times; chosen without
-the market that a row is about.
+trees and its log-odds of the pairs of the pools left out; `bench/train_classifier.py` calibrates by them. The cut is
+the same for all: the best on the mean of the markets, where what is lost against matching nothing counts ten times;
+chosen without the market that a row is about.
 """
 
 import argparse
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +26,9 @@ from lessons import ACROSS, SHOPEE
 
 CUTS = np.round(np.arange(0.1, 0.951, 0.05), 2)
 MOST = (6000, 15_000)  # true pairs and others of a whole pool that are learned from
-SHARES = {
-    "full": 3.0,
-    "half": 2.0,
-    "none": 0.6,
-    "whole": 2.0,
-    "part": 0.5,
-    "siblings": 0.5,
-}  # weight of the kinds of pools
+SIBLINGS = 0.3  # weight of a pair of made siblings, beside 1
 SHOPEE_SHARE = 0.5
+CROWD = re.compile(r" (above|top) |_blended|^similarity (shared|company)$")  # columns that tell what kind of pool it is
 LOSS = 10.0
 GROWTH = Growth(trees=160, leaves=31, rate=0.1, least=60, columns=0.3, others=1.0)
 
@@ -72,15 +67,13 @@ class Lesson:
                 table[:, at] = own[:, place[name]]
         return table
 
-    def chosen(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to learn from, and how many pairs each stands for."""
-        factor, kept = self.weight.astype(np.float64), []
+    def chosen(self) -> np.ndarray:
+        """Rows to learn from."""
+        kept = []
         for value, most in zip((True, False), MOST, strict=True):
             rows = np.flatnonzero(self.known & (self.truth == value))
-            factor[rows] *= max(1.0, len(rows) / most)
             kept.append(np.random.default_rng(1).choice(rows, most, replace=False) if len(rows) > most else rows)
-        rows = np.sort(np.concatenate(kept))
-        return rows, factor[rows]
+        return np.sort(np.concatenate(kept))
 
 
 @dataclass
@@ -91,33 +84,36 @@ class Lessons:
     names: tuple[str, ...]
     table: np.ndarray
     truth: np.ndarray
-    weight: np.ndarray
     pool: np.ndarray
 
     @classmethod
     def read(cls, folder: Path) -> "Lessons":
-        """Read the pools, each with the same weight in all."""
+        """Read the pools, without the columns that tell how crowded a pool is: they do not mean the same everywhere."""
         pools = [Lesson(path) for path in sorted(folder.glob("*.npz"))]
-        names = max((pool.names for pool in pools), key=len)
-        rows, weights = zip(*(pool.chosen() for pool in pools), strict=True)
+        names = tuple(name for name in max((pool.names for pool in pools), key=len) if not CROWD.search(name))
+        rows = [pool.chosen() for pool in pools]
         sizes = [len(each) for each in rows]
         table = np.empty((sum(sizes), len(names)), np.float32)
         for pool, own, at in zip(pools, rows, np.cumsum(sizes) - sizes, strict=True):
             table[at : at + len(own)] = pool.table(names)[own]
         truth = np.concatenate([pool.truth[own] for pool, own in zip(pools, rows, strict=True)])
-        weight = np.concatenate([each / max(each.sum(), 1e-9) for each in weights])
-        return cls(pools, names, table, truth, weight, np.repeat(np.arange(len(pools)), sizes))
+        return cls(pools, names, table, truth, np.repeat(np.arange(len(pools)), sizes))
 
     def weights(self, without: str | None = None) -> np.ndarray:
-        """What each pair counts: half for Shopee, the rest shared equally by the markets."""
-        share = np.array([0.0 if pool.group == without else SHARES[pool.kind] for pool in self.pools])
+        """What each pair counts: half for Shopee; among the markets a larger one by the square root of its pairs.
+
+        Pairs that were left out of a large pool count nothing: where the others stood for them, those few that were
+        kept outweighed all that other markets teach.
+        """
+        share = np.array([SIBLINGS if pool.kind == "siblings" else 1.0 for pool in self.pools])
+        share *= np.array([pool.group != without for pool in self.pools])
+        sizes = share * np.bincount(self.pool, minlength=len(self.pools))
         groups = np.array(["shopee" if pool.market in SHOPEE else pool.group for pool in self.pools])
-        others = sorted(set(groups[share > 0]) - {"shopee"})
-        for group in {*others, "shopee"}:
-            own = groups == group
-            part = SHOPEE_SHARE if group == "shopee" else (1 - SHOPEE_SHARE) / max(1, len(others))
-            share[own] *= part / max(share[own].sum(), 1e-9)
-        weight = share[self.pool] * self.weight
+        for group in set(groups[share > 0]) - {"shopee"}:
+            share[groups == group] /= np.sqrt(sizes[groups == group].sum())
+        for own, part in ((groups == "shopee", SHOPEE_SHARE), (groups != "shopee", 1 - SHOPEE_SHARE)):
+            share[own] *= part / max((share * np.bincount(self.pool, minlength=len(self.pools)))[own].sum(), 1e-9)
+        weight = share[self.pool]
         return (weight / weight[weight > 0].mean()).astype(np.float32)
 
     def grown(self, without: str | None = None, growth: Growth = GROWTH) -> Trees:
@@ -215,9 +211,11 @@ def main() -> None:
     lessons = Lessons.read(arguments.lessons)
     every = sorted({pool.group for pool in lessons.pools})
     for group in every if arguments.only is None else arguments.only:
-        own = [pool for pool in lessons.pools if pool.group == group and pool.kind in ("full", "half", "none")]
+        own = [pool for pool in lessons.pools if pool.group == group]
         if not all((arguments.margins / f"{pool.path.stem}.npy").exists() for pool in own):
-            margins(lessons.grown(group), own, lessons.names, arguments.margins)
+            trees = lessons.grown(group)
+            (arguments.margins / f"{group}.txt").write_text(trees.text(), encoding="utf-8")
+            margins(trees, own, lessons.names, arguments.margins)
             print("left out", group, flush=True)
     text = table(lessons.pools, arguments.margins)
     print(text)

@@ -122,7 +122,8 @@ def test_as_a_dict_it_is_json(result: Result) -> None:
         found = result.explain("coffee", other)
         tree = found.as_dict()
         assert set(tree) == {
-            *("a", "b", "titles", "matched", "same_group", "evidence", "facts", "reasons", "contributions")
+            *("a", "b", "titles", "matched", "same_group", "evidence", "facts", "reasons", "contributions"),
+            "difference",
         }
         back = json.loads(json.dumps(tree, allow_nan=False))
         assert back["evidence"] == found.evidence

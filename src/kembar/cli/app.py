@@ -180,6 +180,9 @@ def tune(
 
     Writes a model folder for `kembar match --model`: **trees.txt** and **classifier.json** (boosted trees over the
     evidence of a pair, calibrated on pairs they had not seen) and **config.toml** (with the cut for its probabilities).
+    With --labels the classifier that ships, or that `--set model=FOLDER` names, is corrected by the answers; from known
+    groups a new one is learned.
+
     Folds hold whole groups; the score that is shown is of classifiers and cuts that had not seen the fold they are
     scored on. Use a pool as large as the one you will match: among more posts, more unrelated posts look alike.
     """

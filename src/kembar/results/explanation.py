@@ -22,6 +22,7 @@ from kembar.posts.catalog import Catalog
 from kembar.posts.quantities import Quantities
 from kembar.posts.titles import normalize
 from kembar.results import charts
+from kembar.results.apart import Apart, apart, decisive
 
 _MEANING = {
     CONFLICT: "1 where the quantities in the titles contradict each other",
@@ -50,6 +51,8 @@ class Explanation:
         reasons: what each rule said, in words.
         contributions: where a classifier decided, what each evidence column added to the log-odds of the pair: column,
             value (None where missing) and share, the largest first, last what there is without evidence.
+        difference: where they do not match, the difference of the titles that spoke most against it, such as
+            "numbers (64 | 128)"; None where there is none.
     """
 
     a: str
@@ -61,6 +64,7 @@ class Explanation:
     facts: tuple[str, ...]
     reasons: tuple[str, ...]
     contributions: tuple[tuple[str, float | None, float], ...] = ()
+    difference: str | None = None
 
     def waterfall(self, path: Path) -> None:
         """Draw the contributions as a waterfall, as SVG; nothing but the axes where no classifier decided."""
@@ -72,8 +76,9 @@ class Explanation:
 
     def __str__(self) -> str:
         verdict = "match" if self.matched else "do not match"
+        against = f" Most against it: {self.difference}." if self.difference else ""
         lines = [
-            f"{self.a} and {self.b} {verdict}.",
+            f"{self.a} and {self.b} {verdict}.{against}",
             "",
             f"  {self.a}: {self.titles[0]}",
             f"  {self.b}: {self.titles[1]}",
@@ -148,8 +153,11 @@ def explain(run: Run, a: str, b: str) -> Explanation:
     if evidence and not config.by_rules:
         shares, told = _classified(run, first, second)
         reasons = [*told, *reasons]
-    facts = tuple(_facts(catalog, i, j))
-    return Explanation(a, b, titles, matched, together, evidence, facts, tuple(reasons), shares)
+    parted = apart(normalize(catalog.titles.gather([i, j])))
+    vetoed = evidence.get(CONFLICT) == 1 and _veto(config)
+    against = None if matched else decisive(parted, shares, vetoed=vetoed)
+    facts = tuple(_facts(catalog, i, j, parted))
+    return Explanation(a, b, titles, matched, together, evidence, facts, tuple(reasons), shares, against)
 
 
 def differences(pairs: Pairs, matches: Matches, groups: Groups, config: Config) -> pl.DataFrame:
@@ -242,7 +250,7 @@ def _evidence(pairs: Pairs, low: int, high: int) -> dict[str, float | None]:
     return {name: None if np.isnan(value) else round(value, 4) for name, value in values.items()}
 
 
-def _facts(catalog: Catalog, i: int, j: int) -> list[str]:
+def _facts(catalog: Catalog, i: int, j: int, parted: Apart) -> list[str]:
     titles = normalize(catalog.titles.gather([i, j]))
     first, second = (set(title.split()) for title in titles)
     facts = [
@@ -252,12 +260,18 @@ def _facts(catalog: Catalog, i: int, j: int) -> list[str]:
     quantities = Quantities.parse(titles)
     said = [quantities.describe(row) or "nothing" for row in (0, 1)]
     facts.append(f"quantities: {said[0]} | {said[1]}")
+    told = [(kind, sides) for kind, sides in parted.items() if kind not in ("quantities", "words")]
+    facts += [f"{kind} in one title only: {one} | {other}" for kind, (one, other) in told]
     if catalog.hashed[i] and catalog.hashed[j]:
         bits = int(np.bitwise_count(catalog.hashes[i] ^ catalog.hashes[j]))
         facts.append(f"photos: the perceptual hashes differ in {bits} of 64 bits")
     else:
         facts.append("photos: at least one post has no perceptual hash")
     return facts
+
+
+def _veto(config: Config) -> bool:
+    return bool(config.fusion_veto if config.by_rules else config.veto)
 
 
 def _compared(evidence: dict[str, float | None], config: Config) -> list[str]:
@@ -268,8 +282,7 @@ def _compared(evidence: dict[str, float | None], config: Config) -> list[str]:
     if missing:
         reasons.append(f"left out, for a post lacks it: {', '.join(missing)}")
     if evidence.get(CONFLICT) == 1:
-        veto = config.fusion_veto if config.by_rules else config.veto
-        verdict = "the unit veto sets the similarity to 0" if veto else "the unit veto is off"
+        verdict = "the unit veto sets the similarity to 0" if _veto(config) else "the unit veto is off"
         reasons.append(f"the quantities contradict each other: {verdict}")
     return reasons
 
