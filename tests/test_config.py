@@ -125,7 +125,7 @@ def test_a_setting(setting: str, key: str, value: Any) -> None:
 def test_about_fourteen_options_are_for_everybody() -> None:
     assert set(Config.model_fields) - {"vectors", "advanced"} == {
         *("word", "char", "title", "title_encoder", "hash", "photo", "photo_encoder"),
-        *("model", "cut", "veto", "rule", "target_size", "single", "categories"),
+        *("model", "cut", "veto", "variants", "rule", "target_size", "single", "categories"),
     }
 
 

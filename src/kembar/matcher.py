@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,7 @@ from kembar.evidence.edges import Edges
 from kembar.evidence.fitted import Fitted, count_terms
 from kembar.evidence.gathering import BLENDED, SIMILARITY, Evidence, blended, gather
 from kembar.evidence.pairs import Pairs
-from kembar.evidence.placeholders import set_aside
+from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import View, available, build_views, vectors_section, views_of
 from kembar.grouping.decision import decide
@@ -137,7 +138,7 @@ class Matcher:
             ("catalog", "brought"),
             (
                 Stage("photo hashes", ("catalog",), ("catalog",), partial(self._hashed, progress=progress)),
-                Stage("placeholders", ("catalog",), ("catalog",), set_aside),
+                Stage("placeholders", ("catalog",), ("catalog", "given"), self._speaking),
                 Stage(
                     "encoders", ("catalog", "brought"), ("catalog", "vectors"), partial(self.encoded, progress=progress)
                 ),
@@ -155,8 +156,8 @@ class Matcher:
                 Stage("decisions", ("pairs", "evidence", "copies", "config", "catalog"), ("edges", "labels"), _decided),
                 Stage(
                     "results",
-                    ("catalog", "order", "copies", "pairs", "edges", "labels"),
-                    ("pairs", "matches", "groups", "copy_of"),
+                    ("catalog", "given", "order", "copies", "pairs", "edges", "labels"),
+                    ("catalog", "pairs", "matches", "groups", "copy_of"),
                     _restored,
                 ),
             ),
@@ -216,6 +217,10 @@ class Matcher:
 
     def _hashed(self, catalog: Catalog, progress: Progress | None) -> Catalog:
         return with_photo_hashes(catalog, self.config, progress, buckets=Buckets.of(catalog.ids, self.buckets))
+
+    def _speaking(self, catalog: Catalog) -> tuple[Catalog, Catalog]:
+        """Leave out what says nothing, and what is not to tell products apart; keep the posts as they were given."""
+        return as_compared(catalog, self.config.variants), catalog
 
     def _settings(
         self, catalog: Catalog, vectors: Mapping[str, Embeddings], brought: Mapping[str, Embeddings]
@@ -320,9 +325,9 @@ def _decided(pairs: Pairs, evidence: Evidence, copies: Copies, config: Config, c
 
 
 def _restored(
-    catalog: Catalog, order: Rows, copies: Copies, pairs: Pairs, edges: Edges, labels: Rows
-) -> tuple[Pairs, Matches, Groups, Rows]:
-    """Go back from the order of ids to the order of the catalogue's rows."""
+    catalog: Catalog, given: Catalog, order: Rows, copies: Copies, pairs: Pairs, edges: Edges, labels: Rows
+) -> tuple[Catalog, Pairs, Matches, Groups, Rows]:
+    """Go back from the order of ids to the order of the catalogue's rows, and to the posts as they were given."""
     kept = order[copies.kept]
     left, right = kept[pairs.left], kept[pairs.right]
     low, high = np.minimum(left, right), np.maximum(left, right)
@@ -333,7 +338,8 @@ def _restored(
     restored, copy_of = np.empty_like(labels), np.empty_like(order)
     restored[order], copy_of[order] = labels, kept[copies.place]
     matches = Matches.of(source[by_source], target[by_source], len(order))
-    return Pairs(low[rank], high[rank], evidence), matches, Groups.of(restored, catalog.ids), copy_of
+    told = replace(given, problems=catalog.problems)
+    return told, Pairs(low[rank], high[rank], evidence), matches, Groups.of(restored, catalog.ids), copy_of
 
 
 def _sorted(embeddings: Mapping[str, Embeddings], order: Rows) -> dict[str, Embeddings]:

@@ -65,6 +65,11 @@ class Config(Section):
         description="whether a conflict of quantities forbids a match; auto: yes for rules and for the classifier that "
         "ships, no for one of `kembar tune`",
     )
+    variants: Literal["apart", "together"] = Field(
+        "apart",
+        description="whether another size, quantity, colour or edition is another product; together: what names them "
+        "is left out of the titles before they are compared, and veto is off unless it is set",
+    )
     rule: Literal["group", "threshold", "chisel", "expected"] = Field(
         "group",
         description="how a post's matches are chosen: the members of its group, a cut on similarity, the expected list "
@@ -152,6 +157,7 @@ class Config(Section):
         """
         own = self.advanced.group.cut if cut is None else cut
         usual = self.advanced.fusion.veto if self.by_rules else veto
+        usual = usual and self.variants == "apart"
         chosen = usual if self.veto is None else self.veto
         return self.model_copy(update={"cut": own if self.cut is None else self.cut, "veto": chosen})
 

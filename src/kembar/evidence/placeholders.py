@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 from kembar.arrays import Bools, Doubles, Rows
 from kembar.encoders.tfidf import Tfidf
+from kembar.evidence.variants import without_variants
 from kembar.posts.catalog import Catalog
 from kembar.posts.columns import PROBLEMS, format_hashes
 from kembar.posts.titles import normalize
@@ -26,6 +27,20 @@ _SHARED: Final = 5  # posts with a title that share a photo: so many can be unli
 _UNLIKE: Final = 0.08  # mean cosine of their titles; of 196 photos shared by 5 or more Shopee posts none is below .1
 _GENERIC: Final = 10  # posts with a photo that share a title
 _FAR: Final = 0.05  # mean agreement of their hashes, from -1 to 1; photos of different things have 0
+
+
+def as_compared(catalog: Catalog, variants: str) -> Catalog:
+    """Give posts as a run compares them: without what says nothing, nor, if wanted, what names a variant.
+
+    Args:
+        catalog: n posts, their photos hashed.
+        variants: "apart" or "together", as `Config.variants`.
+
+    Returns:
+        The same posts, with a problem row for each that something was taken from because it says nothing.
+    """
+    found = set_aside(catalog)
+    return replace(found, titles=without_variants(found.titles)) if variants == "together" else found
 
 
 def set_aside(catalog: Catalog) -> Catalog:

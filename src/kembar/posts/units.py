@@ -159,6 +159,21 @@ def _foreign() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def without_quantities(titles: pl.Series) -> pl.Series:
+    """Leave the quantities out of titles.
+
+    Args:
+        titles: (n,) String in normal form.
+
+    Returns:
+        (n,) String; a blank where a quantity stood.
+    """
+    plain = _tidy(titles)
+    for _ in range(2):  # a quantity begins with the sign before it, which may end the one before
+        plain = plain.str.replace_all(_QUANTITY, " ")
+    return plain.str.replace_all(r" {2,}", " ").str.strip_chars()
+
+
 def _in_ascii(titles: pl.Series) -> pl.Series:
     """Write the units of other scripts as the ASCII ones; titles without such letters stay."""
     rows = titles.str.contains(r"[0-9] ?[\p{L}--\p{ASCII}]|[0-9] ?st[üu]").arg_true()

@@ -14,6 +14,7 @@ from kembar.config import Config
 from kembar.errors import CatalogError, FolderError, nearest, quoted
 from kembar.evidence.gathering import BLENDED, SIMILARITY
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scorers import CONFLICT, Scorer, scorers_of
 from kembar.evidence.views import meaning as meaning_of
 from kembar.grouping.groups import Groups
@@ -231,7 +232,7 @@ def as_matched(run: Run) -> tuple[Pairs, tuple[Scorer, ...], int]:
     """
     kept = np.unique(run.copy_of)
     place = np.searchsorted(kept, np.arange(len(run.copy_of)))
-    posts = run.catalog.take(kept)
+    posts = as_compared(run.catalog, run.config.variants).take(kept)
     pairs = Pairs(place[run.pairs.left], place[run.pairs.right], run.pairs.evidence)
     return pairs, scorers_of(normalize(posts.titles), prices=posts.prices), len(kept)
 

@@ -1,0 +1,41 @@
+"""Variants of one product: the same thing in another size, quantity, colour or edition, taken together if wanted.
+
+Where `variants` is "together", what names a variant is left out of the titles before anything is compared: quantities
+(kembar.posts.units), variant words and colours (token_kinds.toml) and sizes of garments. Model codes and bare numbers
+stay: another model is another product. Flavours and scents of which no table knows still tell titles apart a little.
+"""
+
+from functools import cache
+from typing import Final
+
+import polars as pl
+
+from kembar.evidence.tokens import special
+from kembar.posts.titles import normalize
+from kembar.posts.units import without_quantities
+
+_SIZES: Final = ("xs", "s", "m", "l", "xl", "xxl", "xxxl", "small", "medium", "large", "kecil", "sedang", "besar")
+
+
+def without_variants(titles: pl.Series) -> pl.Series:
+    """Leave out of titles what names a variant.
+
+    Args:
+        titles: (n,) String.
+
+    Returns:
+        (n,) String in normal form; a title that would be empty stays whole.
+    """
+    plain = normalize(titles)
+    bare = without_quantities(plain)
+    for _ in range(2):  # neighbours share the blank between them
+        bare = bare.str.replace_all(_words(), "${1} ${2}")
+    bare = normalize(bare)
+    return bare.zip_with(bare != "", plain)
+
+
+@cache
+def _words() -> str:
+    variants, colors = special()
+    longest = sorted({*variants, *colors, *_SIZES}, key=lambda word: (-len(word), word))
+    return rf"(^|[^\p{{L}}\p{{M}}\p{{N}}])(?:{'|'.join(longest)})($|[^\p{{L}}\p{{M}}\p{{N}}])"
