@@ -5,7 +5,7 @@
 
 For each market (all wdc_* count as one) and each Shopee fold a classifier learns from all others. MARGINS takes its
 trees and its log-odds of the pairs of the pools left out; `bench/train_classifier.py` calibrates by them. The cut is
-the same for all: the best on the mean of the markets, where what is lost against matching nothing counts ten times;
+the same for all: the best on the mean of the markets, where what is lost against matching nothing counts five times;
 chosen without the market that a row is about.
 """
 
@@ -29,7 +29,7 @@ MOST = (6000, 15_000)  # true pairs and others of a whole pool that are learned 
 SIBLINGS = 0.3  # weight of a pair of made siblings, beside 1
 SHOPEE_SHARE = 0.5
 CROWD = re.compile(r" (above|top) |_blended|^similarity (shared|company)$")  # columns that tell what kind of pool it is
-LOSS = 10.0
+LOSS = 5.0
 GROWTH = Growth(trees=160, leaves=31, rate=0.1, least=60, columns=0.3, others=1.0)
 
 
@@ -67,13 +67,15 @@ class Lesson:
                 table[:, at] = own[:, place[name]]
         return table
 
-    def chosen(self) -> np.ndarray:
-        """Rows to learn from."""
-        kept = []
+    def chosen(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to learn from, and how many pairs each stands for."""
+        factor, kept = self.weight / np.median(self.weight).astype(np.float64), []
         for value, most in zip((True, False), MOST, strict=True):
             rows = np.flatnonzero(self.known & (self.truth == value))
+            factor[rows] *= max(1.0, len(rows) / most)
             kept.append(np.random.default_rng(1).choice(rows, most, replace=False) if len(rows) > most else rows)
-        return np.sort(np.concatenate(kept))
+        rows = np.sort(np.concatenate(kept))
+        return rows, factor[rows]
 
 
 @dataclass
@@ -84,6 +86,7 @@ class Lessons:
     names: tuple[str, ...]
     table: np.ndarray
     truth: np.ndarray
+    factor: np.ndarray
     pool: np.ndarray
 
     @classmethod
@@ -91,19 +94,19 @@ class Lessons:
         """Read the pools, without the columns that tell how crowded a pool is: they do not mean the same everywhere."""
         pools = [Lesson(path) for path in sorted(folder.glob("*.npz"))]
         names = tuple(name for name in max((pool.names for pool in pools), key=len) if not CROWD.search(name))
-        rows = [pool.chosen() for pool in pools]
+        rows, factors = zip(*(pool.chosen() for pool in pools), strict=True)
         sizes = [len(each) for each in rows]
         table = np.empty((sum(sizes), len(names)), np.float32)
         for pool, own, at in zip(pools, rows, np.cumsum(sizes) - sizes, strict=True):
             table[at : at + len(own)] = pool.table(names)[own]
         truth = np.concatenate([pool.truth[own] for pool, own in zip(pools, rows, strict=True)])
-        return cls(pools, names, table, truth, np.repeat(np.arange(len(pools)), sizes))
+        return cls(pools, names, table, truth, np.concatenate(factors), np.repeat(np.arange(len(pools)), sizes))
 
     def weights(self, without: str | None = None) -> np.ndarray:
         """What each pair counts: half for Shopee; among the markets a larger one by the square root of its pairs.
 
-        Pairs that were left out of a large pool count nothing: where the others stood for them, those few that were
-        kept outweighed all that other markets teach.
+        A pair that stands for others of a large pool counts as the square root of their number. Where it counts as all
+        of them, a few outweigh what the other markets teach; as one, sparse catalogues get too many matches.
         """
         share = np.array([SIBLINGS if pool.kind == "siblings" else 1.0 for pool in self.pools])
         share *= np.array([pool.group != without for pool in self.pools])
@@ -113,7 +116,7 @@ class Lessons:
             share[groups == group] /= np.sqrt(sizes[groups == group].sum())
         for own, part in ((groups == "shopee", SHOPEE_SHARE), (groups != "shopee", 1 - SHOPEE_SHARE)):
             share[own] *= part / max((share * np.bincount(self.pool, minlength=len(self.pools)))[own].sum(), 1e-9)
-        weight = share[self.pool]
+        weight = share[self.pool] * np.sqrt(self.factor)
         return (weight / weight[weight > 0].mean()).astype(np.float32)
 
     def grown(self, without: str | None = None, growth: Growth = GROWTH) -> Trees:
