@@ -18,8 +18,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import f1_score
 
+from kembar.arrays import run_starts
 from kembar.classifier.calibration import Calibration
 from kembar.classifier.trees import Growth, Trees, grow
+from kembar.config import BY_RULES, Config
+from kembar.evidence.edges import directed
 from kembar.fitting.tuning import group_scores
 from kembar.grouping.groups import average_link_tree
 from lessons import ACROSS, SHOPEE
@@ -169,6 +172,35 @@ def alone(pool: Lesson) -> float:
     return float(score(labels, pool.labels)[:, 0].mean())
 
 
+def by_words(pool: Lesson) -> float:
+    """F1 of word TF-IDF with min2, at the threshold and the min2 that are best for this market."""
+    words, n = pool.table(("word",))[:, 0], len(pool.labels)
+    have = ~np.isnan(words)
+    ends = pool.left[have].astype(np.int64), pool.right[have].astype(np.int64)
+    source, target, score = directed(*ends, words[have])
+    first, two = run_starts(source), pool.market in ACROSS
+    apart = pool.source[source] != pool.source[target] if two else np.ones(len(source), dtype=bool)
+    same = apart & (pool.labels[source] == pool.labels[target])
+    true = others(pool.labels, pool.source) if two else np.bincount(pool.labels)[pool.labels] - 1
+    found = [0.0]
+    for threshold in CUTS:
+        for min2 in CUTS[threshold >= CUTS][::2]:
+            near = (score >= threshold) | (first & (score >= min2))
+            right, every = np.bincount(source[near & same], minlength=n), np.bincount(source[near & apart], minlength=n)
+            found.append(float((2 * (1 + right) / (2 + every + true)).mean()))
+    return max(found)
+
+
+def by_rules(pool: Lesson) -> float:
+    """F1 of the hand-set rules as they come: average link on their similarity."""
+    config = Config().with_model(BY_RULES).at_pool(len(pool.labels))
+    ends, similarity = (pool.left.astype(np.int64), pool.right.astype(np.int64)), pool.table(("similarity",))[:, 0]
+    cut = config.group_cut if config.cut is not None else config.settled().group_cut
+    groups = average_link_tree(*ends, similarity, len(pool.labels), cut=cut).labels(cut=cut)
+    score = group_scores if pool.market not in ACROSS else lambda *codes: across(*codes, pool.source)
+    return float(score(groups, pool.labels)[:, 0].mean())
+
+
 def recall(pool: Lesson) -> float:
     """Share of the true pairs that are candidates."""
     sizes = np.unique(pool.labels, return_counts=True)[1]
@@ -195,7 +227,7 @@ def counts(pool: Lesson) -> bool:
 
 
 def best(found: list[tuple[Lesson, np.ndarray]]) -> int:
-    """The place of the best cut: the highest mean F1, a loss against matching nothing counted ten times."""
+    """The place of the best cut: the highest mean F1, a loss against matching nothing counted five times."""
     worth = []
     for group in sorted({pool.group for pool, _ in found}):
         own = [(curve[:, 0], alone(pool)) for pool, curve in found if pool.group == group]
@@ -235,8 +267,9 @@ def table(pools: list[Lesson], folder: Path) -> str:
             probability = calibrated(pools, folder, pool.group)(np.load(path))
             rows.append((pool, probability, scores(pool, probability)))
     lines = [
-        "| left out | posts | self | F1 | precision | recall | cut | own best | pair F1 | sum p / true | candidates |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| left out | posts | self | TF-IDF | rules | F1 | precision | recall | cut | own best | pair F1 "
+        "| sum p / true | candidates |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     chosen = [(pool, curve) for pool, _, curve in rows if counts(pool)]
     for pool, probability, curve in rows:
@@ -244,8 +277,9 @@ def table(pools: list[Lesson], folder: Path) -> str:
         f1, precision, found = curve[at]
         ratio = probability[pool.known].sum() / max(1, int(pool.truth[pool.known].sum()))
         lines.append(
-            f"| {pool.path.stem} | {len(pool.labels):,} | {alone(pool):.3f} | {f1:.4f} | {precision:.3f} | {found:.3f} "
-            f"| {CUTS[at]:.2f} | {curve[:, 0].max():.4f} at {CUTS[curve[:, 0].argmax()]:.2f} "
+            f"| {pool.path.stem} | {len(pool.labels):,} | {alone(pool):.3f} | {by_words(pool):.3f} "
+            f"| {by_rules(pool):.3f} | {f1:.4f} | {precision:.3f} | {found:.3f} | {CUTS[at]:.2f} "
+            f"| {curve[:, 0].max():.4f} at {CUTS[curve[:, 0].argmax()]:.2f} "
             f"| {pair_f1(pool, probability, CUTS[at]):.3f} | {ratio:.2f} | {recall(pool):.3f} |"
         )
     return "\n".join(lines) + "\n"
