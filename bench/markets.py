@@ -5,7 +5,7 @@
 
 For each market (all wdc_* count as one) and each Shopee fold a classifier learns from all others. MARGINS takes its
 trees and its log-odds of the pairs of the pools left out; `bench/train_classifier.py` calibrates by them. The cut is
-the same for all: the best on the mean of the markets, where what is lost against matching nothing counts five times;
+the same for all: the best on the mean of the markets, where what is lost against matching nothing counts three times;
 chosen without the market that a row is about.
 """
 
@@ -32,7 +32,7 @@ MOST = (6000, 15_000)  # true pairs and others of a whole pool that are learned 
 SIBLINGS = 0.3  # weight of a pair of made siblings, beside 1
 SHOPEE_SHARE = 0.5
 CROWD = re.compile(r" (above|top) |_blended|^similarity (shared|company)$")  # columns that tell what kind of pool it is
-LOSS = 5.0
+LOSS = 3.0
 GROWTH = Growth(trees=160, leaves=31, rate=0.1, least=60, columns=0.3, others=1.0)
 
 
@@ -227,7 +227,7 @@ def counts(pool: Lesson) -> bool:
 
 
 def best(found: list[tuple[Lesson, np.ndarray]]) -> int:
-    """The place of the best cut: the highest mean F1, a loss against matching nothing counted five times."""
+    """The place of the best cut: the highest mean F1, a loss against matching nothing counted three times."""
     worth = []
     for group in sorted({pool.group for pool, _ in found}):
         own = [(curve[:, 0], alone(pool)) for pool, curve in found if pool.group == group]
