@@ -19,6 +19,7 @@ RULES: Final = "rules"  # the evidence column that keeps what the hand-set rules
 WEIGHT: Final = "_weight"  # added to the name of a view that the classifier has not learned from
 ALIKE: Final = 1 - 8 / 64  # share of equal bits of the hashes of one photo, copied and scaled
 
+_PIECES: Final = "unit pieces"  # the column that tells of them
 _LOOKED_AT: Final = 1 << 17  # pairs in which drift is looked for
 
 
@@ -42,18 +43,23 @@ def classify(
         classifier: what decides.
         spare: photo views that it has not learned from, each with its encoder; their cosines are weighed
             (see kembar.classifier.match_weights).
-        veto: whether quantities that contradict each other make the probability 0.
+        veto: whether quantities that contradict each other make the probability 0; another number of pieces does, even
+            where another quantity is the same (85 g, 40 pieces | 85 g, 5 pieces).
 
     Returns:
         Pairs whose `similarity` is the probability, the rules' one kept as `rules`, and with a column `<view>_weight`
         for each spare view: what its cosine added to the log-odds.
     """
     features = Features.of(_seen(pairs, classifier), posts, scorers, wanted=classifier.names)
-    probability = np.empty(len(pairs), dtype=np.float32)
+    probability = np.zeros(len(pairs), dtype=np.float32)
+    conflict = pairs.evidence.get(CONFLICT, probability * 0).copy()
+    pieces = classifier.names.index(_PIECES) if _PIECES in classifier.names else None
     for rows, table in features.chunks(classifier.names, size=_LOOKED_AT):
         if rows.start == 0:
             classifier.drift(table)
         probability[rows] = classifier.probability(table)
+        if pieces is not None:
+            conflict[rows] = np.maximum(conflict[rows], table[:, pieces] == -1)
     alike = pairs.evidence.get(HASH.name, probability * 0) >= ALIKE
     share = np.float32(1 / max(1, len(spare)))  # encoders that look at the same photos do not count twice
     weights = {
@@ -64,7 +70,8 @@ def classify(
     for weight in weights.values():
         probability = updated(probability, weight)
     if veto:
-        probability = np.where(pairs.evidence[CONFLICT] > 0, np.float32(0), probability)
+        probability = np.where(conflict > 0, np.float32(0), probability)
+        weights[CONFLICT] = conflict
     return pairs.with_evidence(**weights, **{RULES: pairs.evidence[SIMILARITY], SIMILARITY: probability})
 
 
