@@ -3,10 +3,11 @@
     python bench/held_out.py LESSONS MARGINS -o CLASSIFIERS
     python bench/peers.py WORK --classifiers CLASSIFIERS --title FOLDER [-o docs/figures/peers.md]
 
-The peers are not kembar's dependencies: pip install splink semhash dedupe imagededup pandas. Each peer runs in a
-process of its own on each set (bench/peers_sets.py), by one thread. WORK keeps what was found, one line a run, so that
-a second call runs only what is missing; --again NAME runs a peer anew. CLASSIFIERS holds classifiers that have not seen
-the market; FOLDER what `bench/train_title.py --folds` wrote, for the Shopee fold. `[--sets …] [--peers …]` run a part.
+The peers are not kembar's dependencies: pip install splink semhash dedupe imagededup pandas "BTrees<6" (dedupe
+3.0.3 calls what BTrees 6 no longer has). Each peer runs in a process of its own on each set (bench/peers_sets.py), by
+one thread. WORK keeps what was found, one line a run, so that a second call runs only what is missing; --again NAME
+runs a peer anew. CLASSIFIERS holds classifiers that have not seen the market; FOLDER what `bench/train_title.py
+--folds` wrote, for the Shopee fold. --sets and --peers run a part.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +32,7 @@ from peers_sets import SETS, Posts, Truth, lists, prepare
 Line = dict[str, Any]
 MIN2 = " + min2"
 KEMBAR = "kembar"
+STOPPED = (-signal.SIGXCPU, -signal.SIGKILL, 128 + signal.SIGXCPU)
 
 
 # ---- one peer on one set, in its own process -------------------------------------------------------------------------
@@ -123,10 +126,10 @@ def run(name: str, posts: Posts, inputs: Inputs, seconds: int) -> list[Line]:
         command += [option, str(folder)] if folder else []
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
     failed = {"peer": name, "set": posts.name}
-    try:
-        done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return [{**failed, "why": f"stopped after {seconds:,} s"}]
+    limit = [*("sh", "-c", f'ulimit -t {seconds}; exec "$@"', "sh"), *command]
+    done = subprocess.run(limit, env=os.environ | threads, capture_output=True, text=True)
+    if done.returncode in STOPPED:
+        return [{**failed, "why": f"stopped after {seconds:,} CPU s"}]
     if done.returncode:
         print(done.stderr, file=sys.stderr)
         return [{**failed, "why": f"failed: {done.stderr.strip().splitlines()[-1][:200]}"}]
@@ -283,7 +286,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=list(PEERS))
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--again", nargs="*", default=[], help="peers to run anew")
-    parser.add_argument("--seconds", type=int, default=1800, help="after which a run is stopped")
+    parser.add_argument("--seconds", type=int, default=1800, help="CPU seconds after which a run is stopped")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()

@@ -358,7 +358,7 @@ PEERS = {
     "word TF-IDF": Peer(word_tfidf, ("scikit-learn",), 0.7, "Kaggle's baseline; scikit-learn has none", min2=True),
     "char TF-IDF": Peer(char_tfidf, ("scikit-learn",), 0.8, "string_grouper's min_similarity", min2=True),
     "phash ∪ TF-IDF": Peer(kaggle, ("scikit-learn",), 0.7, "Kaggle's baseline", min2=True),
-    "Splink": Peer(splink, ("splink",), 0.95, "its clustering tutorial"),
+    "Splink": Peer(splink, ("splink",), 0.95, "its clustering tutorial", shown="{:.4f}".format),
     "SemHash": Peer(semhash, ("semhash",), 0.9, "self_deduplicate"),
     "dedupe": Peer(dedupe, ("dedupe",), 0.5, "partition"),
     "rapidfuzz token_set_ratio": Peer(
