@@ -1,0 +1,77 @@
+"""Classifiers that have not seen a market, one folder for each market left out, for bench/peers.py.
+
+    python bench/lessons.py --title FOLDER -o LESSONS
+    python bench/markets.py LESSONS --margins MARGINS
+    python bench/held_out.py LESSONS MARGINS -o CLASSIFIERS [--only abt_buy wdc ...]
+
+Each is made as `bench/train_classifier.py` makes the one that ships, of all pools but those of the group: the trees,
+the calibration, the cut and what the columns look like. The first guess at photos is that of the classifier that ships,
+which comes from a drawn shop. The log-odds in MARGINS that calibration and cut come from are those of other markets; as
+in bench/markets.py, the trees behind them have seen the group.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from kembar.classifier.drift import Profile
+from kembar.classifier.ownership import evidence_settings
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.config import SHIPPED, Config
+from kembar.folders import new_folder
+from markets import CUTS, Lesson, Lessons, best, calibrated, counts, scores
+from pools import LACKING
+from train_classifier import VIEWS
+
+GROUPS = ("shopee0", "abt_buy", "amazon_google", "walmart_amazon", "wdc")
+
+
+def best_cut(pools: list[Lesson], margins: Path) -> float:
+    """The best cut of some pools, each calibrated by the others."""
+    found = []
+    for pool in filter(counts, pools):
+        path = margins / f"{pool.path.stem}.npy"
+        if path.exists():
+            found.append((pool, scores(pool, calibrated(pools, margins, pool.group)(np.load(path)))))
+    return float(CUTS[best(found)])
+
+
+def without(group: str, lessons: Lessons, margins: Path) -> PairClassifier:
+    """A classifier of all pools but those of a group."""
+    pools = [pool for pool in lessons.pools if pool.group != group]
+    full = (pool for pool in pools if pool.kind == "full")
+    return PairClassifier(
+        lessons.names,
+        lessons.grown(group),
+        calibrated(pools, margins),
+        tuple(Profile.of(pool.table(lessons.names), lessons.names) for pool in full),
+        {"pools": len(pools), "left_out": group},
+        {"kembar-photo": PairClassifier.load(SHIPPED).weights["kembar-photo"]},
+        tuple(filter(None, LACKING.values())),
+        best_cut(pools, margins),
+        veto=True,
+        evidence=evidence_settings(Config(), VIEWS),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lessons", type=Path)
+    parser.add_argument("margins", type=Path)
+    parser.add_argument("--only", nargs="*", default=GROUPS, help="groups to leave out, one after the other")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    lessons = Lessons.read(arguments.lessons)
+    for group in arguments.only:
+        if (arguments.output / group).exists():
+            continue
+        classifier = without(group, lessons, arguments.margins)
+        with new_folder(arguments.output / group, mark="classifier.json") as folder:
+            classifier.write(folder)
+        print(f"{group} left out: cut {classifier.cut}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
