@@ -4,10 +4,10 @@
     python bench/markets.py LESSONS --margins MARGINS
     python bench/held_out.py LESSONS MARGINS -o CLASSIFIERS [--only abt_buy wdc ...]
 
-Each is made as `bench/train_classifier.py` makes the one that ships, of all pools but those of the group: the trees,
-the calibration, the cut and what the columns look like. The first guess at photos is that of the classifier that ships,
-which comes from a drawn shop. The log-odds in MARGINS that calibration and cut come from are those of other markets; as
-in bench/markets.py, the trees behind them have seen the group.
+Each is made as `bench/train_classifier.py` makes the one that ships, of all pools but those of the group: the trees
+(from MARGINS), the calibration, the cut and what the columns look like. The first guess at photos is that of the
+classifier that ships, which comes from a drawn shop. The log-odds in MARGINS that calibration and cut come from are
+those of other markets; as in bench/markets.py, the trees behind them have seen the group.
 """
 
 import argparse
@@ -18,22 +18,21 @@ import numpy as np
 from kembar.classifier.drift import Profile
 from kembar.classifier.ownership import evidence_settings
 from kembar.classifier.pair_classifier import PairClassifier
+from kembar.classifier.trees import replant
 from kembar.config import SHIPPED, Config
 from kembar.folders import new_folder
 from markets import CUTS, Lesson, Lessons, best, calibrated, counts, scores
 from pools import LACKING
 from train_classifier import VIEWS
 
-GROUPS = ("shopee0", "abt_buy", "amazon_google", "walmart_amazon", "wdc")
+GROUPS = ("shopee0", "abt_buy", "alaska_notebook", "amazon_google", "walmart_amazon", "wdc")
 
 
 def best_cut(pools: list[Lesson], margins: Path) -> float:
     """The best cut of some pools, each calibrated by the others."""
-    found = []
-    for pool in filter(counts, pools):
-        path = margins / f"{pool.path.stem}.npy"
-        if path.exists():
-            found.append((pool, scores(pool, calibrated(pools, margins, pool.group)(np.load(path)))))
+    some = [pool for pool in filter(counts, pools) if (margins / f"{pool.path.stem}.npy").exists()]
+    maps = {group: calibrated(pools, margins, group) for group in sorted({pool.group for pool in some})}
+    found = [(pool, scores(pool, maps[pool.group](np.load(margins / f"{pool.path.stem}.npy")))) for pool in some]
     return float(CUTS[best(found)])
 
 
@@ -43,7 +42,7 @@ def without(group: str, lessons: Lessons, margins: Path) -> PairClassifier:
     full = (pool for pool in pools if pool.kind == "full")
     return PairClassifier(
         lessons.names,
-        lessons.grown(group),
+        replant("lightgbm", (margins / f"{group}.txt").read_text(encoding="utf-8"), len(lessons.names)),
         calibrated(pools, margins),
         tuple(Profile.of(pool.table(lessons.names), lessons.names) for pool in full),
         {"pools": len(pools), "left_out": group},

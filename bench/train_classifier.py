@@ -44,7 +44,8 @@ columns. Groups by average link, cut {cut}; titles whose quantities contradict e
   Only weights are in it, no post.
 - **Calibrated** and its cut chosen by classifiers that had not seen the market.
 - **Held out**: each row is by a classifier that never saw this market, nor its cut or calibration, without `veto`
-  (which costs .001 to .003 on Shopee folds, gains .002 on promap_en, and changes no other market by more than .0015):
+  (which costs .002 to .003 on Shopee folds and .007 on alaska_notebook, gains .002 on promap_en, and changes no other
+  market by more than .001):
 
 {table}
 

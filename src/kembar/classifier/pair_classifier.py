@@ -24,7 +24,7 @@ from kembar.config import BY_RULES, SHIPPED
 from kembar.errors import EvidenceError, FolderError, nearest
 from kembar.folders import new_folder
 
-USUAL_CUT: Final = 0.45
+USUAL_CUT: Final = 0.5
 """Where no cut was chosen on groups: that of the classifier that ships."""
 
 _FORMAT: Final = "kembar pair classifier"
