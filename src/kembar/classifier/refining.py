@@ -18,6 +18,11 @@ from kembar.errors import TrainingError
 FEWEST_ANSWERS: Final = 5
 """True pairs, and others, that a correction needs."""
 
+SURE_CUT: Final = 0.35
+"""Where groups are best joined if probabilities are right; a classifier's own cut allows for their being too high."""
+
+_STEADY: Final = 50  # answers after which half of the way to it is gone
+
 
 def small(answers: int) -> Growth:
     """Choose trees that some hundred pairs can carry: the fewer pairs, the fewer trees."""
@@ -40,7 +45,8 @@ def refined(
         progress: called with (stage, done, total).
 
     Returns:
-        The classifier, with its held-out probabilities; its cut, its options and what else it owns stay the start's.
+        The classifier, with its held-out probabilities. Its cut goes lower, the more answers there are; its options and
+        what else it owns stay the start's.
 
     Raises:
         TrainingError: fewer than five true pairs, or others.
@@ -57,8 +63,10 @@ def refined(
     calibration = start.calibration.corrected(score, pairs.truth)
     held_out = calibration(score)
     error = round(calibration_error(held_out, pairs.truth), 5)
+    lower = max(0.0, start.cut - SURE_CUT) * len(pairs.truth) / (len(pairs.truth) + _STEADY)
     return replace(
         start,
+        cut=round(start.cut - lower, 3),
         trees=grow(pairs.table, pairs.truth, None, growth, start.trees),
         calibration=calibration,
         card={**start.card, "answers": len(pairs.truth), "true_answers": right, "calibration_error": error},

@@ -39,7 +39,7 @@ def learn_from_answers(
     """Let the classifier that ships, or another one, learn from labelled pairs of a catalogue.
 
     The posts are matched as ever; what the classifier saw of the pairs that were labelled is what it learns from (see
-    kembar.classifier.refining). Its cut and its options stay. Folds hold whole super-components, so that no answer is
+    kembar.classifier.refining). Its options stay. Folds hold whole super-components, so that no answer is
     scored by trees that saw its posts.
 
     Args:
