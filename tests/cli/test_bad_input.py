@@ -299,7 +299,7 @@ def test_other_commands_refuse_too(refused, tmp_path: Path) -> None:
     refused(*words, "--labels", tmp_path / "none.csv", parts=("none.csv",))
     refused(*words, "--method", "rules", parts=("0 known groups for 4 folds", "--label"))
     refused(*words, "--method", "rules", "--pool", "half", parts=("'half'", "'whole' or 'fold'"))
-    refused(*words, "--method", "rules", "--labels", path, parts=("labelled pairs for the hand-set rules",))
+    refused(*words, "--method", "rules", "--labels", path, parts=("labelled pairs with method 'rules'",))
     refused("tune", path, "-o", tmp_path, parts=("which exists",))
     refused("label-queue", tmp_path / "none", "-o", tmp_path / "q.csv", parts=("a run folder of `kembar match`",))
     refused("match", path, "-o", tmp_path / "run", "-m", "kembar-fusr", parts=("Nearest: 'kembar-classifier'",))

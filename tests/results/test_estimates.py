@@ -21,7 +21,9 @@ def slow(pairs: Pairs, groups: list[int]) -> tuple[float, float]:
     for a, b, value in zip(pairs.left, pairs.right, pairs.evidence[SIMILARITY], strict=True):
         p[a, b] = p[b, a] = value
     precision = [np.mean([p[i, j] for j in range(n) if groups[j] == groups[i]]) for i in range(n)]
-    recall = [sum(p[i, j] for j in range(n) if groups[j] == groups[i]) / p[i].sum() for i in range(n)]
+    inside = [[groups[j] == groups[i] for j in range(n)] for i in range(n)]
+    counted = np.where(np.array(inside) | (p >= np.float32(0.2)), p, 0)
+    recall = [sum(p[i, j] for j in range(n) if groups[j] == groups[i]) / counted[i].sum() for i in range(n)]
     return float(np.mean(precision)), float(np.mean(recall))
 
 
