@@ -210,9 +210,18 @@ class Pool:
         return self.labels[self.left] == self.labels[self.right]
 
 
-def drawn_rows(photos: Photos, rng: np.random.Generator, size: int, twins: float) -> np.ndarray:
+def look_alikes(photos: Photos, rng: np.random.Generator) -> np.ndarray:
+    """Products in order of their likeness to one of them: the goods of a shop of one kind."""
+    products, first = np.unique(photos.product, return_index=True)
+    vectors = photos.vectors[first]
+    likeness = vectors @ vectors[rng.integers(len(products))]
+    return products[np.argsort(-likeness, kind="stable")]
+
+
+def drawn_rows(photos: Photos, rng: np.random.Generator, size: int, twins: float, *, alike: bool) -> np.ndarray:
     """Rows of about so many posts: a share of the products once, the others with as many posts as a law gives."""
-    wanted = rng.choice(np.unique(photos.product), len(np.unique(photos.product)), replace=False)
+    wanted = look_alikes(photos, rng) if alike else rng.permutation(np.unique(photos.product))
+    wanted = wanted[: max(2, len(wanted) // 4)] if alike else wanted
     most = int(rng.choice((3, 5, 5, 60)))
     mildest = int(rng.choice((0, 0, 1)))  # whether the photo itself is among the posts
     rows: list[int] = []
@@ -229,12 +238,13 @@ def drawn_rows(photos: Photos, rng: np.random.Generator, size: int, twins: float
 
 
 def pool(bank: Bank, source: str, fold: int, at: int, config: Config) -> Pool | None:
-    """The pool of a number; every fourth has no twins, every fourth twins only."""
+    """The pool of a number: every fourth has no twins, every fourth twins only; in every third all look alike."""
     rng = np.random.default_rng(zlib.crc32(f"{source} {fold} {at}".encode()))
     photos = bank.of(source, fold)
     size = int(np.exp(rng.uniform(np.log(30), np.log(3000))))
     twins = (0.0, rng.random(), rng.uniform(0.4, 0.9), 1.0)[at % 4]
-    posts = photos.take(np.sort(drawn_rows(photos, rng, size, twins)))
+    alike = source != "hashes" and at % 3 == 1
+    posts = photos.take(np.sort(drawn_rows(photos, rng, size, twins, alike=alike)))
     without = 0.0 if source == "hashes" else (0.0, 0.0, 0.0, 1.0, rng.random())[at % 5]
     hashed = rng.random(len(posts)) >= without
     return described(f"{source} {fold} {at}", source, fold, posts, hashed, config)

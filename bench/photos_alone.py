@@ -41,10 +41,10 @@ def edits(scratch: Path, *, hard: bool) -> Catalog:
     return Catalog.read(posts, images=scratch)
 
 
-def garments(count: int) -> Catalog:
-    """Held-out garments, each once."""
+def garments(count: int, kind: str = "") -> Catalog:
+    """Held-out garments, each once; of one kind where it is named."""
     folder = DATA / "clothing" / "images"
-    names = sorted(path.name for path in folder.glob("*.jpg") if held_out(path.name))
+    names = sorted(path.name for path in folder.glob(f"{kind}*.jpg") if held_out(path.name))
     some = np.sort(np.random.default_rng(0).permutation(len(names))[:count])
     names = [names[at] for at in some]
     posts = pl.DataFrame({"posting_id": names, "image": names, "title": "", "label_group": range(len(names))})
@@ -68,6 +68,8 @@ def pools(scratch: Path) -> Iterator[tuple[str, Catalog]]:
             yield f"{name}, {part}", catalog.take(np.flatnonzero(rows))
     yield "garments, each once", garments(300)
     yield "garments, each once", garments(1000)
+    yield "T-shirts, each once", garments(1000, "t-shirt_")
+    yield "shoes, each once", garments(1000, "shoes_")
     yield "groceries", groceries()
     yield "groceries, odd products", (every := groceries()).take(np.flatnonzero(every.labels % 2 == 1))
 

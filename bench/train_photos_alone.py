@@ -27,7 +27,7 @@ from kembar.grouping.groups import average_link_tree
 from photo_pools import FOLDS, PARTS, Bank, Pool, pools
 
 VIEWS = ("photo", "hash")
-SETTINGS = ("advanced.photo.floor=0.5",)
+SETTINGS = ("advanced.photo.floor=0.5", "advanced.fusion.veto=false")  # the veto reads titles
 CUTS = np.round(np.arange(0.1, 0.951, 0.05), 2)
 MOST = (1500, 4000)  # true pairs and others of a pool that are learned from
 SHARES = {"garments": 0.4, "drawn": 0.12, "mixed": 0.16, "groceries": 0.16, "hashes": 0.16}

@@ -19,7 +19,7 @@ from kembar.arrays import Bools, Doubles, Floats, Progress, Rows
 from kembar.classifier.calibration import Calibration, calibration_error
 from kembar.classifier.drift import FEWEST, LARGE, Profile
 from kembar.classifier.trees import Growth, Trees, grow, replant
-from kembar.config import BY_RULES, SHIPPED
+from kembar.config import BY_RULES, PHOTOS_ALONE, SHIPPED
 from kembar.errors import EvidenceError, FolderError, TrainingError, nearest
 from kembar.folders import new_folder
 
@@ -32,6 +32,7 @@ USUAL_CUT: Final = 0.45
 _FORMAT: Final = "kembar pair classifier"
 _VERSION: Final = 3
 _OLDER: Final = ("fuser.json", "kembar fuser", 2)  # the same, without its cut and its options
+_SHIPPED: Final = {SHIPPED: "shipped", PHOTOS_ALONE: "shipped_photos"}
 _MARK: Final = "classifier.json"
 _MODEL: Final = "trees.txt"
 _MATTERS: Final = 0.1  # share of the gain from which on changed columns matter; another size of pool moves .07
@@ -257,7 +258,8 @@ class PairClassifier:
         """Read a classifier.
 
         Args:
-            folder: what `save` wrote, or "kembar-classifier" for the one that ships.
+            folder: what `save` wrote, or the name of one that ships: "kembar-classifier", or
+                "kembar-classifier-photos" for posts without titles.
 
         Returns:
             The same classifier.
@@ -298,8 +300,8 @@ def has_classifier(folder: Path | str) -> bool:
 
 
 def model_folder(spec: Path | str) -> Path:
-    """Find the folder of a classifier: the one that ships, by its name, or the one that is named."""
-    return Path(__file__).parent / "shipped" if str(spec) == SHIPPED else Path(spec)
+    """Find the folder of a classifier: one that ships, by its name, or the one that is named."""
+    return Path(__file__).parent / _SHIPPED[str(spec)] if str(spec) in _SHIPPED else Path(spec)
 
 
 def pair_weights(left: Rows, right: Rows, labels: Rows, *, power: float = 0.5) -> Floats:
@@ -379,7 +381,7 @@ def _read(source: Path) -> dict[str, Any]:
 
 
 def _incomplete(source: Path, found: str) -> FolderError:
-    near = nearest(source.name, [SHIPPED, BY_RULES])
+    near = nearest(source.name, [*_SHIPPED, BY_RULES])
     return FolderError(
         f"{str(source)!r}, with {found}", f"a folder of `kembar tune`, or {SHIPPED!r}", f"Check the path.{near}"
     )
