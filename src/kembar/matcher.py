@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Doubles, Progress, Rows
+from kembar.classifier.choice import chosen
 from kembar.classifier.classify import classify
-from kembar.classifier.ownership import adopted
 from kembar.classifier.pair_classifier import PairClassifier
-from kembar.config import BY_RULES, Config
+from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.encoding import encode_posts
 from kembar.encoders.resources import Resources
@@ -23,11 +23,11 @@ from kembar.errors import EvidenceError
 from kembar.evidence.copies import Copies
 from kembar.evidence.edges import Edges
 from kembar.evidence.fitted import Fitted, count_terms
-from kembar.evidence.gathering import BLENDED, SIMILARITY, Evidence, blended, gather
+from kembar.evidence.gathering import Evidence, blended, gather
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scorers import scorers_of
-from kembar.evidence.views import View, available, build_views, vectors_section, views_of
+from kembar.evidence.views import View, build_views, vectors_section, views_of
 from kembar.grouping.decision import decide
 from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches, row_shares, shopee_shares
@@ -226,25 +226,11 @@ class Matcher:
         self, catalog: Catalog, vectors: Mapping[str, Embeddings], brought: Mapping[str, Embeddings]
     ) -> tuple[Config, PairClassifier | None, dict[str, str]]:
         """Find out what decides and with which options, now that the posts are known."""
-        classifier = self._classifier(catalog, vectors)
+        config, classifier = chosen(self.config, self.classifier, catalog, vectors, brought)
         if classifier is None:
-            return self.config.with_model(BY_RULES).settled().at_pool(len(catalog)), None, {}
-        config = adopted(self.config, classifier).settled(classifier.cut, veto=classifier.veto).at_pool(len(catalog))
+            return config.settled().at_pool(len(catalog)), None, {}
+        config = config.settled(classifier.cut, veto=classifier.veto).at_pool(len(catalog))
         return config, classifier, _spare(vectors, config, classifier, brought)
-
-    def _classifier(self, catalog: Catalog, vectors: Mapping[str, Embeddings]) -> PairClassifier | None:
-        """Give the classifier, but not where a view is lacking that it has not learned to do without: rules can."""
-        if self.classifier is None:
-            return None
-        learned = {name.removesuffix(BLENDED) for name in self.classifier.similarities} - {SIMILARITY}
-        lacking = learned - available(catalog, self.config, vectors)
-        if any(lacking <= set(views) for views in ((), *self.classifier.without)):
-            return self.classifier
-        names = ", ".join(map(repr, sorted(lacking)))
-        log.warning(
-            "nothing is compared by %s, which the classifier learned from; hand-set rules decide instead", names
-        )
-        return None
 
     def _views(
         self, kept: Catalog, vectors: Mapping[str, Embeddings], copies: Copies, config: Config

@@ -63,3 +63,18 @@ def test_too_few_answers_are_refused(posts: pl.DataFrame) -> None:
     rows = np.arange(4, dtype=np.int64)
     with pytest.raises(TrainingError, match="Label more pairs"):
         learn_from_answers(catalog, LabelledPairs(rows, rows + 100, rows < 2))
+
+
+def test_answers_about_photos_alone_correct_the_classifier_of_photos(shop: Path, tmp_path: Path) -> None:
+    posts = pl.read_csv(shop / "posts.csv", infer_schema_length=0)
+    catalog = Catalog.read(posts.with_columns(title=pl.lit("")), images=shop / "photos")
+    queue = Matcher().match(catalog).label_queue(60)
+    group = dict(posts.select("posting_id", "label_group").iter_rows())
+    same = [group[a] == group[b] for a, b in queue.select("left", "right").iter_rows()]
+    queue.with_columns(same=pl.Series(same)).write_csv(tmp_path / "pairs.csv")
+    learned = learn_from_answers(catalog, read_pairs(tmp_path / "pairs.csv", catalog.ids))
+    learned.save(tmp_path / "model")
+    result = Matcher(Config.read(tmp_path / "model" / "config.toml")).match(catalog)
+    assert "photo" in learned.classifier.names
+    assert result.report["model"] == str(tmp_path / "model")
+    assert "rules" in result.pairs.evidence

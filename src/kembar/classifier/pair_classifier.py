@@ -20,7 +20,7 @@ from kembar.classifier.calibration import Calibration, calibration_error
 from kembar.classifier.drift import FEWEST, LARGE, Profile
 from kembar.classifier.training_pairs import TrainingPairs, check_folds, held_out_margins
 from kembar.classifier.trees import Growth, Trees, grow, replant
-from kembar.config import BY_RULES, SHIPPED
+from kembar.config import BY_RULES, PHOTOS_ALONE, SHIPPED
 from kembar.errors import EvidenceError, FolderError, nearest
 from kembar.folders import new_folder
 
@@ -30,6 +30,7 @@ USUAL_CUT: Final = 0.5
 _FORMAT: Final = "kembar pair classifier"
 _VERSION: Final = 3
 _OLDER: Final = ("fuser.json", "kembar fuser", 2)  # the same, without its cut and its options
+_SHIPPED: Final = {SHIPPED: "shipped", PHOTOS_ALONE: "shipped_photos"}
 _MARK: Final = "classifier.json"
 _MODEL: Final = "trees.txt"
 _MATTERS: Final = 0.1  # share of the gain from which on changed columns matter; another size of pool moves .07
@@ -210,7 +211,8 @@ class PairClassifier:
         """Read a classifier.
 
         Args:
-            folder: what `save` wrote, or "kembar-classifier" for the one that ships.
+            folder: what `save` wrote, or the name of one that ships: "kembar-classifier", or
+                "kembar-classifier-photos" for posts without titles.
 
         Returns:
             The same classifier.
@@ -251,8 +253,8 @@ def has_classifier(folder: Path | str) -> bool:
 
 
 def model_folder(spec: Path | str) -> Path:
-    """Find the folder of a classifier: the one that ships, by its name, or the one that is named."""
-    return Path(__file__).parent / "shipped" if str(spec) == SHIPPED else Path(spec)
+    """Find the folder of a classifier: one that ships, by its name, or the one that is named."""
+    return Path(__file__).parent / _SHIPPED[str(spec)] if str(spec) in _SHIPPED else Path(spec)
 
 
 def _crossed(score: Floats, truth: Bools, folds: Rows) -> float:
@@ -289,7 +291,7 @@ def _read(source: Path) -> dict[str, Any]:
 
 
 def _incomplete(source: Path, found: str) -> FolderError:
-    near = nearest(source.name, [SHIPPED, BY_RULES])
+    near = nearest(source.name, [*_SHIPPED, BY_RULES])
     return FolderError(
         f"{str(source)!r}, with {found}", f"a folder of `kembar tune`, or {SHIPPED!r}", f"Check the path.{near}"
     )

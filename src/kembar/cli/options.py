@@ -125,9 +125,9 @@ class Chosen:
 def _model_name(model: Path) -> str:
     """Name what decides: a folder that holds tuned rules and no classifier means the rules."""
     from kembar.classifier.pair_classifier import PairClassifier, has_classifier
-    from kembar.config import BY_RULES, CONFIG_FILE, SHIPPED
+    from kembar.config import BY_RULES, CONFIG_FILE, PHOTOS_ALONE, SHIPPED
 
-    if str(model) in (BY_RULES, SHIPPED):
+    if str(model) in (BY_RULES, SHIPPED, PHOTOS_ALONE):
         return str(model)
     if (model / CONFIG_FILE).is_file() and not has_classifier(model):
         return BY_RULES

@@ -18,6 +18,8 @@ from kembar.posts.units import CATEGORIES, VETO
 
 SHIPPED: Final = "kembar-classifier"
 """The pair classifier that ships with the package; see classifier/shipped/card.md."""
+PHOTOS_ALONE: Final = "kembar-classifier-photos"
+"""The pair classifier that ships for posts without titles; see classifier/shipped_photos/card.md."""
 BY_RULES: Final = "rules"
 """In place of a classifier: hand-set rules."""
 CONFIG_FILE: Final = "config.toml"

@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from kembar.arrays import Rows
-from kembar.classifier.classify import RULES, evidence_table
+from kembar.classifier.classify import evidence_table
 from kembar.classifier.drift import Profile
-from kembar.classifier.ownership import adopted
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.classifier.refining import refined
 from kembar.classifier.training_pairs import TrainingPairs
@@ -60,16 +59,16 @@ def learn_from_answers(
     """
     config, how, means = config or Config(), how or Fitting(), resources or Resources()
     config = config.with_model(SHIPPED) if config.by_rules else config
-    start = PairClassifier.load(config.model)
     catalog, answers, embeddings = _in_order(catalog, answers, embeddings or {})
     matcher = Matcher(config, device=means.device, store=means.store)
     result = matcher.match(catalog, embeddings=embeddings, progress=means.progress)
-    if RULES not in result.pairs.evidence:
+    if result.config.by_rules:
         raise TrainingError(
             f"posts that the classifier {config.model!r} cannot decide about, for lack of evidence",
             "posts with all that it learned from",
             "Label whole groups and learn from them (`kembar tune` without --labels).",
         )
+    start = PairClassifier.load(result.config.model)  # for photos alone another one than was named
     rows, names = _answered(result, answers), start.names
     pairs, scorers, posts = as_matched(result)
     seen = np.union1d(rows, np.linspace(0, len(pairs) - 1, min(len(pairs), _PROFILED), dtype=np.int64))
@@ -81,7 +80,8 @@ def learn_from_answers(
     taught = TrainingPairs(table[np.searchsorted(seen, rows)], labels[left] == labels[right], folds, names)
     found = refined(start, taught, growth=how.growth, progress=means.progress)
     found = replace(found, profiles=(*start.profiles, Profile.of(table, names)))
-    return FittedClassifier(found, adopted(config, start).settled(found.cut, veto=found.veto), None)
+    cut = found.cut if config.cut is None else config.cut
+    return FittedClassifier(found, result.config.model_copy(update={"cut": cut}), None)
 
 
 def _in_order(
