@@ -257,7 +257,7 @@ def verdict(lines: list[Line]) -> list[str]:
         return ["kembar has not run here."]
     better = [line for line in lines if line is not own and max_f1(line) > max_f1(own)]
     if not better:
-        return ["kembar is first."]
+        return ["kembar is first." if len(lines) > 1 else "No peer has run here yet."]
     prefix, said = key(own).removesuffix("f1"), own["default"]
     text = [
         f"kembar is not first: precision {said[prefix + 'precision']:.3f}, recall {said[prefix + 'recall']:.3f}; "
