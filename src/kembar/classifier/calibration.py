@@ -6,13 +6,13 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Bools, Doubles, Floats, run_ends
+from kembar.classifier.match_weights import log_odds, odds_to_probability
 from kembar.errors import EvidenceError
 
 _SLOPE = 1e-3  # share of the uncalibrated probability, so that pairs on one step keep their order
 _HELD = 5.0  # what it costs a correction to make probabilities steeper or flatter by one
 _LOOSE = 0.5  # what it costs to move them by one
 _FLATTEST = 0.1  # a correction never turns the order of pairs round
-_SURE = 1e-4  # no log-odds are further out than of this probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ class Calibration:
         """
         from scipy.optimize import minimize  # takes a while to import
 
-        known, sign = _log_odds(self(score)), np.where(truth, 1.0, -1.0)
+        known, sign = log_odds(self(score)), np.where(truth, 1.0, -1.0)
 
         def unlikely(line: Doubles) -> float:
             wrong = np.logaddexp(0, -sign * (line[0] + line[1] * known)).sum()
             return float(wrong + _HELD * (line[1] - 1) ** 2 + _LOOSE * line[0] ** 2)
 
         shift, slope = minimize(unlikely, np.array([0.0, 1.0]), method="Nelder-Mead").x
-        moved = 1 / (1 + np.exp(-(shift + max(slope, _FLATTEST) * _log_odds(self.probability))))
+        moved = odds_to_probability(shift + max(slope, _FLATTEST) * log_odds(self.probability))
         return Calibration(self.score, moved)
 
     def __call__(self, score: Floats) -> Floats:
@@ -75,11 +75,6 @@ class Calibration:
         level = np.interp(score, self.score, self.probability)
         plain = 1 / (1 + np.exp(-np.clip(score.astype(np.float64), -60, 60)))
         return np.clip((1 - _SLOPE) * level + _SLOPE * plain, 0, 1).astype(np.float32)
-
-
-def _log_odds(probability: Floats | Doubles) -> Doubles:
-    p = np.clip(probability.astype(np.float64), _SURE, 1 - _SURE)
-    return np.asarray(np.log(p / (1 - p)))
 
 
 def reliability(probability: Floats, truth: Bools, *, bins: int = 15) -> pl.DataFrame:

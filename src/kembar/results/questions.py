@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from kembar.arrays import Doubles, Floats, Rows
+from kembar.classifier.match_weights import log_odds
 from kembar.evidence.pairs import Pairs
 
 STRATA: Final = 10
@@ -31,8 +32,8 @@ def spread(probability: Floats, rules: Floats, draws: Doubles) -> Rows:
     Returns:
         (m,) int64 places.
     """
-    low, high = _log_odds(np.array(_ENDS))
-    stratum = np.floor((_log_odds(probability) - low) / (high - low) * STRATA).clip(-1, STRATA).astype(np.int64)
+    low, high = log_odds(np.array(_ENDS))
+    stratum = np.floor((log_odds(probability) - low) / (high - low) * STRATA).clip(-1, STRATA).astype(np.int64)
     turn = np.empty(len(probability))
     for each in range(-1, STRATA + 1):
         own = np.flatnonzero(stratum == each)
@@ -73,11 +74,6 @@ def _new(seen: set[int], ends: Rows) -> bool:
         return False
     seen |= both
     return True
-
-
-def _log_odds(p: Floats | Doubles) -> Doubles:
-    p = np.clip(p.astype(np.float64), 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(p / (1 - p)))
 
 
 def _ranks(values: Floats | Doubles | Rows, draws: Doubles) -> Rows:
