@@ -78,3 +78,19 @@ def test_answers_about_photos_alone_correct_the_classifier_of_photos(shop: Path,
     assert "photo" in learned.classifier.names
     assert result.report["model"] == str(tmp_path / "model")
     assert "rules" in result.pairs.evidence
+
+
+def test_what_is_said_of_a_copy_is_said_of_the_post_that_stands_for_it(posts: pl.DataFrame, answered: Path) -> None:
+    told = pl.read_csv(answered)
+    some = posts.filter(pl.col("posting_id") == told["left"][0])
+    copies = pl.concat([some.with_columns(posting_id=pl.lit(f"zz{number:02}")) for number in range(30)])
+    catalog = Catalog.read(pl.concat([posts, copies]))
+    plain = read_pairs(answered, catalog.ids)
+    last = catalog.ids.index_of("zz29")
+    first = catalog.ids.index_of(told["left"][0])
+    moved = [np.where(end == first, last, end) for end in (plain.left, plain.right)]
+    one, other = (
+        learn_from_answers(catalog, answers).classifier.card
+        for answers in (plain, LabelledPairs(moved[0], moved[1], plain.same))
+    )
+    assert (one["answers"], one["true_answers"]) == (other["answers"], other["true_answers"])

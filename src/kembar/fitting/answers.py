@@ -68,6 +68,8 @@ def learn_from_answers(
             "posts with all that it learned from",
             "Label whole groups and learn from them (`kembar tune` without --labels).",
         )
+    kept = result.copy_of  # of many copies one was matched: what is said of a copy is said of it
+    answers = LabelledPairs(kept[answers.left], kept[answers.right], answers.same)
     start = PairClassifier.load(result.config.model)  # for photos alone another one than was named
     rows, names = _answered(result, answers), start.names
     pairs, scorers, posts = as_matched(result)
@@ -98,6 +100,5 @@ def _in_order(
 def _answered(result: Result, answers: LabelledPairs) -> Rows:
     """Find the candidate pairs that were answered: their places, rising."""
     n, pairs = len(result), result.pairs
-    left, right = result.copy_of[answers.left], result.copy_of[answers.right]
-    asked = np.minimum(left, right) * n + np.maximum(left, right)
+    asked = np.minimum(answers.left, answers.right) * n + np.maximum(answers.left, answers.right)
     return np.flatnonzero(np.isin(pairs.left * n + pairs.right, asked))
