@@ -74,7 +74,7 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     folder = tmp_path_factory.mktemp("shops") / "large"
     write_shop(folder, 800, seed=0, photos=Drawing(size=64, workers=1))  # processes would take longer to start
     drawn = Catalog.read(folder / "posts.csv", images=folder / "photos")
-    hashes = hash_photos(drawn.photo_paths(), workers=1).hashes
+    hashes = hash_photos(drawn.photo_paths()).hashes
     return Catalog.read(drawn.frame().with_columns(image_phash=pl.Series([f"{value:016x}" for value in hashes])))
 
 
