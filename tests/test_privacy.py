@@ -33,7 +33,7 @@ def home(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_run_opens_no_socket_and_leaves_no_file_at_home(tmp_path: Path, home: dict[str, str]) -> None:
-    write_shop(tmp_path / "shop", 70, seed=2, photos=Drawing(size=32, workers=1))
+    write_shop(tmp_path / "shop", 70, seed=2, photos=Drawing(size=32, threads=1))
     watch = traced()
     command = [*watch, str(tmp_path / "trace")] if watch else []
     options = ["--images", tmp_path / "shop" / "photos", "-o", tmp_path / "run", "--quiet"]
