@@ -1,13 +1,43 @@
-"""Work in threads, ahead of whoever takes the outcomes."""
+"""Threads: work ahead of whoever takes the outcomes; and what becomes of threads when a process forks."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from kembar.errors import ForkedError
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+Given = ParamSpec("Given")
+
+_user: int | None = None  # the process that used kembar first: this one, or one that it was forked from
+
+
+def unforked(function: Callable[Given, Outcome]) -> Callable[Given, Outcome]:
+    """Refuse to run in a process forked from one that had used kembar, where the function would wait for ever.
+
+    Args:
+        function: of those through which all goes that needs the threads of polars, OpenMP or onnxruntime.
+
+    Returns:
+        The function, which raises ForkedError there.
+    """
+
+    @wraps(function)
+    def checked(*args: Given.args, **kwargs: Given.kwargs) -> Outcome:
+        """Compare this process with the one that used kembar first."""
+        global _user
+        if _user is None:
+            _user = os.getpid()
+        if _user != os.getpid():
+            raise ForkedError
+        return function(*args, **kwargs)
+
+    return checked
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from kembar.folders import check_free, new_folder
 from kembar.synthesis.drawing import Job, Look, save_photos
 from kembar.synthesis.vocabulary import FAMILIES, VARIANTS
 from kembar.synthesis.wording import FORMS, Flags, Products, banks, coin_tables, write_titles
-from kembar.threads import in_order
+from kembar.threads import in_order, unforked
 
 # Label groups by size on the Shopee posts; 226 groups of 11 to 50 follow a power law with their mean size, 16.8.
 _HEAD = (6979, 1779, 862, 468, 282, 154, 118, 91, 48)
@@ -222,6 +222,7 @@ def _hashes(rng: np.random.Generator, products: Products, shop: Shop) -> pl.Seri
     return pl.Series(np.frombuffer(hashes.astype(">u8").tobytes().hex().encode(), dtype="S16")).cast(pl.String)
 
 
+@unforked
 def synthesize(n: int, *, seed: int = 0, hashes: bool = False, singles: float = 0.0) -> Shop:
     """Make a catalogue of n posts without drawing anything.
 
