@@ -67,6 +67,7 @@ def explain(
     overwrite: Overwrite = False,
 ) -> None:
     """Explain why two posts match or not: the evidence, what the classifier made of it, what each rule said."""
+    from kembar.folders import new_file
     from kembar.results.result import Result
 
     if picture is not None:
@@ -74,7 +75,8 @@ def explain(
     explanation = Result.load(run).explain(a, b)
     typer.echo(json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False) if as_json else explanation)
     if picture is not None:
-        explanation.waterfall(picture)
+        with new_file(picture) as target:
+            explanation.waterfall(target)
 
 
 @app.command("label-queue", epilog="Example: `kembar label-queue run -o pairs.csv`, answer, `kembar tune --labels`")
