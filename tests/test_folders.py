@@ -1,4 +1,6 @@
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -96,6 +98,24 @@ def test_a_full_disk_is_a_folder_error(tmp_path):
         raise OSError(28, "No space left on device")
     assert repr(str(tmp_path / "run")) in str(error.value)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_interrupt_while_cleaning_up_waits_until_all_is_clean(tmp_path, monkeypatch, overwrite):
+    remove = shutil.rmtree
+
+    def interrupted(path: Path, **options: bool) -> None:
+        signal.raise_signal(signal.SIGINT)
+        remove(path, **options)
+
+    if overwrite:
+        older(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt), reserved(tmp_path / "run", overwrite=overwrite):  # noqa: PT012, SIM117
+        with new_folder(tmp_path / "run", overwrite=overwrite) as folder:
+            monkeypatch.setattr(shutil, "rmtree", interrupted)
+            (folder / MARK).write_text("new")
+    assert names(tmp_path) == ["run", f"run/{MARK}"]
+    assert (tmp_path / "run" / MARK).read_text() == "new"
 
 
 def killed(code: str, folder: Path) -> None:
