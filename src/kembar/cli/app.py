@@ -14,11 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from typer.core import TyperGroup
 
 from kembar.cli.options import (
+    BrandColumn,
     Cache,
     Chosen,
     ColumnNames,
     ConfigFile,
     Device,
+    FurtherColumns,
     HashColumn,
     IdColumn,
     ImageColumn,
@@ -115,6 +117,8 @@ def match(
     hash_: HashColumn = "image_phash",
     label: LabelColumn = "label_group",
     price: PriceColumn = "price",
+    brand: BrandColumn = "brand",
+    column: FurtherColumns = None,
 ) -> None:
     """Match and group all posts of a catalogue.
 
@@ -129,7 +133,7 @@ def match(
 
     check_free(output, overwrite=overwrite)
     chosen = Chosen(recipe, model, config, settings).config()
-    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price))
+    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price, brand, column))
     with _bars(quiet) as progress:
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
@@ -175,6 +179,8 @@ def tune(
     hash_: HashColumn = "image_phash",
     label: LabelColumn = "label_group",
     price: PriceColumn = "price",
+    brand: BrandColumn = "brand",
+    column: FurtherColumns = None,
 ) -> None:
     """Learn to classify pairs, and where to cut, from posts whose groups are known or from labelled pairs.
 
@@ -193,7 +199,7 @@ def tune(
 
     check_free(output, overwrite=overwrite, mark=MODEL_FILE)
     chosen = Chosen(recipe, None, config, settings).config()
-    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price))
+    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price, brand, column))
     with _bars(quiet) as progress:
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)

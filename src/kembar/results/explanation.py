@@ -20,6 +20,7 @@ from kembar.evidence.views import meaning as meaning_of
 from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches, within_groups
 from kembar.posts.catalog import Catalog
+from kembar.posts.further import BRAND
 from kembar.posts.quantities import Quantities
 from kembar.posts.titles import normalize
 from kembar.results import charts
@@ -154,7 +155,9 @@ def explain(run: Run, a: str, b: str) -> Explanation:
     if evidence and not config.by_rules:
         shares, told = _classified(run, first, second)
         reasons = [*told, *reasons]
-    parted = apart(normalize(catalog.titles.gather([i, j])))
+    further = catalog.further
+    brands = normalize(further[BRAND].gather([i, j])) if further is not None and BRAND in further.columns else None
+    parted = apart(normalize(catalog.titles.gather([i, j])), brands)
     vetoed = evidence.get(CONFLICT) == 1 and _veto(config)
     against = None if matched else decisive(parted, shares, vetoed=vetoed)
     facts = tuple(_facts(catalog, i, j, parted))
@@ -234,7 +237,7 @@ def as_matched(run: Run) -> tuple[Pairs, tuple[Scorer, ...], int]:
     place = np.searchsorted(kept, np.arange(len(run.copy_of)))
     posts = as_compared(run.catalog, run.config.variants).take(kept)
     pairs = Pairs(place[run.pairs.left], place[run.pairs.right], run.pairs.evidence)
-    return pairs, scorers_of(normalize(posts.titles), prices=posts.prices), len(kept)
+    return pairs, scorers_of(normalize(posts.titles), catalog=posts), len(kept)
 
 
 def _place(pairs: Pairs, low: int, high: int) -> int | None:

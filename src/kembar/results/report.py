@@ -9,6 +9,7 @@ import numpy as np
 from kembar.config import BY_RULES
 from kembar.grouping.matches import shopee_shares
 
+_ALWAYS: Final = ("title", "image", "hash", "label")  # what the first line, or the scores, tell of in any case
 _SHORTEST: Final = 0.05  # seconds of a stage that is named
 _BAR: Final = 40  # characters of the longest bar
 _WIDTH: Final = 100  # of a line
@@ -34,10 +35,11 @@ def summary(report: Mapping[str, Any]) -> str:
 
 def _counts(report: Mapping[str, Any]) -> str:
     n, have = report["posts"], report["with"]
+    more = [f"{count:,} with {name}" for name, count in have.items() if name not in _ALWAYS]
     return "\n".join(
         [
             f"- {n:,} posts: {have['title']:,} with a title, {have['image']:,} with a photo, "
-            f"{have['hash']:,} with a hash",
+            + ", ".join([f"{have['hash']:,} with a hash", *more]),
             f"- {report['matched_posts']:,} posts ({report['matched_posts'] / max(1, n):.1%}) have a match, "
             f"{report['mean_matches']:.2f} posts per list on average, the post itself counted",
             *_cut(report["cut_lists"], report["longest_list"] - 1),
