@@ -3,10 +3,9 @@
     python bench/lessons.py --title FOLDER -o LESSONS [--only abt_buy shopee0 ...]
 
 Each market, and each fold of the Shopee posts, is described whole; in part, at densities from "everybody has a twin" to
-"nobody has one", in pools of 40 to 3,500 posts; with evidence hidden; with words of the titles in a further column; and
-with made siblings (bench/siblings.py). A pool is a file of pairs, their evidence and their truth. FOLDER holds what
-`bench/train_title.py --folds` wrote: Shopee posts are described by title encoders that have not seen them; the markets
-by the shipped one, which has seen none.
+"nobody has one", in pools of 40 to 3,500 posts; with evidence hidden; and with made siblings (bench/siblings.py). A
+pool is a file of pairs, their evidence and their truth. FOLDER holds what `bench/train_title.py --folds` wrote: Shopee
+posts are described by title encoders that have not seen them; the markets by the shipped one, which has seen none.
 
 Truth is used as far as it is known: in amazon_google and walmart_amazon across the two shops alone, in wdc_* the
 published pairs, and pairs whose words have little in common.
@@ -36,7 +35,7 @@ from kembar.fitting.dropout import thinned
 from kembar.fitting.tuning import fold_numbers
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
-from kembar.posts.columns import PROBLEMS, Columns
+from kembar.posts.columns import PROBLEMS
 from kembar.posts.titles import normalize
 from pools import EVERYTHING, HALF, LACKING
 from shopee import FOLDS, data
@@ -46,11 +45,6 @@ MARKETS = (
     *("wdc_cameras", "wdc_computers", "wdc_shoes"),
 )
 ACROSS = ("amazon_google", "walmart_amazon")  # twins inside one shop are not labelled
-COLUMNS = {
-    "abt_buy": Columns(further=("description",)),
-    "amazon_google": Columns(brand="manufacturer"),
-    "walmart_amazon": Columns(further=("modelno",)),
-}
 SHOPEE = tuple(f"shopee{fold}" for fold in range(FOLDS))
 CAPS = (1500, 4000)  # true pairs and others of a small pool that are enough
 ALI = 5000  # posts of ali, in whole groups
@@ -79,11 +73,6 @@ class Market:
         """What is left out together."""
         return "wdc" if self.name.startswith("wdc") else self.name
 
-    @property
-    def whole(self) -> bool:
-        """Whether all true pairs are known."""
-        return self.source is None and self.apart is None
-
     @classmethod
     def read(cls, name: str, title: Path) -> "Market":
         """Read a market, or a fold of Shopee, by its name."""
@@ -94,7 +83,7 @@ class Market:
             vectors = np.load(title / f"title{fold}.npy", mmap_mode="r")[rows]
             return cls(name, catalog.take(rows), vectors, str(title / f"encoder{fold}"))
         folder = data() / "markets" / name
-        catalog = Catalog.read(folder / "posts.csv", columns=COLUMNS.get(name))
+        catalog = Catalog.read(folder / "posts.csv")
         if name == "ali":  # of titles in signs each post has some 150 candidates
             catalog = catalog.take(some_groups(catalog.labels, np.random.default_rng(0), ALI))
         source = pl.read_csv(folder / "posts.csv", infer_schema_length=0)["source"] if name in ACROSS else None
@@ -140,10 +129,6 @@ class Market:
             return np.ones(len(left), bool)
         same = self.catalog.labels[left] == self.catalog.labels[right]
         return same | np.isin(keys(left, right, len(self.catalog)), self.apart) | (words < UNLIKE)
-
-
-Form = tuple[str, Market, str, tuple[int, int] | None]
-"""A pool: its name, its posts, what is hidden, and the most pairs of each truth to keep."""
 
 
 def keys(left: np.ndarray, right: np.ndarray, n: int) -> np.ndarray:
@@ -210,26 +195,10 @@ def with_siblings(market: Market, draw: np.random.Generator, share: float) -> Ma
     return Market(market.name, posts, encoded(posts, market.encoder), market.encoder)
 
 
-def with_details(market: Market, draw: np.random.Generator) -> Market:
-    """The posts with words of most titles in a further column, moved or repeated, as in a description."""
-    titles, details = [], []
-    for title in market.catalog.titles:
-        words = title.split()
-        kind = draw.choice(("moved", "repeated", "none"), p=(0.5, 0.3, 0.2))
-        moved = draw.random(len(words)) < 0.5
-        moved[:1] = False
-        titles.append(" ".join(word for word, gone in zip(words, moved, strict=True) if kind != "moved" or not gone))
-        told = moved if kind == "moved" else np.full(len(words), kind == "repeated")
-        details.append(" ".join(word for word, so in zip(words, told, strict=True) if so))
-    further = pl.DataFrame({"description": pl.Series(details, dtype=pl.String)})
-    posts = replace(market.catalog, titles=pl.Series(titles, dtype=pl.String), further=further)
-    return replace(market, catalog=posts, vectors=encoded(posts, market.encoder))
-
-
-def forms(market: Market) -> Iterator[Form]:
-    """The pools of a market."""
+def forms(market: Market) -> Iterator[tuple[str, Market, str, tuple[int, int] | None]]:
+    """The pools of a market: key, posts, what is hidden, and the most pairs of each truth to keep."""
     labels, seed = market.catalog.labels, zlib.crc32(market.name.encode())
-    shopee = market.name in SHOPEE
+    shopee, whole = market.name in SHOPEE, market.source is None and market.apart is None
     yield "full", market, EVERYTHING, None
     if shopee:
         yield "half", market.take(np.flatnonzero(draws_of(market.catalog.ids) < 0.5)), EVERYTHING, None
@@ -239,29 +208,19 @@ def forms(market: Market) -> Iterator[Form]:
             rows = np.sort(draw.choice(rows, min(size, len(rows)), replace=False))
             yield f"none_{size}", market.take(rows), EVERYTHING, None
     for at in range(28 if shopee else 16):
-        yield from parts(market, at, np.random.default_rng(seed + at))
-    if market.whole and len(labels) < 10_000:
+        draw = np.random.default_rng(seed + at)
+        size = int(np.exp(draw.uniform(np.log(40), np.log(min(len(labels), 3500)))))
+        rows = some_groups(labels, draw, size)
+        rows = rows[thin(labels[rows], draw, (0.0, draw.random(), draw.random(), 1.0)[at % 4])]
+        hidden = ORDER[at % len(ORDER)]
+        if not shopee:  # of titles alone only the encoder, or the words, can be hidden
+            hidden = ORDER[at % 6].replace("no hashes", EVERYTHING)
+        if len(rows) >= 10:
+            yield f"part_{at}", market.take(rows), hidden, CAPS
+            if whole and at % 3 == 0:
+                yield f"siblings_{at}", with_siblings(market.take(rows), draw, 0.4), hidden, CAPS
+    if whole and len(labels) < 10_000:
         yield "siblings", with_siblings(market, np.random.default_rng(seed + 99), 0.4), EVERYTHING, WHOLE
-
-
-def parts(market: Market, at: int, draw: np.random.Generator) -> Iterator[Form]:
-    """A part of a market; of every third siblings too, and of every third its details."""
-    labels = market.catalog.labels
-    size = int(np.exp(draw.uniform(np.log(40), np.log(min(len(labels), 3500)))))
-    rows = some_groups(labels, draw, size)
-    rows = rows[thin(labels[rows], draw, (0.0, draw.random(), draw.random(), 1.0)[at % 4])]
-    hidden = ORDER[at % len(ORDER)]
-    if market.name not in SHOPEE:  # of titles alone only the encoder, or the words, can be hidden
-        hidden = ORDER[at % 6].replace("no hashes", EVERYTHING)
-    if len(rows) < 10:
-        return
-    part = market.take(rows)
-    if at % 3 == 2:
-        part = replace(part, catalog=replace(part.catalog, further=None))
-        yield f"details_{at}", with_details(part, draw), EVERYTHING, CAPS
-    yield f"part_{at}", part, hidden, CAPS
-    if market.whole and at % 3 == 0:
-        yield f"siblings_{at}", with_siblings(part, draw, 0.4), hidden, CAPS
 
 
 def described(market: Market, hidden: str, caps: tuple[int, int] | None) -> dict[str, np.ndarray] | None:

@@ -30,7 +30,7 @@ def test_brands_tell_posts_apart() -> None:
     titles = pl.Series(["hd 5450", "hd 5450"])
     found = apart(titles, pl.Series(["visiontek", "xfx"]))
     assert found == {"brands": ("visiontek", "xfx")}
-    assert decisive(found, [("brands differ", 1.0, -0.9)], vetoed=False) == "brands (visiontek | xfx)"
+    assert decisive(found, [("word alone high", 1.0, -0.9)], vetoed=False) == "brands (visiontek | xfx)"
     assert apart(titles, pl.Series(["xfx", "xfx"])) == {}
     assert apart(titles, pl.Series(["xfx", ""])) == {"brands": ("xfx", "nothing")}
 

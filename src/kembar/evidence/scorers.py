@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Doubles, Floats, Rows
-from kembar.evidence.details import further_scorers
 from kembar.evidence.identity import Identity
 from kembar.evidence.title_pairs import TitlePairs
 from kembar.posts.catalog import Catalog
@@ -101,5 +100,4 @@ def scorers_of(
     """
     prices, further = (None, None) if catalog is None else (catalog.prices, catalog.further)
     known = np.full(len(titles), np.nan) if prices is None else prices
-    own = (TitlePairs.of(titles, quantities), Identity.of(titles), PriceRatio(known))
-    return (*own, *further_scorers(titles, further))
+    return (TitlePairs.of(titles, quantities), Identity.of(titles, further), PriceRatio(known))

@@ -10,12 +10,13 @@ from kembar.posts.quantities import Quantities
 
 Apart = dict[str, tuple[str, str]]
 
+_OF_WORDS: Final = ("word alone ", "words alone ", "first word")
 _KINDS: Final = (
     ("model codes", CODE, ("code ", "codes ")),
     ("numbers", NUMBER, ("number ", "numbers ")),
     ("variant words", VARIANT, ("variant ", "short ")),
     ("colours", COLOR, ("color ",)),
-    ("words", WORD, ("word alone ", "words alone ", "first word")),
+    ("words", WORD, _OF_WORDS),
 )
 _QUANTITIES: Final = "quantities"
 _BRANDS: Final = "brands"
@@ -63,7 +64,7 @@ def decisive(found: Apart, shares: Sequence[tuple[str, float | None, float]], *,
     """
     if vetoed and _QUANTITIES in found:
         return _named(_QUANTITIES, found)
-    prefixes = {_QUANTITIES: _OF_QUANTITIES, _BRANDS: ("brand",), **{name: starts for name, _, starts in _KINDS}}
+    prefixes = {_QUANTITIES: _OF_QUANTITIES, _BRANDS: _OF_WORDS, **{name: starts for name, _, starts in _KINDS}}
     against = {name: sum(share for column, _, share in shares if column.startswith(prefixes[name])) for name in found}
     worst = min(against, key=lambda name: against[name], default=None)
     return _named(worst, found) if worst is not None and against[worst] < _LEAST else None
