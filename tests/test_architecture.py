@@ -14,6 +14,7 @@ NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "manager", "core
 ORDER = [
     "errors",
     "arrays",
+    "threads",
     "folders",
     "toml",
     "posts",

@@ -4,6 +4,7 @@
 
     Exception
     └── KembarError              every error of kembar itself
+        ├── ForkedError          a process forked from one that had used kembar (also a RuntimeError)
         ├── InputError           what was given cannot be used (also a ValueError)
         │   ├── CatalogError     a file or frame of posts, its columns, its ids
         │   ├── PhotoError       one photo; a run counts it and continues
@@ -85,6 +86,18 @@ class MissingExtraError(KembarError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package!r} is not installed; install it with: pip install 'kembar[{extra}]'")
+
+
+class ForkedError(KembarError, RuntimeError):
+    """This process was forked from one that had used kembar, and lacks the threads of its libraries."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "process forked from one that had used kembar; expected a process that uses it for the first time, since "
+            "the threads of polars and OpenMP do not live on in a fork, and waiting for them would never end. Load and "
+            "match in each process itself: gunicorn without --preload, celery with worker_process_init, "
+            "multiprocessing with get_context('spawn')."
+        )
 
 
 def quoted(value: object) -> str:

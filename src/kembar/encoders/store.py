@@ -33,6 +33,7 @@ from kembar.arrays import Bools, Floats, Progress, Rows, default_threads
 from kembar.encoders.protocol import Encoder, Items, Problem, check_paths, check_titles
 from kembar.errors import FolderError, quoted
 from kembar.folders import new_file
+from kembar.threads import unforked
 
 Keys: TypeAlias = npt.NDArray[np.bytes_]  # 16 bytes each
 
@@ -203,6 +204,7 @@ def _photo_digest(path: Path) -> bytes:
         return b""
 
 
+@unforked
 def encode(
     encoder: Encoder,
     items: Items,

@@ -15,6 +15,7 @@ from sparse_dot_topn import sp_matmul_topn
 from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, mixed
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.neighbors import CELLS, Distinct, Edges, Neighbors, arranged, best, joined, replaced
+from kembar.threads import unforked
 
 _BLOCK = 4096  # dense rows searched at once
 _CHUNK = 1 << 14  # pairs whose dense rows are gathered at once
@@ -25,6 +26,7 @@ _MULTI_HASH_ROWS = 20_000  # below this a plain scan of all hashes is faster
 _MULTI_HASH_RADIUS = 11  # four 16-bit words, two flips each: exact up to 4 * (2 + 1) - 1 differing bits
 
 
+@unforked
 def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: int = 2) -> Neighbors:
     """Find the k most similar rows of each row of a sparse matrix by inner product.
 
@@ -44,6 +46,7 @@ def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: in
     return index.search(vectors, k, own=np.arange(len(index)), floor=floor, threads=threads)
 
 
+@unforked
 def dense_neighbors(vectors: Floats, k: int, *, floor: float = 0.0, exact: int = 1 << 16) -> Neighbors:
     """Find the k most similar rows of each row of a dense matrix by inner product.
 
@@ -63,6 +66,7 @@ def dense_neighbors(vectors: Floats, k: int, *, floor: float = 0.0, exact: int =
     return index.search(vectors, k, own=np.arange(len(index)), floor=floor)
 
 
+@unforked
 def hash_neighbors(hashes: Hashes, hashed: Bools, k: int, *, radius: int = 7) -> Neighbors:
     """Find the k nearest of each of n 64-bit hashes within a Hamming radius.
 
@@ -99,6 +103,7 @@ class SparseIndex:
     columns: Sparse
 
     @classmethod
+    @unforked
     def of(cls, vectors: Sparse) -> "SparseIndex":
         """Index (n, d) CSR unit rows, float32; an empty row has no evidence and is never found."""
         base = _sorted(vectors)
@@ -109,6 +114,7 @@ class SparseIndex:
     def __len__(self) -> int:
         return len(self.distinct.number)
 
+    @unforked
     def search(
         self, queries: Sparse, k: int, *, own: Rows | None = None, floor: float = 0.0, threads: int = 2
     ) -> Neighbors:
@@ -163,6 +169,7 @@ class DenseIndex:
     index: faiss.Index
 
     @classmethod
+    @unforked
     def of(cls, vectors: Floats, *, exact: int = 1 << 16) -> "DenseIndex":
         """Index dense rows.
 
@@ -184,6 +191,7 @@ class DenseIndex:
     def __len__(self) -> int:
         return len(self.distinct.number)
 
+    @unforked
     def search(self, queries: Floats, k: int, *, own: Rows | None = None, floor: float = 0.0) -> Neighbors:
         """Find the k most similar rows of the base for each query, by inner product.
 
@@ -254,6 +262,7 @@ class HashIndex:
     values: Hashes
 
     @classmethod
+    @unforked
     def of(cls, hashes: Hashes, hashed: Bools) -> "HashIndex":
         """Index (n,) uint64 hashes; those that are not `hashed`, (n,) bool, are never found."""
         distinct = _distinct_hashes(hashes, hashed)
@@ -262,6 +271,7 @@ class HashIndex:
     def __len__(self) -> int:
         return len(self.distinct.number)
 
+    @unforked
     def search(self, hashes: Hashes, hashed: Bools, k: int, *, own: Rows | None = None, radius: int = 7) -> Neighbors:
         """Find the k nearest hashes of the base for each query within a Hamming radius.
 

@@ -29,12 +29,14 @@ from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from kembar.posts.labels import super_components
 from kembar.posts.titles import normalize
+from kembar.threads import unforked
 
 _MANY: Final = 20_000  # pairs from which on the usual growth is right
 _HEAVY: Final = 200_000  # pairs from which on several threads pay
 _THINNED: Final = 250_000  # pairs of a pool with hidden evidence that are enough: bounds the memory
 
 
+@unforked
 def fit_classifier(
     catalog: Catalog,
     config: Config | None = None,

@@ -31,6 +31,7 @@ from kembar.posts.columns import (
 from kembar.posts.further import read_further
 from kembar.posts.prices import read_prices
 from kembar.posts.sources import Source, Table, read_table
+from kembar.threads import unforked
 
 __all__ = ["PROBLEMS", "Catalog", "Columns", "Source"]
 
@@ -74,6 +75,7 @@ class Catalog:
     prices: Doubles | None = None
     further: pl.DataFrame | None = None
 
+    @unforked
     def __post_init__(self) -> None:
         for name in ("ids", "titles", "images"):
             _check(name, getattr(self, name), len(self.ids), pl.String)
@@ -145,6 +147,7 @@ class Catalog:
         return cls(ids, titles, images, hashes, hashed, labels, folder, problems, known, further)
 
     @property
+    @unforked
     def has_titles(self) -> Bools:
         """(n,) bool, True where the title holds more than white space."""
         return (self.titles.str.strip_chars() != "").to_numpy()
@@ -160,6 +163,7 @@ class Catalog:
             return [None] * len(self)
         return [self.folder / name if name else None for name in self.images]
 
+    @unforked
     def take(self, rows: Iterable[int] | npt.NDArray[np.integer[Any]]) -> "Catalog":
         """Return some of the posts.
 
@@ -195,6 +199,7 @@ class Catalog:
             None if self.further is None else self.further[chosen],
         )
 
+    @unforked
     def with_hashes(self, hashes: npt.NDArray[np.uint64], hashed: Bools, problems: pl.DataFrame) -> "Catalog":
         """Return the same posts with other perceptual hashes and further problems.
 
@@ -213,6 +218,7 @@ class Catalog:
         found = _ordered(pl.concat([self.problems, problems.select(*PROBLEMS)]), self.ids)
         return replace(self, hashes=hashes, hashed=hashed, problems=found)
 
+    @unforked
     def frame(self) -> pl.DataFrame:
         """Return the posts under Shopee's names: posting_id, image, image_phash, title and, if any, label_group.
 
@@ -228,6 +234,7 @@ class Catalog:
             columns["label_group"] = pl.Series(self.labels).set(pl.Series(self.labels < 0), None)
         return pl.DataFrame(columns)
 
+    @unforked
     def fingerprint(self) -> str:
         """Return the SHA-256 of the posts as 64 hex digits.
 
@@ -251,6 +258,7 @@ class Catalog:
                 digest.update(self.prices[rows].astype("<f8").tobytes())
         return digest.hexdigest()
 
+    @unforked
     def save(self, folder: Path | str) -> None:
         """Write catalog.parquet and catalog.json (last: it marks the pair as complete), replacing older ones.
 
@@ -283,6 +291,7 @@ class Catalog:
             ) from error
 
     @classmethod
+    @unforked
     def load(cls, folder: Path | str, *, images: Path | str | None = None) -> "Catalog":
         """Read what :meth:`save` wrote.
 

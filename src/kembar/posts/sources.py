@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from kembar.errors import CatalogError, nearest, quoted
+from kembar.threads import unforked
 
 
 class ArrowStream(Protocol):
@@ -68,6 +69,7 @@ class Table:
     frame: pl.DataFrame
 
 
+@unforked
 def read_table(source: Source, wanted: Collection[str]) -> Table:
     """Read the wanted columns of a file or frame.
 

@@ -32,6 +32,7 @@ from kembar.results.explanation import Explanation, differences, explain
 from kembar.results.questions import near, one_each, spread
 from kembar.results.report import summary
 from kembar.results.scores import Curve, b_cubed, curve, oracle, pair_score, score_edges
+from kembar.threads import unforked
 
 _FORMAT: Final = "kembar run"
 _VERSION: Final = 1
@@ -66,10 +67,12 @@ class Result:
         return len(self.catalog)
 
     @cached_property
+    @unforked
     def report(self) -> dict[str, Any]:
         """Counts, sizes, problems and, where groups are known, scores; as in report.json."""
         return _report(self)
 
+    @unforked
     def scores(self, labels: Rows | None = None) -> dict[str, float]:
         """Score matches, pairs and groups against known groups.
 
@@ -92,6 +95,7 @@ class Result:
             "oracle_f1": oracle(self.pairs.left, self.pairs.right, labels).f1,
         }
 
+    @unforked
     def curve(self, labels: Rows | None = None) -> Curve:
         """Compute mean F1, precision and recall for every threshold on the similarity, whatever rule decided.
 
@@ -107,6 +111,7 @@ class Result:
         labels = self._labels() if labels is None else labels
         return curve(self.pairs.left, self.pairs.right, self.pairs.evidence[SIMILARITY], labels)
 
+    @unforked
     def explain(self, a: str, b: str) -> Explanation:
         """Explain why two posts match or do not.
 
@@ -122,6 +127,7 @@ class Result:
         """
         return explain(self, a, b)
 
+    @unforked
     def weakest_links(self, n: int = 10) -> pl.DataFrame:
         """List the posts that hang most loosely in their group: the first to look at.
 
@@ -152,6 +158,7 @@ class Result:
         loose = frame.filter(pl.Series(own) & (pl.col("size") > 1))
         return loose.sort("mean_similarity", "posting_id").head(n)
 
+    @unforked
     def label_queue(self, n: int = 100) -> pl.DataFrame:
         """List the pairs whose answer would teach most.
 
@@ -182,6 +189,7 @@ class Result:
             "left", "right", "left_title", "right_title", "similarity", "same"
         )
 
+    @unforked
     def differences(self) -> pl.DataFrame:
         """List where the matches of a post and its group do not say the same, and why.
 
@@ -195,12 +203,14 @@ class Result:
             *(pl.Series(name, ids) for name, ids in ends.items()), pl.all()
         )
 
+    @unforked
     def groups_frame(self) -> pl.DataFrame:
         """Show the groups as a table: posting_id, group_id, size, in the order of the rows."""
         labels = self.groups.labels
         columns = {"posting_id": self.catalog.ids, "group_id": self.groups.ids.gather(labels)}
         return pl.DataFrame({**columns, "size": self.groups.sizes()[labels]})
 
+    @unforked
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
         """Write the run folder: all of it or, on any failure, nothing.
 
@@ -225,6 +235,7 @@ class Result:
             _write_json(target / "manifest.json", self._manifest())
 
     @classmethod
+    @unforked
     def load(cls, folder: Path | str) -> "Result":
         """Read a run folder.
 
