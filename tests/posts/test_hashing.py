@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PosixPath
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from kembar.errors import ConfigError, EvidenceError
+from kembar.posts import hashing
 from kembar.posts.hashing import PhotoHashes, hash_photos
 from kembar.posts.photos import draft_hash
 from pictures import bad_photos, halves, oracle_of, scene
@@ -66,6 +68,13 @@ def test_a_photo_that_kills_its_process_is_a_problem(catalogue: list[Path | None
     assert np.flatnonzero(~result.hashed).tolist() == [3, 20, 70]
     others = np.arange(len(paths)) != 70
     np.testing.assert_array_equal(result.hashes[others], alone.hashes[others])
+
+
+def test_processes_start_where_signals_have_no_mask(
+    catalogue: list[Path | None], alone: PhotoHashes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "signal", SimpleNamespace())
+    np.testing.assert_array_equal(hash_photos(catalogue, workers=2).hashes, alone.hashes)
 
 
 SCRIPT = """

@@ -185,6 +185,8 @@ def _run_pool(chunks: deque[_Chunk], workers: int, window: int, draft: bool, tak
 
 
 def _submit(pool: ProcessPoolExecutor, chunk: _Chunk, draft: bool) -> Future[list[_Outcome]]:
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return pool.submit(_hash_chunk, chunk, draft)
     # A worker started here inherits the mask: Ctrl-C reaches the parent alone, which then stops the workers.
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
