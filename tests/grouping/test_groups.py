@@ -188,6 +188,15 @@ def test_a_float32_similarity_reaches_the_cut_it_was_rounded_from():
         assert average_link(*ends, below, 3, cut=cut).tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("score", [0.1, 0.2, 0.4, 0.8])
+def test_rounding_lifts_no_merge_above_the_merges_it_rests_on(score):
+    """The mean of four times .1 is above .1 in its last bit."""
+    left, right = np.triu_indices(4, 1)
+    tree = average_link_tree(left, right, np.full(6, score), 4)
+    assert tree.height.tolist() == [score] * 3
+    assert tree.labels(target_size=2).tolist() == [0, 0, 0, 1]
+
+
 def test_nothing_to_link():
     for n in (0, 1, 3):
         assert average_link(NONE, NONE, np.zeros(0, dtype=np.float32), n, cut=0.5).tolist() == list(range(n))
@@ -219,6 +228,20 @@ def test_lone_posts_join_their_nearest_group(seed, n, density, cut):
     assert oracles.parts(found.tolist()) == oracles.fill_singles(
         oracles.dense(left, right, similarity, n), labels.tolist(), min(cut, float(np.float32(cut)))
     )
+
+
+@pytest.mark.parametrize("cut", [0.7, 0.1, 0.3])
+def test_a_lone_post_joins_a_group_that_is_just_near_enough(cut):
+    labels, ends = np.array([0, 0, 1]), (np.array([0, 0, 1]), np.array([1, 2, 2]))
+    at = np.array([0.9, cut, cut], dtype=np.float32)
+    below = np.where([True, False, False], at, np.nextafter(at, np.float32(0)))
+    assert fill_singles(labels, *ends, at, cut=cut).tolist() == [0, 0, 0]
+    assert fill_singles(labels, *ends, below, cut=cut).tolist() == [0, 0, 1]
+
+
+def test_a_lone_post_between_two_groups_as_near_joins_the_first():
+    labels, ends = np.array([0, 0, 1, 1, 2]), (np.array([0, 1, 2, 3]), np.array([4, 4, 4, 4]))
+    assert fill_singles(labels, *ends, np.full(4, 0.5), cut=0.5).tolist() == [0, 0, 1, 1, 0]
 
 
 def test_nobody_to_fill():

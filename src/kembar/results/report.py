@@ -136,5 +136,6 @@ def _seconds(report: Mapping[str, Any]) -> str:
     if not seconds:
         return ""
     parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= _SHORTEST)
-    memory = f"peak memory {report['peak_memory'] / 2**20:,.0f} MiB"
-    return f"{sum(seconds.values()):.1f} seconds, {memory}.\n({parts})"
+    peak = report["peak_memory"]
+    memory = f", peak memory {peak / 2**20:,.0f} MiB" if peak else ""
+    return f"{sum(seconds.values()):.1f} seconds{memory}.\n({parts})"

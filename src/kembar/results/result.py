@@ -3,7 +3,6 @@
 import json
 import platform
 import re
-import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -51,7 +50,7 @@ class Result:
         groups: the partition.
         copy_of: (n,) int64 rows: the post that stands for each among the pairs, itself unless it is one of many copies.
         seconds: by stage.
-        peak_memory: bytes, of the whole process.
+        peak_memory: bytes, of the whole process; 0 where the system does not tell.
     """
 
     catalog: Catalog
@@ -302,12 +301,16 @@ class Result:
 
 
 def peak_memory() -> int:
-    """Peak resident memory of this process so far, in bytes."""
+    """Peak resident memory of this process so far, in bytes; 0 where the system does not tell."""
     # Linux hands ru_maxrss down from the process that started this one; VmHWM is its own.
     status = Path("/proc/self/status")
     own = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii")) if status.is_file() else None
     if own:
         return int(own[1]) * 1024
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
