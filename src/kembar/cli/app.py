@@ -41,10 +41,18 @@ from kembar.cli.progress import Bars
 from kembar.cli.recipes import check_encoders
 from kembar.cli.runs import app as runs
 from kembar.cli.train import app as train
-from kembar.errors import KembarError
+from kembar.errors import KembarError, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class _Visible(logging.Formatter):
+    """Titles and file names in messages do not command the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record."""
+        return visible(super().format(record))
 
 
 class Commands(TyperGroup):
@@ -91,7 +99,9 @@ def top(
         print(f"kembar {installed('kembar')}")
         raise typer.Exit
     ctx.obj = _bars
-    logging.basicConfig(format="%(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Visible("%(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("kembar").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
@@ -285,7 +295,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"kembar: {message}", file=sys.stderr)
+    print(f"kembar: {visible(message)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -12,7 +12,7 @@ from kembar.classifier.classify import RULES as BY_RULES
 from kembar.classifier.classify import WEIGHT, contributions
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
-from kembar.errors import CatalogError, FolderError, nearest, quoted
+from kembar.errors import CatalogError, FolderError, nearest, quoted, visible
 from kembar.evidence.gathering import BLENDED, SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.placeholders import as_compared
@@ -93,7 +93,7 @@ class Explanation:
             lines += ["", "What the classifier made of it (shares of the log-odds)"]
             lines += [_share(*each) for each in self.contributions[:_SHOWN]]
         lines += ["", "What the rules said"] + [f"  - {reason}" for reason in self.reasons]
-        return "\n".join(lines)
+        return "\n".join(visible(line).replace("\n", "\\n") for line in lines)
 
 
 class Run(Protocol):

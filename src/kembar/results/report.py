@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from kembar.config import BY_RULES
+from kembar.errors import visible
 from kembar.grouping.matches import shopee_shares
 
 _SHORTEST: Final = 0.05  # seconds of a stage that is named
@@ -29,7 +30,7 @@ def summary(report: Mapping[str, Any]) -> str:
         The text: counts, scores where groups are known, how sure the run is, damaged posts, a chart of group sizes.
     """
     parts = [_counts(report), _scores(report), _estimate(report), _problems(report), _sizes(report), _seconds(report)]
-    return "\n\n".join(["# What kembar found", *(part for part in parts if part)]) + "\n"
+    return visible("\n\n".join(["# What kembar found", *(part for part in parts if part)])) + "\n"
 
 
 def _counts(report: Mapping[str, Any]) -> str:
@@ -110,7 +111,8 @@ def _problems(report: Mapping[str, Any]) -> str:
     if not problems["posts"]:
         return "No post was damaged."
     lines = [f"## {problems['posts']:,} damaged posts, matched on the evidence they have", ""]
-    lines += [f"- {kind['posts']:,} x {kind['part']}: {kind['problem']}" for kind in problems["kinds"][:20]]
+    told = [(kind["posts"], kind["part"], kind["problem"].replace("\n", "\\n")) for kind in problems["kinds"][:20]]
+    lines += [f"- {posts:,} x {part}: {problem}" for posts, part, problem in told]
     return "\n".join([*lines, "", "The posts are listed in report.json."])
 
 
