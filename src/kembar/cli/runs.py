@@ -64,6 +64,9 @@ def explain(
     picture: Annotated[
         Path | None, typer.Option("--picture", "-p", help="SVG file: what each piece of evidence added.")
     ] = None,
+    columns: Annotated[
+        bool, typer.Option("--columns", help="Tell of each evidence column, not of each kind of evidence.")
+    ] = False,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -73,10 +76,14 @@ def explain(
     if picture is not None:
         check_new_file(picture, overwrite)
     explanation = Result.load(run).explain(a, b)
-    text = json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False) if as_json else str(explanation)
+    text = (
+        json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False)
+        if as_json
+        else explanation.text(columns=columns)
+    )
     typer.echo(visible(text))
     if picture is not None:
-        explanation.waterfall(picture)
+        explanation.waterfall(picture, columns=columns)
 
 
 @app.command("label-queue", epilog="Example: `kembar label-queue run -o pairs.csv`, answer, `kembar tune --labels`")

@@ -26,6 +26,7 @@ from kembar.posts.quantities import Quantities
 from kembar.posts.titles import normalize
 from kembar.results import charts
 from kembar.results.apart import Apart, apart, decisive
+from kembar.results.kinds import BASE, gathered
 
 _MEANING = {
     CONFLICT: "1 where the quantities in the titles contradict each other",
@@ -69,15 +70,33 @@ class Explanation:
     contributions: tuple[tuple[str, float | None, float], ...] = ()
     difference: str | None = None
 
-    def waterfall(self, path: Path) -> None:
-        """Draw the contributions as a waterfall, as SVG; nothing but the axes where no classifier decided."""
-        charts.waterfall([(name, share) for name, _, share in self.contributions], path)
+    def kinds(self) -> list[tuple[str, float]]:
+        """Sum up the contributions by kinds of evidence, in words: the largest first, the base last."""
+        return gathered((name, share) for name, _, share in self.contributions)
+
+    def waterfall(self, path: Path, *, columns: bool = False) -> None:
+        """Draw what made the log-odds as a waterfall, as SVG; nothing but the axes where no classifier decided.
+
+        Args:
+            path: the file to write.
+            columns: a bar for each evidence column, not for each kind of evidence.
+        """
+        steps = [(name, share) for name, _, share in self.contributions] if columns else self.kinds()
+        charts.waterfall(steps, path)
 
     def as_dict(self) -> dict[str, Any]:
         """Give the explanation as plain values, for JSON."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, *, columns: bool = False) -> str:
+        """Tell the case in words.
+
+        Args:
+            columns: tell what each evidence column added to the log-odds, not what each kind of evidence did.
+        """
         verdict = "match" if self.matched else "do not match"
         against = f" Most against it: {self.difference}." if self.difference else ""
         lines = [
@@ -91,7 +110,8 @@ class Explanation:
             lines += ["", "Evidence"] + [_line(name, value) for name, value in self.evidence.items()]
         if self.contributions:
             lines += ["", "What the classifier made of it (shares of the log-odds)"]
-            lines += [_share(*each) for each in self.contributions[:_SHOWN]]
+            shown = [_share(*each) for each in self.contributions[:_SHOWN]]
+            lines += shown if columns else [f"  {share:+8.3f}  {kind}" for kind, share in self.kinds()]
         lines += ["", "What the rules said"] + [f"  - {reason}" for reason in self.reasons]
         return "\n".join(visible(line).replace("\n", "\\n") for line in lines)
 
@@ -341,9 +361,7 @@ def _to_group(pairs: Pairs, members: Rows, row: int) -> float:
 
 
 def _share(name: str, value: float | None, share: float) -> str:
-    return f"  {share:+8.3f}  {name}" + (
-        "" if name == "base" else f" = {'missing' if value is None else f'{value:.4g}'}"
-    )
+    return f"  {share:+8.3f}  {name}" + ("" if name == BASE else f" = {'missing' if value is None else f'{value:.4g}'}")
 
 
 def _line(name: str, value: float | None) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 
 from kembar.config import BY_RULES
 from kembar.errors import visible
-from kembar.grouping.matches import shopee_shares
 
 _SHORTEST: Final = 0.05  # seconds of a stage that is named
 _BAR: Final = 40  # characters of the longest bar
@@ -120,14 +119,11 @@ def _sizes(report: Mapping[str, Any]) -> str:
     posts = np.zeros(52)
     for size, count in report["groups_by_size"].items():
         posts[min(int(size), 51)] += int(size) * count
-    found, expected = posts / max(1.0, posts.sum()), shopee_shares()
-    rows = [(str(size), found[size], expected[size]) for size in range(1, _SIZES + 1)]
-    rows.append((f"{_SIZES + 1}+", found[_SIZES + 1 :].sum(), expected[_SIZES + 1 :].sum()))
-    longest = max(max(share, usual) for _, share, usual in rows)
-    lines = [
-        f"{name:>4}  {share:6.1%}  (Shopee {usual:5.1%})  {'█' * round(_BAR * share / max(longest, 1e-9))}"
-        for name, share, usual in rows
-    ]
+    found = posts / max(1.0, posts.sum())
+    rows = [(str(size), found[size]) for size in range(1, _SIZES + 1)]
+    rows.append((f"{_SIZES + 1}+", found[_SIZES + 1 :].sum()))
+    longest = max(share for _, share in rows)
+    lines = [f"{name:>4}  {share:6.1%}  {'█' * round(_BAR * share / max(longest, 1e-9))}" for name, share in rows]
     return "\n".join(["## Share of posts by size of their group", "", "```text", *lines, "```"])
 
 
