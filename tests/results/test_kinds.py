@@ -20,6 +20,8 @@ EXAMPLES = {
     "color alone high": "variants and colours",
     "price ratio": "prices",
     "clip": "vectors 'clip'",
+    "clip_blended": "vectors 'clip'",
+    "word_blended": "words of the titles",
     BASE: "before looking at the two",
 }
 
@@ -52,7 +54,7 @@ def test_no_bar_of_a_waterfall_is_cut_off(tmp_path: Path) -> None:
     waterfall([("photos", 1.0), ("base", -3.8)], tmp_path / "w.svg")
     text = (tmp_path / "w.svg").read_text(encoding="utf-8")
     frame = re.search(r'<g id="patch_2">\s*<path d="M ([\d.]+) [\d.]+ \s*L ([\d.]+)', text)
-    bars = re.findall(r'<path d="M ([\d.]+) [\d.]+ \s*L ([\d.]+) [^"]*" clip-path', text)
+    bars = re.findall(r'<path d="M ([\d.]+) [\d.]+ \s*L ([\d.]+) [^"]*" clip-path="[^"]*" style="fill: #', text)
     assert frame
     assert bars
     edges = [float(edge) for bar in bars for edge in bar]

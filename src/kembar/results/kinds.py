@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from kembar.evidence.gathering import BLENDED
+
 BASE: Final = "base"
 _CROWD: Final = "other posts like these two"
 _KINDS: Final = (
@@ -21,7 +23,8 @@ _KINDS: Final = (
 
 def kind_of(column: str) -> str:
     """Name the kind of an evidence column, in words, such as "photos" or "vectors 'clip'"."""
-    return next((words for start, words in _KINDS if re.match(start, column)), f"vectors {column!r}")
+    view = column.replace(BLENDED, "")
+    return next((words for start, words in _KINDS if re.match(start, view)), f"vectors {view!r}")
 
 
 def gathered(shares: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
