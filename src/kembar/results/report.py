@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from kembar.config import BY_RULES
-from kembar.grouping.matches import shopee_shares
+from kembar.errors import visible
 
 _ALWAYS: Final = ("title", "image", "hash", "label")  # what the first line, or the scores, tell of in any case
 _SHORTEST: Final = 0.05  # seconds of a stage that is named
@@ -30,7 +30,7 @@ def summary(report: Mapping[str, Any]) -> str:
         The text: counts, scores where groups are known, how sure the run is, damaged posts, a chart of group sizes.
     """
     parts = [_counts(report), _scores(report), _estimate(report), _problems(report), _sizes(report), _seconds(report)]
-    return "\n\n".join(["# What kembar found", *(part for part in parts if part)]) + "\n"
+    return visible("\n\n".join(["# What kembar found", *(part for part in parts if part)])) + "\n"
 
 
 def _counts(report: Mapping[str, Any]) -> str:
@@ -112,7 +112,8 @@ def _problems(report: Mapping[str, Any]) -> str:
     if not problems["posts"]:
         return "No post was damaged."
     lines = [f"## {problems['posts']:,} damaged posts, matched on the evidence they have", ""]
-    lines += [f"- {kind['posts']:,} x {kind['part']}: {kind['problem']}" for kind in problems["kinds"][:20]]
+    told = [(kind["posts"], kind["part"], kind["problem"].replace("\n", "\\n")) for kind in problems["kinds"][:20]]
+    lines += [f"- {posts:,} x {part}: {problem}" for posts, part, problem in told]
     return "\n".join([*lines, "", "The posts are listed in report.json."])
 
 
@@ -120,14 +121,11 @@ def _sizes(report: Mapping[str, Any]) -> str:
     posts = np.zeros(52)
     for size, count in report["groups_by_size"].items():
         posts[min(int(size), 51)] += int(size) * count
-    found, expected = posts / max(1.0, posts.sum()), shopee_shares()
-    rows = [(str(size), found[size], expected[size]) for size in range(1, _SIZES + 1)]
-    rows.append((f"{_SIZES + 1}+", found[_SIZES + 1 :].sum(), expected[_SIZES + 1 :].sum()))
-    longest = max(max(share, usual) for _, share, usual in rows)
-    lines = [
-        f"{name:>4}  {share:6.1%}  (Shopee {usual:5.1%})  {'█' * round(_BAR * share / max(longest, 1e-9))}"
-        for name, share, usual in rows
-    ]
+    found = posts / max(1.0, posts.sum())
+    rows = [(str(size), found[size]) for size in range(1, _SIZES + 1)]
+    rows.append((f"{_SIZES + 1}+", found[_SIZES + 1 :].sum()))
+    longest = max(share for _, share in rows)
+    lines = [f"{name:>4}  {share:6.1%}  {'█' * round(_BAR * share / max(longest, 1e-9))}" for name, share in rows]
     return "\n".join(["## Share of posts by size of their group", "", "```text", *lines, "```"])
 
 

@@ -22,7 +22,7 @@ from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.folders import new_folder
 from kembar.grouping.groups import Groups
-from kembar.grouping.matches import Matches, shopee_shares
+from kembar.grouping.matches import Matches, row_shares
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from kembar.results import charts
@@ -230,7 +230,8 @@ class Result:
             _write_json(target / "report.json", self.report)
             (target / "report.md").write_text(summary(self.report), encoding="utf-8")
             sizes = np.bincount(self.groups.sizes())
-            charts.group_sizes(sizes * np.arange(len(sizes)), shopee_shares(), target / "group-sizes.svg")
+            known = row_shares(self._labels()) if (self._labels() >= 0).any() else None
+            charts.group_sizes(sizes * np.arange(len(sizes)), known, target / "group-sizes.svg")
             _write_json(target / "manifest.json", self._manifest())
 
     @classmethod
