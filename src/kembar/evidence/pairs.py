@@ -10,6 +10,7 @@ import polars as pl
 
 from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, run_starts
 from kembar.errors import EvidenceError
+from kembar.evidence.dense import products
 from kembar.evidence.neighbors import Neighbors
 
 _CHUNK = 1 << 16  # pairs whose vectors are gathered at once: bounds the memory
@@ -131,8 +132,7 @@ def dense_similarity(
     other = vectors if base is None else base
 
     def product(begin: int) -> Floats:
-        a, b = vectors[left[begin : begin + _CHUNK]], other[right[begin : begin + _CHUNK]]
-        return np.asarray(np.einsum("ij,ij->i", a, b), dtype=np.float32)
+        return products(vectors, left[begin : begin + _CHUNK], other, right[begin : begin + _CHUNK])
 
     similarity = _in_chunks(product, len(left), threads)
     similarity[_zero(vectors)[left] | _zero(other)[right]] = np.nan

@@ -14,13 +14,9 @@ from sparse_dot_topn import sp_matmul_topn
 
 from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, mixed
 from kembar.errors import ConfigError, EvidenceError
+from kembar.evidence.dense import Cells, mutual, nearest
 from kembar.evidence.neighbors import CELLS, Distinct, Edges, Neighbors, arranged, best, joined, replaced
 
-_BLOCK = 4096  # dense rows searched at once
-_CHUNK = 1 << 14  # pairs whose dense rows are gathered at once
-_PROBES, _SAMPLE = 48, 40  # clusters searched for a dense row, and rows for each from which they are made
-_SPARE = 8  # dense neighbours sought beyond k
-_SLACK = 1e-5  # more than twice what the order of summation changes in a product of float32 unit rows
 _MULTI_HASH_ROWS = 20_000  # below this a plain scan of all hashes is faster
 _MULTI_HASH_RADIUS = 11  # four 16-bit words, two flips each: exact up to 4 * (2 + 1) - 1 differing bits
 
@@ -154,13 +150,13 @@ class DenseIndex:
         base: (n, d) float32.
         distinct: its different rows.
         rows: (u, d) float32, these rows.
-        index: what faiss makes of them.
+        cells: where they are many, the same in cells.
     """
 
     base: Floats
     distinct: Distinct
     rows: Floats
-    index: faiss.Index
+    cells: Cells | None
 
     @classmethod
     def of(cls, vectors: Floats, *, exact: int = 1 << 16) -> "DenseIndex":
@@ -179,7 +175,7 @@ class DenseIndex:
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
         distinct = Distinct.of(row_keys(rows))
         rows = rows[distinct.first]
-        return cls(vectors, distinct, rows, _dense_index(rows, exact))
+        return cls(vectors, distinct, rows, Cells.of(rows) if len(rows) > exact else None)
 
     def __len__(self) -> int:
         return len(self.distinct.number)
@@ -207,38 +203,16 @@ class DenseIndex:
             queries = np.ascontiguousarray(queries, dtype=np.float32)
             distinct = Distinct.of(row_keys(queries))
             rows = queries[distinct.first]
-        blocks = np.split(np.arange(len(rows)), range(_BLOCK, len(rows), _BLOCK)) if len(rows) else []
-        source, target, score = joined([self._block(rows, block, k) for block in blocks])
+        source, target, score = self._found(rows, k, floor)
         here, there = np.any(rows != 0, axis=1), np.any(self.rows != 0, axis=1)
         keep = (score > floor) & here[source] & there[target]
         return arranged((source[keep], target[keep], score[keep]), distinct, self.distinct, own, k)
 
-    def _block(self, rows: Floats, wanted: Rows, k: int) -> Edges:
-        """Find candidates for the k best of some rows; where more than a few come close to the k-th, all that do."""
-        if not len(self.rows):
-            return joined([])
-        rough, found = self.index.search(rows[wanted], min(k + _SPARE, len(self.rows)))
-        there = found.ravel() >= 0  # clusters may hold fewer rows than were asked for
-        edges = self._rated(rows, np.repeat(wanted, found.shape[1])[there], found.ravel()[there].astype(np.int64))
-        if found.shape[1] == len(self.rows):
-            return edges
-        least = rough[:, k - 1] - np.float32(_SLACK)
-        close = np.flatnonzero(rough[:, -1] >= least)
-        again = []
-        for block in _blocks(close, len(self.rows)):
-            near, target = np.nonzero(rows[wanted[block]] @ self.rows.T >= least[block, None])
-            rated = (near, *self._rated(rows, wanted[block][near], target)[1:])
-            near, target, score = best(rated, len(block), k)
-            again.append((wanted[block][near], target, score))
-        return replaced(edges, wanted[close], again)
-
-    def _rated(self, rows: Floats, source: Rows, target: Rows) -> Edges:
-        """Add the inner products to pairs: a matrix product's last bits depend on its shape, these do not."""
-        score = np.empty(len(source), dtype=np.float32)
-        for begin in range(0, len(source), _CHUNK):
-            chunk = slice(begin, begin + _CHUNK)
-            score[chunk] = np.einsum("ij,ij->i", rows[source[chunk]], self.rows[target[chunk]])
-        return source, target, np.clip(score, -1, 1)
+    def _found(self, rows: Floats, k: int, floor: float) -> Edges:
+        if self.cells is not None:
+            return _clipped(self.cells.nearest(rows, k, floor))
+        both = mutual(rows, k, floor) if rows is self.rows else None
+        return _clipped(nearest(rows, self.rows, k, floor) if both is None else both)
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,17 +337,8 @@ def _blocks(wanted: Rows, columns: int) -> list[Rows]:
     return [wanted[begin : begin + step] for begin in range(0, len(wanted), step)]
 
 
-def _dense_index(rows: Floats, exact: int) -> faiss.Index:
-    """Index rows: all in one place, or, if they are many, by clusters."""
-    flat = faiss.IndexFlatIP(rows.shape[1])
-    index: faiss.Index = flat
-    if len(rows) > exact:
-        clusters = round(4 * len(rows) ** 0.5)
-        index = faiss.IndexIVFFlat(flat, rows.shape[1], clusters, faiss.METRIC_INNER_PRODUCT)
-        index.cp.spherical, index.cp.niter, index.nprobe = True, 6, _PROBES
-        index.train(rows[:: max(1, len(rows) // (clusters * _SAMPLE))])
-    index.add(rows)
-    return index
+def _clipped(edges: Edges) -> Edges:
+    return edges[0], edges[1], np.clip(edges[2], -1, 1)
 
 
 def _hash_range(queries: Hashes, values: Hashes, radius: int) -> tuple[Rows, Rows, Rows]:
