@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def one(posts: Path, run: Path) -> None:
     result.save(run, overwrite=True)
     progress("end", 0, 0)
     stages: dict[str, float] = {}
-    for (name, begin), (_, end) in zip(marks, marks[1:], strict=False):
+    for (name, begin), (_, end) in pairwise(marks):
         stages[name] = stages.get(name, 0.0) + end - begin
     print(json.dumps({"posts": len(result), "f1": result.scores()["f1"], "stages": stages}))
 
@@ -103,19 +104,24 @@ def changed(before: pl.Series, after: pl.Series) -> int:
 
 
 def table(pools: list[dict]) -> list[str]:
-    lines = [
-        "| posts | version | CPU-seconds | peak MiB | F1 | posts changed | stages |",
-        "| ---: | --- " + "| ---: " * 4 + "| --- |",
-    ]
+    heads = ["posts", "version", "CPU-seconds", "peak MiB", "F1", "posts changed", "stages"]
+    lines = [f"| {' | '.join(heads)} |", "| ---: | --- " + "| ---: " * 4 + "| --- |"]
     for pool in pools:
         for name, runs in pool["runs"].items():
             seconds, memory = (statistics.median(run[key] for run in runs) for key in ("seconds", "memory"))
             spent = {stage: statistics.median(run["stages"][stage] for run in runs) for stage in runs[0]["stages"]}
             stages = ", ".join(f"{stage} {value:.1f}" for stage, value in spent.items() if value >= 0.05)
-            moved = pool["changed"] if name == "now" and len(pool["runs"]) > 1 else ""
-            lines.append(
-                f"| {pool['posts']:,} | {name} | {seconds:.1f} | {memory:,.0f} | {runs[0]['f1']:.4f} | {moved} | {stages} |"
-            )
+            moved = str(pool["changed"]) if name == "now" and len(pool["runs"]) > 1 else ""
+            cells = [
+                f"{pool['posts']:,}",
+                name,
+                f"{seconds:.1f}",
+                f"{memory:,.0f}",
+                f"{runs[0]['f1']:.4f}",
+                moved,
+                stages,
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
     return [*lines, *growth(pools)]
 
 

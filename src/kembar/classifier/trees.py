@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from kembar.arrays import Bools, Doubles, Floats
+from kembar.arrays import Bools, Doubles, Floats, default_threads
 from kembar.errors import ConfigError, FolderError, MissingExtraError
 
 
@@ -145,15 +145,14 @@ def replant(kind: str, text: str, columns: int) -> Trees:
 @dataclass(frozen=True, slots=True)
 class _LightGBM:
     booster: Any
-    threads: int = 2
     kind: str = field(default="lightgbm", init=False)
 
     def margin(self, table: Floats) -> Floats:
-        found = self.booster.predict(table, raw_score=True, num_threads=self.threads)
+        found = self.booster.predict(table, raw_score=True, num_threads=default_threads())
         return np.asarray(found, dtype=np.float32)
 
     def contributions(self, table: Floats) -> Floats:
-        found = self.booster.predict(table, pred_contrib=True, num_threads=self.threads)
+        found = self.booster.predict(table, pred_contrib=True, num_threads=default_threads())
         return np.asarray(found, dtype=np.float32)
 
     def gains(self) -> Doubles:

@@ -12,23 +12,23 @@ import numpy as np
 import numpy.typing as npt
 from sparse_dot_topn import sp_matmul_topn
 
-from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, mixed
+from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads, mixed
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.dense import Cells, mutual, nearest
-from kembar.evidence.neighbors import CELLS, Distinct, Edges, Neighbors, arranged, best, joined, replaced
+from kembar.evidence.neighbors import CELLS, Distinct, Edges, Neighbors, arranged, best, replaced
 
 _MULTI_HASH_ROWS = 20_000  # below this a plain scan of all hashes is faster
 _MULTI_HASH_RADIUS = 11  # four 16-bit words, two flips each: exact up to 4 * (2 + 1) - 1 differing bits
 
 
-def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: int = 2) -> Neighbors:
+def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: int | None = None) -> Neighbors:
     """Find the k most similar rows of each row of a sparse matrix by inner product.
 
     Args:
         vectors: (n, d) CSR of unit rows, float32; an empty row has no evidence and no neighbours.
         k: neighbours per row, the row itself counted; more than n is cut to n.
         floor: similarities at or below it are left out; rows without a common column are never neighbours.
-        threads: threads of the join; they do not change the result.
+        threads: threads of the join; None: OMP_NUM_THREADS, or one per core. They do not change the result.
 
     Returns:
         Neighbors of shape (n, min(k, n)).
@@ -106,7 +106,7 @@ class SparseIndex:
         return len(self.distinct.number)
 
     def search(
-        self, queries: Sparse, k: int, *, own: Rows | None = None, floor: float = 0.0, threads: int = 2
+        self, queries: Sparse, k: int, *, own: Rows | None = None, floor: float = 0.0, threads: int | None = None
     ) -> Neighbors:
         """Find the k most similar rows of the base for each query, by inner product.
 
@@ -115,7 +115,7 @@ class SparseIndex:
             k: neighbours per query, the query itself counted.
             own: (q,) the row of each query in the base, -1 where it is not there; None where none is.
             floor: similarities at or below it are left out; rows without a common column are never neighbours.
-            threads: threads of the join; they do not change the result.
+            threads: threads of the join; None: OMP_NUM_THREADS, or one per core. They do not change the result.
 
         Returns:
             Neighbors of shape (q, k), k cut to what there can be.
@@ -128,7 +128,9 @@ class SparseIndex:
         own, k = _checked(own, queries.shape[0], k, len(self))
         distinct, rows = (self.distinct, self.rows) if queries is self.base else _distinct_rows(queries)
         # One more than asked for tells whether equal scores straddle the k-th place.
-        found = sp_matmul_topn(rows, self.columns, top_n=k + 1, threshold=floor, sort=True, n_threads=threads)
+        found = sp_matmul_topn(
+            rows, self.columns, top_n=k + 1, threshold=floor, sort=True, n_threads=threads or default_threads()
+        )
         straddling = _straddling(found, k)
         again = [self._whole(rows, block, floor, k) for block in _blocks(straddling, self.columns.shape[1])]
         edges = replaced(_edges(found), straddling, again)
