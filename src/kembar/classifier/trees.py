@@ -12,7 +12,8 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from kembar.arrays import Bools, Doubles, Floats, default_threads
+from kembar.arrays import Bools, Doubles, Floats
+from kembar.classifier.forest import Forest
 from kembar.errors import ConfigError, FolderError, MissingExtraError
 
 
@@ -142,26 +143,6 @@ def replant(kind: str, text: str, columns: int) -> Trees:
     return trees
 
 
-@dataclass(frozen=True, slots=True)
-class _LightGBM:
-    booster: Any
-    kind: str = field(default="lightgbm", init=False)
-
-    def margin(self, table: Floats) -> Floats:
-        found = self.booster.predict(table, raw_score=True, num_threads=default_threads())
-        return np.asarray(found, dtype=np.float32)
-
-    def contributions(self, table: Floats) -> Floats:
-        found = self.booster.predict(table, pred_contrib=True, num_threads=default_threads())
-        return np.asarray(found, dtype=np.float32)
-
-    def gains(self) -> Doubles:
-        return _shares(np.asarray(self.booster.feature_importance("gain"), dtype=np.float64))
-
-    def text(self) -> str:
-        return str(self.booster.model_to_string(num_iteration=-1))
-
-
 def _grow_lightgbm(table: Floats, truth: Bools, weight: Floats | None, growth: Growth, start: Trees | None) -> Trees:
     lightgbm: Any = import_module("lightgbm")
     options = {
@@ -198,10 +179,9 @@ def _widened(text: str, columns: int) -> str:
 
 
 def _plant_lightgbm(text: str) -> Trees:
-    lightgbm: Any = import_module("lightgbm")
     if not text.startswith("tree\n") or "end of trees" not in text:
         raise ValueError("not a model")  # LightGBM itself ends the process over some of these
-    return _LightGBM(lightgbm.Booster(model_str=text))
+    return Forest(text)
 
 
 @dataclass(frozen=True, slots=True)
