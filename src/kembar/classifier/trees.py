@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from kembar.arrays import Bools, Doubles, Floats
+from kembar.classifier.forest import Forest
 from kembar.classifier.tree_text import END, check_lightgbm, check_xgboost
 from kembar.errors import ConfigError, FolderError, MissingExtraError
 
@@ -143,27 +144,6 @@ def replant(kind: str, text: str, columns: int) -> Trees:
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _LightGBM:
-    booster: Any
-    threads: int = 2
-    kind: str = field(default="lightgbm", init=False)
-
-    def margin(self, table: Floats) -> Floats:
-        found = self.booster.predict(table, raw_score=True, num_threads=self.threads)
-        return np.asarray(found, dtype=np.float32)
-
-    def contributions(self, table: Floats) -> Floats:
-        found = self.booster.predict(table, pred_contrib=True, num_threads=self.threads)
-        return np.asarray(found, dtype=np.float32)
-
-    def gains(self) -> Doubles:
-        return _shares(np.asarray(self.booster.feature_importance("gain"), dtype=np.float64))
-
-    def text(self) -> str:
-        return str(self.booster.model_to_string(num_iteration=-1))
-
-
 def _grow_lightgbm(table: Floats, truth: Bools, weight: Floats | None, growth: Growth, start: Trees | None) -> Trees:
     lightgbm: Any = import_module("lightgbm")
     options = {
@@ -200,8 +180,7 @@ def _widened(text: str, columns: int) -> str:
 
 
 def _plant_lightgbm(text: str) -> Trees:
-    lightgbm: Any = import_module("lightgbm")
-    return _LightGBM(lightgbm.Booster(model_str=f"{text.partition(END)[0]}{END}\n"))
+    return Forest(f"{text.partition(END)[0]}{END}\n")
 
 
 @dataclass(frozen=True, slots=True)
