@@ -12,6 +12,7 @@ import io
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -156,9 +157,9 @@ def _from_file(path: Path, wanted: Collection[str]) -> Table:
         raise CatalogError(f"{quoted(Path(path))}, an empty file", "a table of posts", "Export the posts again.")
     suffix = path.suffix.lower()
     if start.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
-        return _from_columnar(path, wanted, pl.read_parquet_schema, pl.read_parquet)
+        return _from_columnar(path, wanted, pl.read_parquet_schema, partial(pl.read_parquet, glob=False))
     if start.startswith(b"ARROW1") or suffix in (".arrow", ".feather", ".ipc"):
-        return _from_columnar(path, wanted, pl.read_ipc_schema, pl.read_ipc)
+        return _from_columnar(path, wanted, pl.read_ipc_schema, _read_ipc)
     if suffix == ".arrows":
         return _from_columnar(path, wanted, None, pl.read_ipc_stream)
     if suffix not in _TEXT:
@@ -209,6 +210,11 @@ def _from_columnar(
             f"{looks}Export the posts again; the file is cut short, damaged or of another kind.",
         ) from error
     return Table(path.name, names, frame)
+
+
+def _read_ipc(path: Path, **options: Any) -> pl.DataFrame:
+    with path.open("rb") as file:  # a path with brackets or stars would be taken for a pattern
+        return pl.read_ipc(file, **options)
 
 
 def _from_text(path: Path, wanted: Collection[str]) -> Table:

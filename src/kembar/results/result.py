@@ -254,10 +254,10 @@ class Result:
             catalog = Catalog.load(source / "catalog")
             config = Config.read(source / CONFIG_FILE)
             rows = pl.DataFrame({"id": catalog.ids}).with_row_index("row")
-            pairs = pl.read_parquet(source / "pairs.parquet")
+            pairs = pl.read_parquet(source / "pairs.parquet", glob=False)
             left, right = (_rows_of(pairs[end], rows) for end in ("left", "right"))
             columns = {name: pairs[name].to_numpy() for name in pairs.columns[2:]}
-            answers = pl.read_parquet(source / "matches.parquet")
+            answers = pl.read_parquet(source / "matches.parquet", glob=False)
             offsets = offsets_of(answers["matches"].list.len().to_numpy())
             matches = Matches(offsets, _rows_of(answers["matches"].explode(), rows))
             groups = Groups.named(answers["group_id"].rename("id"))
