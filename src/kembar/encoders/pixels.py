@@ -62,8 +62,8 @@ class Frame:
         Raises:
             PhotoError: the photo cannot be used.
         """
-        # A JPEG is decoded at reduced scale, down to the side asked for; other filters than bicubic start from twice
-        # of it.
+        # A JPEG is decoded at reduced scale. For bicubic the photo comes at the side asked for; other filters start
+        # from twice of it.
         side = self._short() if self.resize == "crop" else self.size
         return np.asarray(self.fit(open_photo(path, size=side if self.interpolation == "bicubic" else 2 * side)))
 

@@ -56,7 +56,7 @@ def open_photo(path: Path, *, size: int | None = None, max_pixels: int = MAX_PIX
         path: JPEG, PNG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or PPM file; the suffix of its name does not matter.
         size: shorter side of the returned image, in pixels; larger photos are scaled down and smaller ones
             up, the proportions kept, which suits encoders that resize and then crop. A JPEG is decoded at
-            reduced scale, never below this size. None keeps the photo's own size.
+            reduced scale, never below 1.5 times this size. None keeps the photo's own size.
         max_pixels: width times height a photo may have; checked in the header, before anything is decoded.
             Pillow's own limit, twice `PIL.Image.MAX_IMAGE_PIXELS`, holds besides.
 
@@ -69,8 +69,8 @@ def open_photo(path: Path, *, size: int | None = None, max_pixels: int = MAX_PIX
     """
     check_positive("size", size)
     check_positive("max_pixels", max_pixels)
-    with _readable(path) as stream, _turn(image := _identify(stream, path, max_pixels)):
-        image, truncated = _decode(image, stream, path, None if size is None else (None, size))
+    with _readable(path) as stream, _turn(header := _identify(stream, path, max_pixels)):
+        image, truncated = _decode(header, stream, path, None if size is None else (None, size * 3 // 2))
         try:
             photo = _rgb(_upright(image))
         except Exception as error:
@@ -141,8 +141,8 @@ def hash_file(path: Path, *, draft: bool) -> tuple[int, bool]:
     Raises:
         PhotoError: the photo cannot be used.
     """
-    with _readable(path) as stream, _turn(image := _identify(stream, path, MAX_PIXELS)):
-        image, truncated = _decode(image, stream, path, ("L", _DRAFT_SIDE) if draft else (None, _HASH_SIDE))
+    with _readable(path) as stream, _turn(header := _identify(stream, path, MAX_PIXELS)):
+        image, truncated = _decode(header, stream, path, ("L", _DRAFT_SIDE) if draft else (None, _HASH_SIDE))
         try:
             return perceptual_hash(image), truncated
         except Exception as error:
