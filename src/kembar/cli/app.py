@@ -137,14 +137,13 @@ def match(
     **report.md** and **report.json**, **group-sizes.svg**, **config.toml** and **manifest.json**. Posts without a
     title, photo or hash are matched on what they have. Where the label column is there, the report has F1.
     """
-    from kembar.folders import check_free
+    from kembar.folders import reserved
     from kembar.matcher import Matcher
     from kembar.results.report import summary
 
-    check_free(output, overwrite=overwrite)
     chosen = Chosen(recipe, model, config, settings).config()
-    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price, brand, column))
-    with _bars(quiet) as progress:
+    with reserved(output, overwrite=overwrite), _bars(quiet) as progress:
+        catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price, brand, column))
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
         means = resources(device, cache)
@@ -205,12 +204,11 @@ def tune(
     from kembar.config import MODEL_FILE
     from kembar.fitting.fit import fit
     from kembar.fitting.tuning import Fitting
-    from kembar.folders import check_free
+    from kembar.folders import reserved
 
-    check_free(output, overwrite=overwrite, mark=MODEL_FILE)
     chosen = Chosen(recipe, None, config, settings).config()
-    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price, brand, column))
-    with _bars(quiet) as progress:
+    with reserved(output, overwrite=overwrite, mark=MODEL_FILE), _bars(quiet) as progress:
+        catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price, brand, column))
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
         found = fit(

@@ -171,7 +171,10 @@ def read_vectors(given: list[str] | None, catalog: "Catalog") -> "dict[str, Embe
 
 def check_new_file(path: Path, overwrite: bool) -> None:
     """Refuse a file that is in the way, or has no folder to lie in; worth asking before minutes of work."""
+    from kembar.folders import check_file
+
     if path.is_dir() or (path.exists() and not overwrite):
         raise FolderError(f"{str(path)!r}, which exists", "a new file", "Choose another name, or pass --overwrite.")
+    check_file(path)
     if not path.absolute().parent.is_dir():
         raise FolderError(f"{str(path)!r}, in a folder that is not there", "a folder to write to", "Make it first.")

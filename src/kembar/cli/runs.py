@@ -71,6 +71,7 @@ def explain(
     overwrite: Overwrite = False,
 ) -> None:
     """Explain why two posts match or not: the evidence, what the classifier made of it, what each rule said."""
+    from kembar.folders import new_file
     from kembar.results.result import Result
 
     if picture is not None:
@@ -83,7 +84,8 @@ def explain(
     )
     typer.echo(visible(text))
     if picture is not None:
-        explanation.waterfall(picture, columns=columns)
+        with new_file(picture) as target:
+            explanation.waterfall(target, columns=columns)
 
 
 @app.command("label-queue", epilog="Example: `kembar label-queue run -o pairs.csv`, answer, `kembar tune --labels`")
