@@ -321,3 +321,15 @@ def test_clusters_with_fewer_rows_than_are_asked_for_leave_places_empty() -> Non
     found = dense_neighbors(rows / np.linalg.norm(rows, axis=1, keepdims=True), 190, floor=0.5, exact=10)
     assert all(abs(int(i) // 3 - int(j) // 3) == 0 for i, j, _ in zip(*found.edges(), strict=True))
     assert len(found.edges()[0]) == 64 * 3 * 2
+
+
+@pytest.mark.parametrize("floor", [-1.0, 0.5])
+def test_cells_keep_the_best_of_what_they_look_at(monkeypatch, floor):
+    """With all cells looked into nothing is lost; what the first cells hold never hides something better."""
+    rows = units(3000, 12).astype(np.float32)
+    monkeypatch.setattr(dense, "_PROBES", 10_000)
+    monkeypatch.setattr(dense, "_FIRST", 3)
+    monkeypatch.setattr(dense, "_BATCH", 700)
+    exact, found = (dense_neighbors(rows, 9, floor=floor, exact=most) for most in (5000, 10))
+    np.testing.assert_array_equal(found.index, exact.index)
+    np.testing.assert_array_equal(found.score, exact.score)

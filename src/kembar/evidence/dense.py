@@ -4,6 +4,7 @@ The last bits of a matrix product depend on its shape and on threads. So a produ
 the best; these are computed again, each by itself. What is found is the same for any slice and any number of threads.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +21,8 @@ _GROUPS: Final = 4  # groups of columns for each neighbour that is sought
 _CROWD: Final = 4  # with so many times k rows above the floor, comparing each pair once is no gain
 _FEWEST, _LOOKED_AT = 2048, 64  # rows from which on that is asked, and how many are asked
 _PER_CELL, _SAMPLE, _ROUNDS = 4.0, 40, 4  # cells for each root of the rows, rows for each to find them by, rounds
-_PROBES: Final = 64  # cells searched for a row
+_PROBES, _FIRST = 96, 8  # cells searched for a row, and those of them that are searched first
+_BATCH: Final = 1 << 13  # queries that look into cells at once: bounds the memory
 
 
 def products(rows: Floats, source: Rows, base: Floats, target: Rows) -> Floats:
@@ -101,23 +103,19 @@ def _bound(product: Floats, k: int) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Rows in cells of what is alike, so that a query is compared with those of the cells around its own alone.
+    """Rows in cells of what is alike, so that a query is compared with those of the nearest cells alone.
 
     Attributes:
         rows: (n, d) float32 unit rows.
         centres: (c, d) float32 unit rows.
-        home: (n,) int64, the cell of each row.
         members: (n,) int64, the rows cell by cell.
         offsets: (c + 1,) int64, the bounds of the cells in `members`.
-        around: (c, p) int64, the cells that are searched for a query whose home is there.
     """
 
     rows: Floats
     centres: Floats
-    home: Rows
     members: Rows
     offsets: Rows
-    around: Rows
 
     @classmethod
     def of(cls, rows: Floats) -> "Cells":
@@ -127,25 +125,45 @@ class Cells:
         centres = sample[:: len(sample) // number][:number]
         for _ in range(_ROUNDS):
             centres = _means(sample, _homes(sample, centres), centres)
-        home, probes = _homes(rows, centres), min(_PROBES, number)
-        around = best(nearest(centres, centres, probes, -1), number, probes)[1].reshape(number, probes)
+        home = _homes(rows, centres)
         members = np.argsort(home, kind="stable")
-        return cls(rows, centres, home, members, offsets_of(np.bincount(home, minlength=number)), around)
+        return cls(rows, centres, members, offsets_of(np.bincount(home, minlength=number)))
 
     def nearest(self, queries: Floats, k: int, floor: float) -> Edges:
         """Find rows as the function of this name does, those in cells far away left out."""
-        home = self.home if queries is self.rows else _homes(queries, self.centres)
-        order = np.argsort(home, kind="stable")
         found = []
-        for own in np.split(order, np.flatnonzero(np.diff(home[order])) + 1) if len(order) else []:
-            cells = self.around[home[own[0]]]
-            near = np.concatenate([self.members[self.offsets[cell] : self.offsets[cell + 1]] for cell in cells])
-            near.sort()
-            source, target, score = nearest(queries[own], self.rows[near], k, floor)
-            found.append((own[source], near[target], score))
-        source, target, score = joined(found)
-        rising = np.argsort(source, kind="stable")
-        return source[rising], target[rising], score[rising]
+        for begin in range(0, len(queries), _BATCH):
+            batch = queries[begin : begin + _BATCH]
+            source, target = self._likely(batch, k, floor)
+            found.append((source + begin, target, products(batch, source, self.rows, target)))
+        return joined(found)
+
+    def _likely(self, queries: Floats, k: int, floor: float) -> tuple[Rows, Rows]:
+        """Find which rows can be among the k best: the nearest cells tell what the others have to reach."""
+        q, probes = len(queries), min(_PROBES, len(self.centres))
+        cells = best(nearest(queries, self.centres, probes, -1), q, probes)[1].reshape(q, probes)
+        least = np.full(q, floor - _SLACK, dtype=np.float32)
+        edges = joined([])
+        for some in (cells[:, :_FIRST], cells[:, _FIRST:]):
+            edges = joined([edges, *self._above(queries, some, least)])
+            rising = np.argsort(edges[0], kind="stable")
+            edges = edges[0][rising], edges[1][rising], edges[2][rising]
+            top = best(edges, q, k)
+            full = np.flatnonzero(np.bincount(top[0], minlength=q) == k)
+            last = np.searchsorted(top[0], full, side="right") - 1
+            least[full] = np.maximum(least[full], top[2][last] - np.float32(_SLACK))
+        keep = edges[2] >= least[edges[0]]
+        return edges[0][keep], edges[1][keep]
+
+    def _above(self, queries: Floats, cells: Rows, least: Floats) -> Iterator[Edges]:
+        """Compare queries with the rows of some cells, (q, p), one matrix product per cell."""
+        asked = np.argsort(cells, axis=None, kind="stable")
+        for own in np.split(asked, np.flatnonzero(np.diff(cells.ravel()[asked])) + 1) if len(asked) else []:
+            cell, source = cells.ravel()[own[0]], own // cells.shape[1]
+            there = self.members[self.offsets[cell] : self.offsets[cell + 1]]
+            product = queries[source] @ self.rows[there].T
+            near, target = np.nonzero(product >= least[source, None])
+            yield source[near], there[target], product[near, target]
 
 
 def _homes(rows: Floats, centres: Floats) -> Rows:

@@ -9,7 +9,7 @@ import polars as pl
 
 from kembar.arrays import Rows
 from kembar.classifier.classify import RULES as BY_RULES
-from kembar.classifier.classify import WEIGHT, contributions
+from kembar.classifier.classify import WEIGHT, contributions, passed_over
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
 from kembar.errors import CatalogError, FolderError, nearest, quoted, visible
@@ -242,7 +242,10 @@ def _classified(run: Run, i: int, j: int) -> tuple[tuple[tuple[str, float | None
     pairs, scorers, posts = as_matched(run)
     at = _place(run.pairs, min(i, j), max(i, j))
     found = contributions(pairs, posts, scorers, classifier, at if at is not None else 0)
-    return tuple((name, value, round(share, 4)) for name, value, share in found.iter_rows()), []
+    shares = tuple((name, value, round(share, 4)) for name, value, share in found.iter_rows())
+    passed = at is not None and pairs.evidence[SIMILARITY][at] == 0 and passed_over(pairs, classifier)[at]
+    unlike = f"by the rules the two are less alike than {classifier.gate:g}: the classifier was not asked"
+    return shares, [unlike] if passed else []
 
 
 def as_matched(run: Run) -> tuple[Pairs, tuple[Scorer, ...], int]:
