@@ -123,8 +123,8 @@ class TripletObjective(nn.Module):
             A scalar, at least float32; its gradient is finite also where two vectors are equal.
         """
         with torch.autocast(anchor.device.type, enabled=False):
-            ends = (_wide(each) for each in (anchor, positive, negative))
-            return nn.functional.triplet_margin_loss(*ends, margin=self.margin)
+            a, p, n = _wide(anchor), _wide(positive), _wide(negative)
+            return nn.functional.triplet_margin_loss(a, p, n, margin=self.margin)
 
     def head_parameters(self) -> list[nn.Parameter]:
         """List the parameters of the objective itself: none."""
