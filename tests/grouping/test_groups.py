@@ -159,6 +159,13 @@ def test_the_target_size_is_met_and_not_passed(seed, n, target):
         np.testing.assert_array_equal(found, average_link(*scored, cut=float(cut)))
 
 
+def test_a_target_that_is_met_but_for_rounding_is_not_passed():
+    left, right = np.triu_indices(9, 1)
+    similarity = np.random.default_rng(0).random(len(left))
+    assert 9 / (9 / 7) < 7
+    assert len(np.unique(average_link(left, right, similarity, 9, target_size=9 / 7))) == 7
+
+
 def test_a_target_out_of_reach_and_a_cut_that_comes_first():
     scored = np.array([0, 1, 2]), np.array([1, 2, 3]), np.array([0.9, 0.5, 0.8]), 5
     assert average_link(*scored, target_size=5).tolist() == [0, 0, 0, 0, 1]
