@@ -55,7 +55,7 @@ def title_model(folder: Path, kind: str, size: dict[str, int], titles: list[str]
 def rows(only: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as scratch:
         shop = Path(scratch) / "shop"
-        write_shop(shop, 60, photos=Drawing(size=64, workers=1))
+        write_shop(shop, 60, photos=Drawing(size=64, threads=1))
         catalog = Catalog.read(shop / "posts.csv", images=shop / "photos")
         titles = normalize(catalog.titles).to_list()
         common = {"epochs": 1, "batch": 16, "workers": 0}

@@ -119,7 +119,7 @@ def drawn(part: int) -> Photos | None:
     first = shop.products.with_row_index().unique("line", keep="first")["index"].to_numpy()
     rows = np.flatnonzero(np.isin(shop.product, first))
     with tempfile.TemporaryDirectory() as scratch:
-        write_shop(Path(scratch) / "shop", DRAWN, seed=900 + part, photos=Drawing(workers=1))
+        write_shop(Path(scratch) / "shop", DRAWN, seed=900 + part, photos=Drawing(threads=1))
         posts = Catalog.read(Path(scratch) / "shop" / "posts.csv", images=Path(scratch) / "shop" / "photos").take(rows)
         images = [Image.open(path).convert("RGB") for path in posts.photo_paths()]
     return encoded(images, shop.product[rows] + part * 1_000_000, [part] * len(images), [1] * len(images))

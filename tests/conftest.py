@@ -64,7 +64,7 @@ def catalog(posts: pl.DataFrame) -> Catalog:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 posts on disk: posts.csv and photos."""
     folder = tmp_path_factory.mktemp("shops") / "small"
-    write_shop(folder, 60, seed=1, photos=Drawing(size=64, workers=1))
+    write_shop(folder, 60, seed=1, photos=Drawing(size=64, threads=1))
     return folder
 
 
@@ -72,9 +72,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pictured(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     """800 posts whose photos were drawn and hashed; the photos themselves are not at hand."""
     folder = tmp_path_factory.mktemp("shops") / "large"
-    write_shop(folder, 800, seed=0, photos=Drawing(size=64, workers=1))  # processes would take longer to start
+    write_shop(folder, 800, seed=0, photos=Drawing(size=64, threads=1))
     drawn = Catalog.read(folder / "posts.csv", images=folder / "photos")
-    hashes = hash_photos(drawn.photo_paths(), workers=1).hashes
+    hashes = hash_photos(drawn.photo_paths()).hashes
     return Catalog.read(drawn.frame().with_columns(image_phash=pl.Series([f"{value:016x}" for value in hashes])))
 
 

@@ -1,10 +1,13 @@
 import os
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from kembar.errors import FolderError
-from kembar.folders import check_free, new_file, new_folder
+from kembar.folders import check_free, new_file, new_folder, remove_litter, reserved
 
 MARK = "pairs.parquet"
 
@@ -95,12 +98,92 @@ def test_a_full_disk_is_a_folder_error(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_what_a_killed_process_of_our_number_left_is_no_obstacle(tmp_path):
-    (tmp_path / f".run.{os.getpid()}.partial").mkdir()
-    (tmp_path / f".run.{os.getpid()}.partial" / "half").write_text("written")
-    with new_folder(tmp_path / "run") as folder:
+def killed(code: str, folder: Path) -> None:
+    """Run a program that ends as if it were killed: no `finally`, no exit handler."""
+    code = f"import os\nfrom kembar.folders import *\n{code}\n    os._exit(9)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False)
+    assert ended.returncode == 9
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
+    killed("with new_folder('a/run') as folder:\n    (folder / 'half').mkdir(); (folder / 'h').touch()", tmp_path)
+    assert names(tmp_path) == ["a", "a/.run.partial", "a/.run.partial/h", "a/.run.partial/half"]
+    with new_folder(tmp_path / "a" / "run") as folder:
+        assert names(folder) == []
+        (folder / MARK).write_text("new")
+    assert names(tmp_path) == ["a", "a/run", f"a/run/{MARK}"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_a_killed_run_had_set_aside_is_restored_by_the_next(tmp_path, overwrite):
+    older(tmp_path / ".run.old")  # killed between the two renames
+    (tmp_path / ".run.partial").mkdir()
+    with suppress(FolderError), new_folder(tmp_path / "run", overwrite=overwrite) as folder:
+        assert (tmp_path / "run" / MARK).read_text() == "old"
         (folder / MARK).write_text("new")
     assert names(tmp_path) == ["run", f"run/{MARK}"]
+    assert (tmp_path / "run" / MARK).read_text() == ("new" if overwrite else "old")
+
+
+def test_what_was_replaced_by_a_killed_run_is_removed_by_the_next(tmp_path):
+    older(tmp_path / "run")
+    older(tmp_path / ".run.old")  # killed after the two renames
+    with pytest.raises(FolderError, match="which exists"):
+        check_free(tmp_path / "run", overwrite=False)
+    with new_folder(tmp_path / "run", overwrite=True) as folder:
+        (folder / MARK).write_text("new")
+    assert names(tmp_path) == ["run", f"run/{MARK}"]
+
+
+@pytest.mark.parametrize("first", [new_folder, reserved])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_second_of_two_runs_into_one_folder_is_refused(tmp_path, first, overwrite):
+    code = "from kembar.folders import *\nwith new_folder('run', overwrite=True): pass"
+    with first(tmp_path / "run", overwrite=overwrite):
+        second = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert "run', which another process is writing" in second.stderr.splitlines()[-1]
+        if first is reserved:
+            with new_folder(tmp_path / "run", overwrite=overwrite) as folder:
+                (folder / MARK).write_text("new")
+            assert (tmp_path / "run" / MARK).read_text() == "new"
+    assert not [name for name in names(tmp_path) if name.startswith(".")]
+
+
+def test_a_name_that_was_kept_and_not_used_is_free_again(tmp_path):
+    with pytest.raises(UnluckyError), reserved(tmp_path / "a" / "run"):
+        raise UnluckyError
+    assert names(tmp_path) == []
+    with reserved(tmp_path / "run"), pytest.raises(FolderError, match="another process"):  # noqa: SIM117
+        with new_folder(tmp_path / "run"), new_folder(tmp_path / "run"):
+            pytest.fail("must not come here")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_made_meanwhile_is_kept(tmp_path, overwrite):
+    with pytest.raises(FolderError, match=r"which (exists|holds no)"):  # noqa: PT012, SIM117
+        with new_folder(tmp_path / "run", overwrite=overwrite) as folder:
+            (folder / MARK).write_text("new")
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / "thesis.tex").write_text("dear")
+    assert names(tmp_path) == ["run", "run/thesis.tex"]
+
+
+@pytest.mark.parametrize("make", [new_folder, reserved, new_file])
+def test_links_and_long_names_are_refused_in_one_line(tmp_path, make):
+    older(tmp_path / "older")
+    (tmp_path / "link").symlink_to("older" if make is not new_file else f"older/{MARK}")
+    (tmp_path / "loose").symlink_to("nowhere")
+    before = names(tmp_path)
+    for name, told in ("link", "symbolic link"), ("loose", "symbolic link"), ("x" * 250, "at most 237"):
+        with pytest.raises(FolderError, match=told) as error, make(tmp_path / name):
+            pytest.fail("must not come here")
+        assert "\n" not in str(error.value)
+    assert names(tmp_path) == before
+    with make(tmp_path / ("x" * 237)) as path:
+        if path is not None and make is new_folder:
+            (path / MARK).write_text("new")
+    assert len(names(tmp_path)) == len(before) + {new_folder: 2, reserved: 0, new_file: 1}[make]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -169,3 +252,32 @@ def test_files_that_cannot_be_written(tmp_path, target):
         path.write_text("new")
     assert repr(str(tmp_path / target)) in str(error.value)
     assert names(tmp_path) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+def test_what_is_no_regular_file_is_never_replaced(tmp_path, kind):
+    target = Path("/dev/null")
+    if kind == "pipe":
+        target = tmp_path / "pipe"
+        os.mkfifo(target)
+    with pytest.raises(FolderError, match="a folder or a device"), new_file(target):
+        pytest.fail("must not come here")
+    assert target.exists()
+    assert not target.is_file()
+
+
+def test_partial_files_of_killed_processes_are_removed_by_the_next_and_those_of_others_are_kept(tmp_path):
+    killed("with new_file('x.csv') as path:\n    path.write_text('half')", tmp_path)
+    (left,) = names(tmp_path)
+    (tmp_path / ".y.csv.12345678.partial").touch()  # of another file
+    (tmp_path / ".x.csv.partial").touch()  # of somebody else
+    with new_file(tmp_path / "x.csv") as one:
+        one.write_text("one")
+        with new_file(tmp_path / "x.csv") as two:
+            two.write_text("two")
+        assert one.exists()
+    assert (tmp_path / "x.csv").read_text() == "one"
+    assert names(tmp_path) == [".x.csv.partial", ".y.csv.12345678.partial", "x.csv"]
+    assert left not in names(tmp_path)
+    remove_litter(tmp_path)
+    assert names(tmp_path) == [".x.csv.partial", "x.csv"]

@@ -8,7 +8,8 @@ from kembar.errors import KembarError
 
 _NAMES = """
     Fitting Resources match Catalog CatalogError Columns Config ConfigError Drawing Embeddings EncoderError
-    EvidenceError Explanation Features FolderError PairClassifier Groups InputError KembarError FittedClassifier Matcher
+    EvidenceError Explanation Features FolderError ForkedError PairClassifier Groups InputError
+    KembarError FittedClassifier Matcher
     Matches MissingExtraError Neighbors Pairs PhotoError Quantities Result Tfidf Tuned average_link blend
     dense_neighbors fuse hash_neighbors hash_photos fit_classifier learn_from_answers neighborhood normalize open_photo
     perceptual_hash

@@ -9,6 +9,12 @@ Each stage is a plain function of arrays in a module of its own: see docs/how-it
 only hashes photos never loads faiss.
 """
 
+import os
+
 import lazy_loader
+
+# onnxruntime reads this when it is loaded, by whatever library, and child processes inherit it: from 1.32 on it sends
+# telemetry and leaves a device id in the user's cache. Its own disable_telemetry_events() stops neither of the two.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

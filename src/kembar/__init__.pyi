@@ -11,6 +11,7 @@ from .errors import ConfigError as ConfigError
 from .errors import EncoderError as EncoderError
 from .errors import EvidenceError as EvidenceError
 from .errors import FolderError as FolderError
+from .errors import ForkedError as ForkedError
 from .errors import InputError as InputError
 from .errors import KembarError as KembarError
 from .errors import MissingExtraError as MissingExtraError

@@ -4,6 +4,7 @@
 
     Exception
     └── KembarError              every error of kembar itself
+        ├── ForkedError          a process forked from one that had used kembar (also a RuntimeError)
         ├── InputError           what was given cannot be used (also a ValueError)
         │   ├── CatalogError     a file or frame of posts, its columns, its ids
         │   ├── PhotoError       one photo; a run counts it and continues
@@ -19,8 +20,12 @@ The command line prints the message alone and exits with code 2.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import PurePath
+from typing import Final
+
+_CONTROL: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u2028-\u202e\u2066-\u2069]")
 
 
 class KembarError(Exception):
@@ -87,6 +92,18 @@ class MissingExtraError(KembarError, ImportError):
         super().__init__(f"{package!r} is not installed; install it with: pip install 'kembar[{extra}]'")
 
 
+class ForkedError(KembarError, RuntimeError):
+    """This process was forked from one that had used kembar, and lacks the threads of its libraries."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "process forked from one that had used kembar; expected a process that uses it for the first time, since "
+            "the threads of polars and OpenMP do not live on in a fork, and waiting for them would never end. Load and "
+            "match in each process itself: gunicorn without --preload, celery with worker_process_init, "
+            "multiprocessing with get_context('spawn')."
+        )
+
+
 def quoted(value: object) -> str:
     """Quote an offending value for a message: a path whole, but the end of a very long one; else 80 characters."""
     if isinstance(value, PurePath):
@@ -94,6 +111,14 @@ def quoted(value: object) -> str:
         return text if len(text) <= 240 else f"{text[0]}...{text[-236:]}"
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:76]}...{text[-1]}"
+
+
+def visible(text: str) -> str:
+    r"""Write control characters as escapes, such as \u001b, so that a terminal shows them and does not obey them.
+
+    Also those that turn the direction of text, and separators of lines but for the line feed. JSON stays what it is.
+    """
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

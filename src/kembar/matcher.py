@@ -300,7 +300,7 @@ def _classified(
 ) -> Pairs:
     if classifier is None:
         return pairs
-    scorers = scorers_of(evidence.titles, evidence.quantities, kept.prices)
+    scorers = scorers_of(evidence.titles, evidence.quantities, kept)
     return classify(pairs, evidence.posts, scorers, classifier, spare, veto=bool(config.veto))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from kembar.arrays import Progress
 from kembar.errors import EvidenceError
+from kembar.threads import unforked
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Plan:
                 )
             known |= set(stage.outputs)
 
+    @unforked
     def run(self, values: Mapping[str, Any], wanted: Sequence[str], clock: Clock) -> list[Any]:
         """Run all stages, one after the other; what no later stage needs is let go.
 

@@ -1,28 +1,14 @@
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path, PosixPath
+import threading
+from pathlib import Path
 
 import numpy as np
 import polars as pl
-import psutil
 import pytest
 
 from kembar.errors import ConfigError, EvidenceError
 from kembar.posts.hashing import PhotoHashes, hash_photos
 from kembar.posts.photos import draft_hash
 from pictures import bad_photos, halves, oracle_of, scene
-
-
-class Deadly(PosixPath):
-    """A photo that kills every other process it is handed to."""
-
-    def __reduce__(self) -> tuple[object, tuple[int]]:
-        return os._exit, (3,)
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +25,13 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> list[Path | None]:
 
 @pytest.fixture(scope="module")
 def alone(catalogue: list[Path | None]) -> PhotoHashes:
-    """What one worker makes of the catalogue."""
-    return hash_photos(catalogue, workers=1)
+    """What one thread makes of the catalogue."""
+    return hash_photos(catalogue, threads=1)
 
 
-def test_workers_do_not_change_the_result(catalogue: list[Path | None], alone: PhotoHashes) -> None:
+def test_threads_do_not_change_the_result(catalogue: list[Path | None], alone: PhotoHashes) -> None:
     calls: list[tuple[str, int, int]] = []
-    spread = hash_photos(catalogue, workers=2, progress=lambda *call: calls.append(call))
+    spread = hash_photos(catalogue, threads=2, progress=lambda *call: calls.append(call))
     np.testing.assert_array_equal(alone.hashes, spread.hashes)
     np.testing.assert_array_equal(alone.hashed, spread.hashed)
     assert alone.problems.equals(spread.problems)
@@ -57,97 +43,14 @@ def test_workers_do_not_change_the_result(catalogue: list[Path | None], alone: P
     assert calls[-1] == ("hash photos", 149, 149)
 
 
-def test_a_photo_that_kills_its_process_is_a_problem(catalogue: list[Path | None], alone: PhotoHashes) -> None:
-    paths = catalogue.copy()
-    paths[70] = Deadly(str(catalogue[70]))
-    result = hash_photos(paths, workers=2)
-    assert result.problems["row"].to_list() == [20, 70, 140]
-    assert "stopped the process" in result.problems["problem"][1]
-    assert np.flatnonzero(~result.hashed).tolist() == [3, 20, 70]
-    others = np.arange(len(paths)) != 70
-    np.testing.assert_array_equal(result.hashes[others], alone.hashes[others])
+def test_an_error_while_hashing_leaves_no_thread(catalogue: list[Path | None]) -> None:
+    def interrupt(stage: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
 
-
-SCRIPT = """
-import sys
-from pathlib import Path
-from kembar.posts.hashing import hash_photos
-def main():
-    print("started", flush=True)
-    print(hash_photos([Path(sys.argv[1])] * int(sys.argv[2]), workers=2).hashed.sum())
-"""
-
-
-def script(folder: Path, call: str) -> Path:
-    path = folder / "script.py"
-    path.write_text(SCRIPT + call)
-    return path
-
-
-def living(group: int) -> list[psutil.Process]:
-    """Processes of a group; those that ended and wait for an init to take notice do not count."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, ProcessLookupError):
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
-
-
-def until(condition: Callable[[], object]) -> bool:
-    """Wait for something that is only a matter of time; minutes at most, if the machine is busy with other things."""
-    end = time.monotonic() + 300
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return bool(condition())
-
-
-def workers_of(caller: int) -> list[psutil.Process]:
-    found = []
-    for process in psutil.Process(caller).children():
-        with suppress(psutil.Error):
-            if "spawn_main" in " ".join(process.cmdline()):
-                found.append(process)
-    return found
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A photo so large that 20,000 like it are the work of half an hour."""
-    path = tmp_path_factory.mktemp("large") / "a.jpg"
-    scene(0, 3500, 3500).save(path)
-    return path
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_stopping_the_caller_stops_the_workers(tmp_path: Path, large: Path, number: signal.Signals) -> None:
-    path = script(tmp_path, 'if __name__ == "__main__":\n    main()\n')
-    with subprocess.Popen(
-        [sys.executable, path, large, "20000"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "started\n"
-        assert until(lambda: len(workers_of(process.pid)) == 2)  # importing: an interrupt would print a traceback each
-        if number == signal.SIGINT:
-            os.killpg(process.pid, number)  # as a terminal does: to all of the group
-        else:
-            process.kill()
-        _, errors = process.communicate(timeout=300)
-    assert process.returncode == -number
-    assert errors.count("Traceback") == (number == signal.SIGINT)
-    assert until(lambda: not living(process.pid))
-
-
-def test_without_the_main_guard_the_caller_does_the_work(tmp_path: Path) -> None:
-    scene().save(tmp_path / "a.jpg")
-    command = [sys.executable, script(tmp_path, "main()\n"), tmp_path / "a.jpg", "100"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ended.stdout.endswith("\n100\n")
-    assert "lack the guard" in ended.stderr
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        hash_photos(catalogue, threads=3, progress=interrupt)
+    assert threading.active_count() == before
 
 
 def test_draft_hashes_are_those_of_the_single_photos(catalogue: list[Path | None]) -> None:
@@ -179,9 +82,9 @@ def test_no_photos_at_all() -> None:
     assert (result.hashed.any(), result.problems.height) == (False, 0)
 
 
-def test_the_number_of_workers_is_checked() -> None:
-    with pytest.raises(ConfigError, match="workers=0"):
-        hash_photos([None], workers=0)
+def test_the_number_of_threads_is_checked() -> None:
+    with pytest.raises(ConfigError, match="threads=0"):
+        hash_photos([None], threads=0)
 
 
 def test_photo_hashes_check_what_they_are_given() -> None:

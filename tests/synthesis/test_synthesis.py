@@ -211,23 +211,23 @@ def read_all(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_number_of_workers_does_not_change_a_byte(tmp_path: Path) -> None:
+def test_the_number_of_threads_does_not_change_a_byte(tmp_path: Path) -> None:
     calls: list[tuple[str, int, int]] = []
-    for workers in (1, 2):
-        drawing = Drawing(32, workers, progress=lambda stage, done, total: calls.append((stage, done, total)))
-        write_shop(tmp_path / f"w{workers}", 230, seed=4, photos=drawing)
-    one, two = read_all(tmp_path / "w1"), read_all(tmp_path / "w2")
+    for threads in (1, 2):
+        drawing = Drawing(32, threads, progress=lambda stage, done, total: calls.append((stage, done, total)))
+        write_shop(tmp_path / f"t{threads}", 230, seed=4, photos=drawing)
+    one, two = read_all(tmp_path / "t1"), read_all(tmp_path / "t2")
     assert len(one) == 231
     assert one == two
-    assert calls == [("photos", 200, 230), ("photos", 230, 230)] * 2
-    write_shop(tmp_path / "other", 230, seed=5, photos=Drawing(size=32, workers=1))
+    assert calls == [("photos", done, 230) for done in (50, 100, 150, 200, 230)] * 2
+    write_shop(tmp_path / "other", 230, seed=5, photos=Drawing(size=32, threads=1))
     other = read_all(tmp_path / "other")
     assert other.keys() == one.keys()
     assert not set(other.values()) & set(one.values())
 
 
 def test_what_is_written_is_the_shop(tmp_path: Path) -> None:
-    shop = write_shop(tmp_path / "a" / "shop", 40, seed=6, photos=Drawing(size=24, workers=1))
+    shop = write_shop(tmp_path / "a" / "shop", 40, seed=6, photos=Drawing(size=24, threads=1))
     read = pl.read_csv(tmp_path / "a" / "shop" / "posts.csv", schema_overrides={"image_phash": pl.String})
     assert read.with_columns(pl.col("title").fill_null("")).equals(shop.posts)
     photos = {path.name for path in (tmp_path / "a" / "shop" / "photos").iterdir()}
@@ -280,7 +280,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_shop(tmp_path / "shop", 20, photos=Drawing(size=24, workers=1, progress=interrupt))
+        write_shop(tmp_path / "shop", 20, photos=Drawing(size=24, threads=1, progress=interrupt))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -302,7 +302,7 @@ def test_an_option_out_of_range_is_refused(tmp_path: Path, options: dict[str, fl
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("options", [{"size": 8}, {"size": 4096}, {"size": 32.0}, {"workers": 0}])
+@pytest.mark.parametrize("options", [{"size": 8}, {"size": 4096}, {"size": 32.0}, {"threads": 0}])
 def test_a_drawing_out_of_range_is_refused(options: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=re.escape(repr(list(options.values())[-1]))):
         Drawing(**options)  # type: ignore[arg-type]

@@ -10,7 +10,8 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from importlib.metadata import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from kembar.arrays import Doubles, Floats, default_threads
 
 _FLOAT32, _ROW_MAJOR = 0, 1
 _RAW_SCORE, _CONTRIBUTIONS = 1, 3
-_LIBRARY: Final = re.compile(r"lib_lightgbm\.(so|dylib|dll)$")
+_SUFFIXES: Final = (".so", ".dylib", ".dll")
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,9 @@ def _call(name: str, *arguments: Any) -> None:
 @cache
 def _library() -> Any:
     """Load the library that the package brings, without the package."""
-    [path] = [path for path in files("lightgbm") or () if _LIBRARY.search(path.name)]
-    library = ctypes.CDLL(str(path.locate()))
+    package = find_spec("lightgbm")
+    places = package.submodule_search_locations or () if package else ()
+    found = [path for place in places for path in Path(place).rglob("lib_lightgbm.*") if path.suffix in _SUFFIXES]
+    library = ctypes.CDLL(str(found[0]))
     library.LGBM_GetLastError.restype = ctypes.c_char_p
     return library

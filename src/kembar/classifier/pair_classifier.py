@@ -23,6 +23,7 @@ from kembar.classifier.trees import Growth, Trees, grow, replant
 from kembar.config import BY_RULES, PHOTOS_ALONE, SHIPPED
 from kembar.errors import EvidenceError, FolderError, nearest
 from kembar.folders import new_folder
+from kembar.threads import unforked
 
 USUAL_CUT: Final = 0.5
 """Where no cut was chosen on groups: that of the classifier that ships."""
@@ -76,6 +77,7 @@ class PairClassifier:
     held_out: Floats | None = field(default=None, compare=False, repr=False)
 
     @classmethod
+    @unforked
     def fit(
         cls, pairs: TrainingPairs, *, growth: Growth | None = None, progress: Progress | None = None
     ) -> "PairClassifier":
@@ -109,6 +111,7 @@ class PairClassifier:
         """The kinds of similarity that it learned from: those that pairs are ranked by."""
         return frozenset(name.removesuffix(" rank low") for name in self.names if name.endswith(" rank low"))
 
+    @unforked
     def probability(self, table: Floats) -> Floats:
         """Classify pairs.
 
@@ -126,6 +129,7 @@ class PairClassifier:
             return np.zeros(0, dtype=np.float32)
         return self.calibration(self.trees.margin(table))
 
+    @unforked
     def contributions(self, table: Floats) -> Floats:
         """Share out the log-odds of pairs among the columns.
 
@@ -142,6 +146,7 @@ class PairClassifier:
         self._check_width(table)
         return self.trees.contributions(table) if len(table) else np.zeros((0, len(self.names) + 1), np.float32)
 
+    @unforked
     def drift(self, table: Floats) -> pl.DataFrame:
         """Compare pairs with those of training, and warn (in the log) of columns that matter and have changed.
 

@@ -29,6 +29,15 @@ LabelColumn = Annotated[str, typer.Option("--label", help="Column of known group
 PriceColumn = Annotated[
     str, typer.Option("--price", help="Column of prices, all in one currency.", rich_help_panel="Columns")
 ]
+BrandColumn = Annotated[str, typer.Option("--brand", help="Column of brands.", rich_help_panel="Columns")]
+FurtherColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        help="Another column that describes the post, such as a model number or a description; repeat for more.",
+        rich_help_panel="Columns",
+    ),
+]
 Recipe = Annotated[
     str | None,
     typer.Option(
@@ -74,12 +83,15 @@ class ColumnNames:
     hash: str = "image_phash"
     label: str = "label_group"
     price: str = "price"
+    brand: str = "brand"
+    further: list[str] | None = None
 
     def columns(self) -> "Columns":
         """Give them as the reader of posts takes them."""
         from kembar.posts.columns import Columns
 
-        return Columns(self.id, self.title, self.image, self.hash, self.label, self.price)
+        own = (self.id, self.title, self.image, self.hash, self.label, self.price, self.brand)
+        return Columns(*own, further=tuple(self.further or ()))
 
 
 def resources(device: str, cache: Path | None, progress: "Progress | None" = None) -> "Resources":
@@ -159,7 +171,10 @@ def read_vectors(given: list[str] | None, catalog: "Catalog") -> "dict[str, Embe
 
 def check_new_file(path: Path, overwrite: bool) -> None:
     """Refuse a file that is in the way, or has no folder to lie in; worth asking before minutes of work."""
+    from kembar.folders import check_file
+
     if path.is_dir() or (path.exists() and not overwrite):
         raise FolderError(f"{str(path)!r}, which exists", "a new file", "Choose another name, or pass --overwrite.")
+    check_file(path)
     if not path.absolute().parent.is_dir():
         raise FolderError(f"{str(path)!r}, in a folder that is not there", "a folder to write to", "Make it first.")

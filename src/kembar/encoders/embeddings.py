@@ -9,6 +9,7 @@ import polars as pl
 
 from kembar.arrays import Floats, unit_rows
 from kembar.errors import EvidenceError
+from kembar.threads import unforked
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Embeddings:
         return cls(unit_rows(array))
 
     @classmethod
+    @unforked
     def read(cls, path: Path | str, ids: pl.Series) -> "Embeddings":
         """Read vectors for the posts of a catalogue.
 

@@ -105,11 +105,15 @@ def write_vectors(
     return int(known.sum())
 
 
-def default_store() -> VectorStore:
-    """Find the place for vectors of earlier runs: $KEMBAR_CACHE, else a folder kembar in the user's cache."""
-    given = os.environ.get("KEMBAR_CACHE")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return VectorStore(Path(given) if given else cache / "kembar")
+def default_store() -> VectorStore | None:
+    """Find the place for vectors of earlier runs: $KEMBAR_CACHE, else a folder kembar in the user's cache, if any."""
+    given, cache = os.environ.get("KEMBAR_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if given or cache:
+        return VectorStore(given or Path(cache or "") / "kembar")
+    try:
+        return VectorStore(Path.home() / ".cache" / "kembar")
+    except RuntimeError:  # a container's user may have no home
+        return None
 
 
 def _wanted(catalog: Catalog, config: Config, brought: Mapping[str, Embeddings]) -> Iterator[tuple[str, str, Modality]]:
@@ -141,6 +145,7 @@ def _encoded(
     parts = buckets or Buckets.whole(len(catalog))
 
     def work(rows: Rows) -> Floats:
+        """Encode the posts of one bucket."""
         posts = catalog if len(parts) == 1 else catalog.take(rows)
         if encoder.modality == "title":
             return _titles(posts, encoder, resources)

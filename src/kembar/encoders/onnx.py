@@ -64,6 +64,7 @@ from kembar.encoders.protocol import (
 )
 from kembar.encoders.words import INPUTS, Batch, Words
 from kembar.errors import ConfigError, EncoderError, MissingExtraError, quoted
+from kembar.threads import unforked
 
 MODEL = "model.onnx"
 _WINDOW = 8192  # titles whose features are made at once
@@ -118,6 +119,7 @@ class OnnxEncoder:
         self._workers: list[Worker[Any]] = [Worker(partial(self._run, each), "the device") for each in sessions]
         self.fingerprint = _fingerprint(folder, self.manifest)
 
+    @unforked
     def encode(
         self,
         items: Items,

@@ -1,10 +1,9 @@
 """Photo files as arrays of pixels, decoded in threads, ahead of the model."""
 
 import math
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -16,6 +15,7 @@ from kembar.arrays import Rows, default_threads
 from kembar.encoders.protocol import Problem
 from kembar.errors import ConfigError, PhotoError, nearest
 from kembar.posts.photos import open_photo
+from kembar.threads import in_order
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Resize: TypeAlias = Literal["squash", "crop", "pad"]
@@ -124,8 +124,8 @@ def pixel_batches(
     workers = threads or default_threads()
     rows: list[int] = []
     photos: list[Bytes] = []
-    with ThreadPoolExecutor(workers, thread_name_prefix="kembar-decode") as pool:
-        for row, outcome in _ahead(pool, paths, frame, 2 * batch_size + workers):
+    with in_order(partial(_outcome, frame), paths, threads=workers, ahead=2 * batch_size + workers) as outcomes:
+        for row, outcome in enumerate(outcomes):
             if isinstance(outcome, PhotoError):
                 if problem is not None:
                     problem(row, str(outcome))
@@ -137,26 +137,6 @@ def pixel_batches(
                 rows, photos = [], []
     if rows:
         yield np.array(rows, dtype=np.int64), np.stack(photos)
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, paths: Sequence[Path], frame: Frame, most: int
-) -> Iterator[tuple[int, Bytes | PhotoError]]:
-    """Decode in the pool and give the outcomes in order, with at most so many waiting."""
-    waiting: deque[Future[Bytes | PhotoError]] = deque()
-    done = 0
-    try:
-        for path in paths:
-            waiting.append(pool.submit(_outcome, frame, path))
-            if len(waiting) == most:
-                yield done, waiting.popleft().result()
-                done += 1
-        while waiting:
-            yield done, waiting.popleft().result()
-            done += 1
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def _outcome(frame: Frame, path: Path) -> Bytes | PhotoError:

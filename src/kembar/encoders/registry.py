@@ -24,6 +24,7 @@ from pathlib import Path
 from kembar.encoders.devices import Precision
 from kembar.encoders.protocol import MANIFEST, Encoder, read_manifest
 from kembar.errors import ConfigError, EncoderError, nearest, quoted
+from kembar.threads import unforked
 
 SHIPPED = {"kembar-title": "title", "kembar-photo": "photo"}
 PACKAGES = ("use", "e5")
@@ -50,6 +51,7 @@ class _Options:
             )
 
 
+@unforked
 def open_encoder(
     spec: str | Path,
     *,

@@ -32,7 +32,8 @@ import numpy.typing as npt
 from kembar.arrays import Bools, Floats, Progress, Rows, default_threads
 from kembar.encoders.protocol import Encoder, Items, Problem, check_paths, check_titles
 from kembar.errors import FolderError, quoted
-from kembar.folders import new_file
+from kembar.folders import new_file, remove_litter
+from kembar.threads import unforked
 
 Keys: TypeAlias = npt.NDArray[np.bytes_]  # 16 bytes each
 
@@ -106,6 +107,7 @@ class _EncoderVectors:
 
     def refresh(self) -> None:
         """Read the shards that were written since the last call, by this process and by others."""
+        remove_litter(self.folder)
         paths = [path for path in sorted(self.folder.glob(_SHARD)) if path.name not in self.shards]
         for path in paths:
             records = _read(path)
@@ -203,6 +205,7 @@ def _photo_digest(path: Path) -> bytes:
         return b""
 
 
+@unforked
 def encode(
     encoder: Encoder,
     items: Items,
@@ -217,16 +220,14 @@ def encode(
     Args:
         encoder: of the items' modality.
         items: n titles in normal form, or n paths of photos.
-        store: holds the vectors of earlier runs, and receives new ones every few seconds; None: no store.
+        store: holds the vectors of earlier runs, and receives new ones every few seconds, but for one that cannot be
+            written, of which a warning is logged; None: no store.
         batch_size: see `Encoder.encode`.
         progress: called with (stage, done, total); what the store has counts as done.
         problem: called for every photo that cannot be used; such ones are not stored, so the next run reports them too.
 
     Returns:
         (n, d) float32, unit rows, or zeros where an item has no vector.
-
-    Raises:
-        FolderError: the store cannot be written.
     """
     return _Run(encoder, items, store, batch_size, problem).encode(progress)
 
@@ -290,8 +291,15 @@ class _Run:
         if self.store is not None:
             keep = self.keyed[part]
             keep[bad] = False
-            self.store.put(self.encoder.fingerprint, self.keys[part][keep], vectors[keep])
+            self._keep(self.store, self.keys[part][keep], vectors[keep])
         return vectors
+
+    def _keep(self, store: VectorStore, keys: Keys, vectors: Floats) -> None:
+        try:
+            store.put(self.encoder.fingerprint, keys, vectors)
+        except FolderError as error:
+            _log.warning("vectors are not kept for the next run: %s", error)
+            self.store = None
 
 
 class _Report:

@@ -19,6 +19,7 @@ import polars as pl
 from kembar.arrays import Floats, Rows, Sparse, offsets_of, unit_rows
 from kembar.errors import ConfigError, FolderError, quoted
 from kembar.posts.scripts import SPACELESS
+from kembar.threads import unforked
 
 Unit = Literal["word", "char"]
 
@@ -77,6 +78,7 @@ class Tfidf:
         if not 0 < self.max_df <= 1:
             raise ConfigError(f"max_df {self.max_df}", "a share above 0, at most 1", "Choose a share in that range.")
 
+    @unforked
     def encode(self, titles: pl.Series) -> Sparse:
         """Encode the titles of a catalogue by its own terms.
 
@@ -89,6 +91,7 @@ class Tfidf:
         counted = self.count(titles)
         return self.fit([counted]).weigh(counted)
 
+    @unforked
     def count(self, titles: pl.Series) -> Counted:
         """Count the terms of titles in normal form: of a whole catalogue, or of a slice of it.
 
@@ -214,6 +217,7 @@ class Terms:
         frame.write_parquet(path, metadata={"kembar": json.dumps(how)})
 
     @classmethod
+    @unforked
     def load(cls, path: Path) -> "Terms":
         """Read what `save` wrote; raises FolderError where it is damaged or missing."""
         try:

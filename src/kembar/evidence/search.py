@@ -16,11 +16,13 @@ from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads, 
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.dense import Cells, mutual, nearest
 from kembar.evidence.neighbors import CELLS, Distinct, Edges, Neighbors, arranged, best, replaced
+from kembar.threads import unforked
 
 _MULTI_HASH_ROWS = 20_000  # below this a plain scan of all hashes is faster
 _MULTI_HASH_RADIUS = 11  # four 16-bit words, two flips each: exact up to 4 * (2 + 1) - 1 differing bits
 
 
+@unforked
 def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: int | None = None) -> Neighbors:
     """Find the k most similar rows of each row of a sparse matrix by inner product.
 
@@ -40,6 +42,7 @@ def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: in
     return index.search(vectors, k, own=np.arange(len(index)), floor=floor, threads=threads)
 
 
+@unforked
 def dense_neighbors(vectors: Floats, k: int, *, floor: float = 0.0, exact: int = 1 << 16) -> Neighbors:
     """Find the k most similar rows of each row of a dense matrix by inner product.
 
@@ -59,6 +62,7 @@ def dense_neighbors(vectors: Floats, k: int, *, floor: float = 0.0, exact: int =
     return index.search(vectors, k, own=np.arange(len(index)), floor=floor)
 
 
+@unforked
 def hash_neighbors(hashes: Hashes, hashed: Bools, k: int, *, radius: int = 7) -> Neighbors:
     """Find the k nearest of each of n 64-bit hashes within a Hamming radius.
 
@@ -95,6 +99,7 @@ class SparseIndex:
     columns: Sparse
 
     @classmethod
+    @unforked
     def of(cls, vectors: Sparse) -> "SparseIndex":
         """Index (n, d) CSR unit rows, float32; an empty row has no evidence and is never found."""
         base = _sorted(vectors)
@@ -105,6 +110,7 @@ class SparseIndex:
     def __len__(self) -> int:
         return len(self.distinct.number)
 
+    @unforked
     def search(
         self, queries: Sparse, k: int, *, own: Rows | None = None, floor: float = 0.0, threads: int | None = None
     ) -> Neighbors:
@@ -161,6 +167,7 @@ class DenseIndex:
     cells: Cells | None
 
     @classmethod
+    @unforked
     def of(cls, vectors: Floats, *, exact: int = 1 << 16) -> "DenseIndex":
         """Index dense rows.
 
@@ -182,6 +189,7 @@ class DenseIndex:
     def __len__(self) -> int:
         return len(self.distinct.number)
 
+    @unforked
     def search(self, queries: Floats, k: int, *, own: Rows | None = None, floor: float = 0.0) -> Neighbors:
         """Find the k most similar rows of the base for each query, by inner product.
 
@@ -230,6 +238,7 @@ class HashIndex:
     values: Hashes
 
     @classmethod
+    @unforked
     def of(cls, hashes: Hashes, hashed: Bools) -> "HashIndex":
         """Index (n,) uint64 hashes; those that are not `hashed`, (n,) bool, are never found."""
         distinct = _distinct_hashes(hashes, hashed)
@@ -238,6 +247,7 @@ class HashIndex:
     def __len__(self) -> int:
         return len(self.distinct.number)
 
+    @unforked
     def search(self, hashes: Hashes, hashed: Bools, k: int, *, own: Rows | None = None, radius: int = 7) -> Neighbors:
         """Find the k nearest hashes of the base for each query within a Hamming radius.
 

@@ -29,12 +29,14 @@ from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from kembar.posts.labels import super_components
 from kembar.posts.titles import normalize
+from kembar.threads import unforked
 
 _MANY: Final = 20_000  # pairs from which on the usual growth is right
 _HEAVY: Final = 200_000  # pairs from which on several threads pay
 _THINNED: Final = 250_000  # pairs of a pool with hidden evidence that are enough: bounds the memory
 
 
+@unforked
 def fit_classifier(
     catalog: Catalog,
     config: Config | None = None,
@@ -117,7 +119,7 @@ def _lessons(
         with clock.stage("evidence" if at == 0 else f"evidence without {', '.join(pool.without) or 'some'}"):
             evidence = gather(pool.views, pool.titles, config)
             pairs = blended(evidence, config)
-            features = Features.of(pairs, len(catalog), scorers_of(pool.titles, evidence.quantities, catalog.prices))
+            features = Features.of(pairs, len(catalog), scorers_of(pool.titles, evidence.quantities, catalog))
             names = names or features.names
             known = np.flatnonzero((labels[pairs.left] >= 0) & (labels[pairs.right] >= 0))
             if at > 0:

@@ -9,6 +9,7 @@ import polars as pl
 
 from kembar.arrays import Bools, Doubles, Rows, connected, run_starts
 from kembar.errors import ConfigError, EvidenceError
+from kembar.threads import unforked
 
 EXCUSED: Final = 0.006
 """What a pair of two crowded posts that was never compared counts in a mean, where another such pair counts 1 (and 0).
@@ -45,6 +46,7 @@ class Groups:
         return len(self.ids)
 
     @classmethod
+    @unforked
     def of(cls, labels: npt.NDArray[np.integer], post_ids: pl.Series) -> "Groups":
         """Number and name the parts of a partition.
 

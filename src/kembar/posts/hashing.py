@@ -1,40 +1,26 @@
-"""The perceptual hashes of a whole catalogue's photos, in parallel processes.
+"""The perceptual hashes of a whole catalogue's photos, in threads: decoders let go of Python's lock.
 
-A photo that cannot be used is a row of `PhotoHashes.problems` and does not stop the run, not even one whose decoding
-kills the process.
+A photo that cannot be used is a row of `PhotoHashes.problems` and does not stop the run.
 """
 
-import ctypes
-import logging
-import math
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, current_process, get_context, parent_process
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Bools, Progress
-from kembar.errors import EvidenceError, PhotoError, quoted
+from kembar.arrays import Bools, Progress, default_threads
+from kembar.errors import EvidenceError, PhotoError
 from kembar.posts.photos import Hashes, check_hashes, check_positive, hash_file, truncation
+from kembar.threads import in_order
 
-_Chunk: TypeAlias = Sequence[tuple[int, Path]]  # row and path
+_Job: TypeAlias = tuple[int, Path]  # row and path
 _Outcome: TypeAlias = tuple[int, int | None, str | None]  # row, hash if there is one, problem if there is one
-_Take: TypeAlias = Callable[[Iterable[_Outcome]], None]
 
-_CHUNK = 64  # photos handed to a worker at once: about a second of work
-_PULSE = 0.2  # seconds; polars restarts interrupted waits, so Ctrl-C is only seen between short ones
-_FEW = 64  # below this, starting processes takes longer than hashing
-_log = logging.getLogger(__name__)
-_halt: ctypes.c_bool | None = None  # in a worker process: set by the parent to end the run
+_AHEAD = 16  # photos per thread that may be hashed while an earlier one takes long
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +54,17 @@ class PhotoHashes:
 def hash_photos(
     paths: Sequence[Path | None],
     *,
-    workers: int | None = None,
+    threads: int | None = None,
     draft: bool = False,
     progress: Progress | None = None,
 ) -> PhotoHashes:
-    """Hash the photos of a catalogue in parallel processes.
+    """Hash the photos of a catalogue in parallel threads.
 
-    The result does not depend on the number of workers. A photo that kills the process decoding it is a
-    problem like any other (but one worker, or fewer than 64 photos, means the calling process). Workers are
-    spawned: a script needs the guard `if __name__ == "__main__":`; without it all is done in the calling
-    process, and a warning logged.
+    The result does not depend on their number.
 
     Args:
         paths: (n,) image files; None for a post without a photo, which is no problem.
-        workers: number of processes, one per processor by default.
+        threads: photos decoded side by side; None: OMP_NUM_THREADS, or one per core.
         draft: take `draft_hash` instead of the exact hash.
         progress: called with ("hash photos", photos done, photos in all).
 
@@ -89,126 +72,29 @@ def hash_photos(
         The hashes, in the order of `paths`.
 
     Raises:
-        ConfigError: `workers` is less than 1.
+        ConfigError: `threads` is less than 1.
     """
-    jobs: _Chunk = [(row, path) for row, path in enumerate(paths) if path is not None]
+    check_positive("threads", threads)
+    jobs: list[_Job] = [(row, path) for row, path in enumerate(paths) if path is not None]
     hashes = np.zeros(len(paths), np.uint64)
     hashed = np.zeros(len(paths), np.bool_)
     problems: dict[int, str] = {}
-    done = 0
-
-    def take(outcomes: Iterable[_Outcome]) -> None:
-        """Record the outcomes of some photos."""
-        nonlocal done
-        for row, value, problem in outcomes:
-            done += 1
+    threads = threads or default_threads()
+    with in_order(partial(_hash, draft=draft), jobs, threads=threads, ahead=_AHEAD * threads) as outcomes:
+        for done, (row, value, problem) in enumerate(outcomes, 1):
             hashes[row], hashed[row] = value or 0, value is not None
             if problem is not None:
                 problems[row] = problem
-        if progress is not None:
-            progress("hash photos", done, len(jobs))
-
-    count = _worker_count(workers, len(jobs))
-    step = max(1, min(_CHUNK, math.ceil(len(jobs) / (4 * count))))
-    chunks = deque(jobs[start : start + step] for start in range(0, len(jobs), step))
-    if count > 1:
-        _hash_in_processes(chunks, count, draft, take)
-    for chunk in chunks:
-        take(_hash_chunk(chunk, draft))
-    columns = {"row": sorted(problems), "problem": [problems[row] for row in sorted(problems)]}
+            if progress is not None:
+                progress("hash photos", done, len(jobs))
+    columns = {"row": list(problems), "problem": list(problems.values())}
     return PhotoHashes(hashes, hashed, pl.DataFrame(columns, schema={"row": pl.UInt32, "problem": pl.String}))
 
 
-def _hash_chunk(chunk: _Chunk, draft: bool) -> list[_Outcome]:
-    outcomes: list[_Outcome] = []
-    for row, path in chunk:
-        if _halt is not None and _halt.value:
-            break
-        try:
-            value, truncated = hash_file(path, draft=draft)
-            outcomes.append((row, value, truncation(path) if truncated else None))
-        except PhotoError as error:
-            outcomes.append((row, None, error.given))
-    return outcomes
-
-
-def _worker_count(workers: int | None, photos: int) -> int:
-    check_positive("workers", workers)
-    if photos < _FEW or current_process().daemon:  # a daemonic process may not start others
-        return 1
-    if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return workers
-
-
-def _hash_in_processes(chunks: deque[_Chunk], workers: int, draft: bool, take: _Take) -> None:
-    """Take the outcomes of all chunks; if no process can start, leave in `chunks` those to be done in this one."""
-    while chunks:
-        suspects = _run_pool(chunks, workers, 2 * workers, draft, take)
-        # In a fresh process photo by photo; if the empty chunk breaks it, no photo is the cause.
-        singles: deque[_Chunk] = deque([[], *([job] for chunk in suspects for job in chunk)] if suspects else [])
-        while singles:
-            for culprit in _run_pool(singles, 1, 1, draft, take):
-                if not culprit:
-                    _log.warning(
-                        "worker processes do not start, photos are hashed in this one; "
-                        "does the calling script lack the guard `if __name__ == '__main__':`?"
-                    )
-                    chunks.extendleft(suspects)
-                    return
-                [(row, path)] = culprit
-                take([(row, None, f"photo {quoted(path)} stopped the process that decoded it")])
-
-
-def _run_pool(chunks: deque[_Chunk], workers: int, window: int, draft: bool, take: _Take) -> list[_Chunk]:
-    """Work through `chunks`; when a process dies, stop and return those it may have died of."""
-    context = get_context("spawn")  # a fork would copy the locks of OpenMP and polars threads, held or not
-    halt = context.RawValue(ctypes.c_bool, False)  # a Value's lock could be held by a worker that dies
-    flying: dict[Future[list[_Outcome]], _Chunk] = {}
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(halt,)) as pool:
-        try:
-            while chunks or flying:
-                while chunks and len(flying) < window:
-                    flying[_submit(pool, chunks[0], draft)] = chunks[0]
-                    chunks.popleft()
-                for future in wait(flying, _PULSE, FIRST_COMPLETED).done:
-                    outcomes = future.result()
-                    del flying[future]
-                    take(outcomes)
-        except BrokenProcessPool:
-            return [chunk for future, chunk in flying.items() if not _taken(future, take)]
-        except BaseException:
-            halt.value = True  # workers stop after their present photo
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return []
-
-
-def _submit(pool: ProcessPoolExecutor, chunk: _Chunk, draft: bool) -> Future[list[_Outcome]]:
-    # A worker started here inherits the mask: Ctrl-C reaches the parent alone, which then stops the workers.
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _hash(job: _Job, *, draft: bool) -> _Outcome:
+    row, path = job
     try:
-        return pool.submit(_hash_chunk, chunk, draft)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
-
-
-def _taken(future: Future[list[_Outcome]], take: _Take) -> bool:
-    if isinstance(future.exception(), BrokenProcessPool):
-        return False
-    take(future.result())
-    return True
-
-
-def _begin(halt: ctypes.c_bool) -> None:
-    global _halt
-    _halt = halt
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """End this process when its parent was killed; else it would wait for work forever."""
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+        value, truncated = hash_file(path, draft=draft)
+    except PhotoError as error:
+        return row, None, error.given
+    return row, value, truncation(path) if truncated else None

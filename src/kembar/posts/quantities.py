@@ -18,6 +18,7 @@ import polars as pl
 from kembar.arrays import Bools, Doubles, Rows, offsets_of, ragged
 from kembar.errors import CatalogError, EvidenceError
 from kembar.posts.units import CATEGORIES, LARGEST, VETO, read
+from kembar.threads import unforked
 
 _DISPLAY: Final = {
     "weight": ((10**9, "kg"), (10**6, "g"), (10**3, "mg")),
@@ -62,6 +63,7 @@ class Quantities:
             )
 
     @classmethod
+    @unforked
     def parse(cls, titles: pl.Series | Sequence[str]) -> Quantities:
         """Read the quantities in titles.
 

@@ -12,6 +12,7 @@ import io
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -19,6 +20,7 @@ import numpy as np
 import polars as pl
 
 from kembar.errors import CatalogError, nearest, quoted
+from kembar.threads import unforked
 
 
 class ArrowStream(Protocol):
@@ -68,6 +70,7 @@ class Table:
     frame: pl.DataFrame
 
 
+@unforked
 def read_table(source: Source, wanted: Collection[str]) -> Table:
     """Read the wanted columns of a file or frame.
 
@@ -154,9 +157,9 @@ def _from_file(path: Path, wanted: Collection[str]) -> Table:
         raise CatalogError(f"{quoted(Path(path))}, an empty file", "a table of posts", "Export the posts again.")
     suffix = path.suffix.lower()
     if start.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
-        return _from_columnar(path, wanted, pl.read_parquet_schema, pl.read_parquet)
+        return _from_columnar(path, wanted, pl.read_parquet_schema, partial(pl.read_parquet, glob=False))
     if start.startswith(b"ARROW1") or suffix in (".arrow", ".feather", ".ipc"):
-        return _from_columnar(path, wanted, pl.read_ipc_schema, pl.read_ipc)
+        return _from_columnar(path, wanted, pl.read_ipc_schema, _read_ipc)
     if suffix == ".arrows":
         return _from_columnar(path, wanted, None, pl.read_ipc_stream)
     if suffix not in _TEXT:
@@ -207,6 +210,11 @@ def _from_columnar(
             f"{looks}Export the posts again; the file is cut short, damaged or of another kind.",
         ) from error
     return Table(path.name, names, frame)
+
+
+def _read_ipc(path: Path, **options: Any) -> pl.DataFrame:
+    with path.open("rb") as file:  # a path with brackets or stars would be taken for a pattern
+        return pl.read_ipc(file, **options)
 
 
 def _from_text(path: Path, wanted: Collection[str]) -> Table:
@@ -304,12 +312,17 @@ def _from_bytes(raw: bytes, path: Path) -> bytes:
 
 
 def _header(data: bytes) -> tuple[str, list[str]]:
-    try:
-        headers = [next(csv.reader(_lines(data), delimiter=mark), []) for mark in _SEPARATORS]
-    except csv.Error:  # one cell without end: no table, so the missing columns will be named
-        return _SEPARATORS[0], []
+    headers = [_split(data, mark) for mark in _SEPARATORS]
     widest = max(range(len(headers)), key=lambda place: len(headers[place]))  # the first of equals: the comma
     return _SEPARATORS[widest], headers[widest]
+
+
+def _split(data: bytes, separator: str) -> list[str]:
+    """Read the first line; empty where one cell has no end, as of thousands of columns with another separator."""
+    try:
+        return next(csv.reader(_lines(data), delimiter=separator), [])
+    except csv.Error:
+        return []
 
 
 def _lines(data: bytes) -> io.TextIOWrapper:

@@ -30,6 +30,7 @@ from html.entities import html5
 import polars as pl
 
 from kembar.errors import CatalogError
+from kembar.threads import unforked
 
 LONGEST = 1000
 """The longest normal form, in characters; the longest real Shopee title has 249."""
@@ -55,6 +56,7 @@ _escape = re.compile(_ESCAPE)
 _entity = re.compile(_ENTITY)
 
 
+@unforked
 def normalize(titles: pl.Series) -> pl.Series:
     """Bring titles to their normal form (see the top of this module); each independently of the others.
 

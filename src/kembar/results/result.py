@@ -3,7 +3,6 @@
 import json
 import platform
 import re
-import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,7 +22,7 @@ from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.folders import new_folder
 from kembar.grouping.groups import Groups
-from kembar.grouping.matches import Matches, shopee_shares
+from kembar.grouping.matches import Matches, row_shares
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from kembar.results import charts
@@ -32,6 +31,7 @@ from kembar.results.explanation import Explanation, differences, explain
 from kembar.results.questions import near, one_each, spread
 from kembar.results.report import summary
 from kembar.results.scores import Curve, b_cubed, curve, oracle, pair_score, score_edges
+from kembar.threads import unforked
 
 _FORMAT: Final = "kembar run"
 _VERSION: Final = 1
@@ -50,7 +50,7 @@ class Result:
         groups: the partition.
         copy_of: (n,) int64 rows: the post that stands for each among the pairs, itself unless it is one of many copies.
         seconds: by stage.
-        peak_memory: bytes, of the whole process.
+        peak_memory: bytes, of the whole process; 0 where the system does not tell.
     """
 
     catalog: Catalog
@@ -66,10 +66,12 @@ class Result:
         return len(self.catalog)
 
     @cached_property
+    @unforked
     def report(self) -> dict[str, Any]:
         """Counts, sizes, problems and, where groups are known, scores; as in report.json."""
         return _report(self)
 
+    @unforked
     def scores(self, labels: Rows | None = None) -> dict[str, float]:
         """Score matches, pairs and groups against known groups.
 
@@ -92,6 +94,7 @@ class Result:
             "oracle_f1": oracle(self.pairs.left, self.pairs.right, labels).f1,
         }
 
+    @unforked
     def curve(self, labels: Rows | None = None) -> Curve:
         """Compute mean F1, precision and recall for every threshold on the similarity, whatever rule decided.
 
@@ -107,6 +110,7 @@ class Result:
         labels = self._labels() if labels is None else labels
         return curve(self.pairs.left, self.pairs.right, self.pairs.evidence[SIMILARITY], labels)
 
+    @unforked
     def explain(self, a: str, b: str) -> Explanation:
         """Explain why two posts match or do not.
 
@@ -122,6 +126,7 @@ class Result:
         """
         return explain(self, a, b)
 
+    @unforked
     def weakest_links(self, n: int = 10) -> pl.DataFrame:
         """List the posts that hang most loosely in their group: the first to look at.
 
@@ -152,6 +157,7 @@ class Result:
         loose = frame.filter(pl.Series(own) & (pl.col("size") > 1))
         return loose.sort("mean_similarity", "posting_id").head(n)
 
+    @unforked
     def label_queue(self, n: int = 100) -> pl.DataFrame:
         """List the pairs whose answer would teach most.
 
@@ -182,6 +188,7 @@ class Result:
             "left", "right", "left_title", "right_title", "similarity", "same"
         )
 
+    @unforked
     def differences(self) -> pl.DataFrame:
         """List where the matches of a post and its group do not say the same, and why.
 
@@ -195,12 +202,14 @@ class Result:
             *(pl.Series(name, ids) for name, ids in ends.items()), pl.all()
         )
 
+    @unforked
     def groups_frame(self) -> pl.DataFrame:
         """Show the groups as a table: posting_id, group_id, size, in the order of the rows."""
         labels = self.groups.labels
         columns = {"posting_id": self.catalog.ids, "group_id": self.groups.ids.gather(labels)}
         return pl.DataFrame({**columns, "size": self.groups.sizes()[labels]})
 
+    @unforked
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
         """Write the run folder: all of it or, on any failure, nothing.
 
@@ -221,10 +230,12 @@ class Result:
             _write_json(target / "report.json", self.report)
             (target / "report.md").write_text(summary(self.report), encoding="utf-8")
             sizes = np.bincount(self.groups.sizes())
-            charts.group_sizes(sizes * np.arange(len(sizes)), shopee_shares(), target / "group-sizes.svg")
+            known = row_shares(self._labels()) if (self._labels() >= 0).any() else None
+            charts.group_sizes(sizes * np.arange(len(sizes)), known, target / "group-sizes.svg")
             _write_json(target / "manifest.json", self._manifest())
 
     @classmethod
+    @unforked
     def load(cls, folder: Path | str) -> "Result":
         """Read a run folder.
 
@@ -243,10 +254,10 @@ class Result:
             catalog = Catalog.load(source / "catalog")
             config = Config.read(source / CONFIG_FILE)
             rows = pl.DataFrame({"id": catalog.ids}).with_row_index("row")
-            pairs = pl.read_parquet(source / "pairs.parquet")
+            pairs = pl.read_parquet(source / "pairs.parquet", glob=False)
             left, right = (_rows_of(pairs[end], rows) for end in ("left", "right"))
             columns = {name: pairs[name].to_numpy() for name in pairs.columns[2:]}
-            answers = pl.read_parquet(source / "matches.parquet")
+            answers = pl.read_parquet(source / "matches.parquet", glob=False)
             offsets = offsets_of(answers["matches"].list.len().to_numpy())
             matches = Matches(offsets, _rows_of(answers["matches"].explode(), rows))
             groups = Groups.named(answers["group_id"].rename("id"))
@@ -291,12 +302,16 @@ class Result:
 
 
 def peak_memory() -> int:
-    """Peak resident memory of this process so far, in bytes."""
+    """Peak resident memory of this process so far, in bytes; 0 where the system does not tell."""
     # Linux hands ru_maxrss down from the process that started this one; VmHWM is its own.
     status = Path("/proc/self/status")
     own = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii")) if status.is_file() else None
     if own:
         return int(own[1]) * 1024
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -312,6 +327,8 @@ def _report(result: Result) -> dict[str, Any]:
             "image": int(catalog.has_images.sum()),
             "hash": int(catalog.hashed.sum()),
             "label": int((result._labels() >= 0).sum()),
+            **({} if catalog.prices is None else {"price": int((~np.isnan(catalog.prices)).sum())}),
+            **({} if catalog.further is None else {text.name: int((text != "").sum()) for text in catalog.further}),
         },
         "problems": {
             "posts": catalog.problems["posting_id"].n_unique(),

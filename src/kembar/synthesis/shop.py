@@ -3,14 +3,10 @@
 Groups have the sizes of the "Shopee - Price Match Guarantee" posts. About a third of the products come in lines of
 two to five siblings that differ only in quantity or in colour, flavour or type, under different labels. A seller
 may copy the usual title and photo of a product or make up others. Everything is computed for all posts at once;
-only photos are drawn one by one, in processes.
+only photos are drawn one by one, in threads.
 """
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Hashes, Progress, Rows
+from kembar.arrays import Hashes, Progress, Rows, default_threads
 from kembar.errors import ConfigError, FolderError
 from kembar.folders import check_free, new_folder
 from kembar.synthesis.drawing import Job, Look, save_photos
 from kembar.synthesis.vocabulary import FAMILIES, VARIANTS
 from kembar.synthesis.wording import FORMS, Flags, Products, banks, coin_tables, write_titles
+from kembar.threads import in_order, unforked
 
 # Label groups by size on the Shopee posts; 226 groups of 11 to 50 follow a power law with their mean size, 16.8.
 _HEAD = (6979, 1779, 862, 468, 282, 154, 118, 91, 48)
@@ -32,7 +29,7 @@ _SIBLINGS = 0.35
 _SIBLING_COUNTS, _SIBLING_SHARES = (2, 3, 4, 5), (0.45, 0.3, 0.15, 0.1)
 _COPIED = 0.58
 _BLOCK = 500_000
-_CHUNK = 200
+_CHUNK = 50  # photos drawn in one go: Ctrl-C waits for no more than these
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +222,7 @@ def _hashes(rng: np.random.Generator, products: Products, shop: Shop) -> pl.Seri
     return pl.Series(np.frombuffer(hashes.astype(">u8").tobytes().hex().encode(), dtype="S16")).cast(pl.String)
 
 
+@unforked
 def synthesize(n: int, *, seed: int = 0, hashes: bool = False, singles: float = 0.0) -> Shop:
     """Make a catalogue of n posts without drawing anything.
 
@@ -288,22 +286,22 @@ class Drawing:
 
     Attributes:
         size: pixels per side of a photo, in [16, 2048].
-        workers: processes that draw; None: one per processor, and only one for few photos.
+        threads: photos drawn side by side; None: OMP_NUM_THREADS, or one per core.
         progress: called with ("photos", done, in all).
     """
 
     size: int = 256
-    workers: int | None = None
+    threads: int | None = None
     progress: Progress | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn.
 
         Raises:
-            ConfigError: size or workers is out of range.
+            ConfigError: size or threads is out of range.
         """
         _check_range("size", self.size, 16)
-        _check_range("workers", 1 if self.workers is None else self.workers, 1)
+        _check_range("threads", 1 if self.threads is None else self.threads, 1)
         if self.size > 2048:
             raise ConfigError(f"size={self.size!r}", "at most 2048 pixels", "Pass a smaller size.")
 
@@ -319,8 +317,7 @@ def write_shop(
 ) -> Shop:
     """Make a catalogue of n posts and write `posts.csv` and, unless turned off, `photos/*.jpg`.
 
-    The same n, seed, singles and size give the same bytes, whatever the number of workers. A script that draws with
-    several workers starts them anew, so it needs the usual `if __name__ == "__main__":`.
+    The same n, seed, singles and size give the same bytes, whatever the number of threads.
 
     Args:
         folder: where to; it appears only when complete.
@@ -380,21 +377,11 @@ def _jobs(shop: Shop, folder: Path, size: int) -> Iterator[Job]:
         )
 
 
-def _ignore_interrupt() -> None:
-    # Ctrl-C reaches every process of the terminal; only the parent reacts to it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _draw(shop: Shop, folder: Path, drawing: Drawing) -> None:
     n, done = shop.posts.height, 0
-    jobs = _jobs(shop, folder, drawing.size)
-    crew = min(drawing.workers or os.cpu_count() or 1, -(-n // _CHUNK))
-    pool = ProcessPoolExecutor(crew, multiprocessing.get_context("spawn"), _ignore_interrupt) if crew > 1 else None
-    try:
-        for saved in pool.map(save_photos, jobs) if pool else map(save_photos, jobs):
-            done += saved
+    threads = drawing.threads or default_threads()
+    with in_order(save_photos, _jobs(shop, folder, drawing.size), threads=threads, ahead=2 * threads) as saved:
+        for number in saved:
+            done += number
             if drawing.progress:
                 drawing.progress("photos", done, n)
-    finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
