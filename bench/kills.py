@@ -31,14 +31,16 @@ MATCH = [
     "shop/posts.csv",
     "--images",
     "shop/photos",
-    "-o",
-    "runs/run",
-    "--overwrite",
-    "--quiet",
+    "--model",
+    "rules",
+    "--set",
+    "photo=false",
 ]
+MATCH += ["-o", "runs/run", "--overwrite", "--quiet"]
 WRITE = """
 import kembar
 result = kembar.Result.load("whole")
+print("writing", flush=True)
 while True:
     result.save("runs/run", overwrite=True)
 """
@@ -58,14 +60,21 @@ def litter(place: Path) -> list[str]:
 def start(place: Path, arguments: list[str]) -> "subprocess.Popen[bytes]":
     surroundings = {**os.environ, "KEMBAR_CACHE": str(place / "cache")}
     return subprocess.Popen(
-        [sys.executable, *arguments], cwd=place, env=surroundings, stderr=subprocess.DEVNULL, start_new_session=True
+        [sys.executable, *arguments],
+        cwd=place,
+        env=surroundings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
 
 
-def kill(place: Path, arguments: list[str], moment: Callable[[], None], number: signal.Signals) -> None:
+def kill(
+    place: Path, arguments: list[str], moment: Callable[["subprocess.Popen[bytes]"], None], number: signal.Signals
+) -> None:
     """Start a program, kill it at a moment, and see that no process of its group lives on."""
     process = start(place, arguments)
-    moment()
+    moment(process)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
     process.wait()
@@ -74,13 +83,13 @@ def kill(place: Path, arguments: list[str], moment: Callable[[], None], number: 
         raise SystemExit(f"a process of group {process.pid} lives on")
 
 
-def writing(place: Path, rng: random.Random, seconds: float) -> Callable[[], None]:
-    """Wait until the first save has begun, then up to as long as a few of them take."""
+def writing(rng: random.Random, seconds: float) -> Callable[["subprocess.Popen[bytes]"], None]:
+    """Wait until a program says that it writes, then up to some seconds."""
 
-    def moment() -> None:
+    def moment(process: "subprocess.Popen[bytes]") -> None:
         """Wait."""
-        while not (place / "runs" / ".run.partial").exists():
-            time.sleep(0.002)
+        if process.stdout is not None:
+            process.stdout.readline()
         time.sleep(rng.uniform(0, seconds))
 
     return moment
@@ -124,13 +133,14 @@ def main() -> None:
                 seen = 0
                 for count in range(arguments.kills):
                     if what == "writing":
-                        kill(place, ["-c", WRITE], writing(place, rng, 1.5), number)
+                        kill(place, ["-c", WRITE], writing(rng, 1.5), number)
                     else:
-                        kill(place, MATCH, lambda: time.sleep(rng.uniform(0, 1.1 * seconds)), number)
+                        kill(place, MATCH, lambda _: time.sleep(rng.uniform(0, 1.1 * seconds)), number)
                     seen += bool(litter(place))
                     check(place, whole, number)
                     if (count + 1) % arguments.every == 0:
                         run_through(place, whole)
+                # signal, moments, kills, of them with something left until the next run
                 print(f"| {number.name} | {what} | {arguments.kills} | {seen} |", flush=True)
 
 
