@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar.arrays import Doubles
+from kembar.results.bars import draw_bars
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,20 +37,10 @@ def group_sizes(posts: npt.NDArray[np.integer], known: Doubles | None, path: Pat
     """
     top = 11
     found = _gathered(posts / max(1, posts.sum()), top)
-    labelled = None if known is None else _gathered(known, top)
-    at = np.arange(1, top + 1)
-    width, aside = (0.8, 0.0) if labelled is None else (0.4, 0.2)
-
-    def draw(axes: "Axes") -> None:
-        """Fill the axes."""
-        axes.bar(at - aside, found, width, color=_BLUE, label="this run")
-        if labelled is not None:
-            axes.bar(at + aside, labelled, width, color=_GREY, label="known groups")
-            axes.legend(frameon=False)
-        axes.set_xticks(at, [*map(str, range(1, top)), f"{top}+"])
-        axes.set(xlabel="posts in the group", ylabel="share of all posts", title="Sizes of the groups")
-
-    _save(draw, path)
+    names = [*map(str, range(1, top)), f"{top}+"]
+    words = "Sizes of the groups", "posts in the group", "share of all posts"
+    series = {"this run": found} if known is None else {"this run": found, "known groups": _gathered(known, top)}
+    draw_bars(series, names, words, path)
 
 
 def threshold_curve(table: pl.DataFrame, path: Path, *, marks: Sequence[tuple[str, float]] = ()) -> None:
