@@ -2,10 +2,10 @@
 
     python bench/half.py [--before SRC] [--drawn 7000 27000 110000] [--runs 3] [-o docs/figures/half.md]
 
-The real posts are all labelled Shopee posts; the drawn ones a synthetic catalogue of titles and hashes. Each run is a
-process of its own with one thread, so that its seconds do not depend on what else the machine does more than need be;
-SRC is the `src` of a checkout of the other version, and its runs take turns with those of this one. Vectors are made
-anew in every run. Changed posts are those whose group has other members than before.
+The real posts are all labelled Shopee posts; the drawn ones a synthetic catalogue of titles and hashes, or (--photos) of
+titles and photos. Each run is a process of its own with one thread, so that its seconds depend little on what else the
+machine does; SRC is the `src` of a checkout of the other version, and its runs take turns with those of this one.
+Vectors are made anew in every run. Changed posts are those whose group has other members than before.
 """
 
 import argparse
@@ -30,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, help="src folder of the other version")
     parser.add_argument("--drawn", type=int, nargs="*", default=[7_000, 27_000, 110_000])
+    parser.add_argument("--photos", type=int, default=0, help="posts of a drawn catalogue with photos of 800 pixels")
     parser.add_argument("--no-shopee", action="store_true")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("-o", "--output", type=Path)
@@ -42,6 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pools = [] if arguments.no_shopee else [shopee()]
         pools += [drawn(n, Path(folder)) for n in arguments.drawn]
+        pools += [drawn(arguments.photos, Path(folder), photos=True)] if arguments.photos else []
         lines = table([measured(posts, versions, arguments.runs, Path(folder)) for posts in pools])
     text = "\n".join([*lines, "", f"Median of {arguments.runs} runs, one thread each, {processor()}."])
     print(text)
@@ -60,7 +62,8 @@ def one(posts: Path, run: Path) -> None:
         if stage != marks[-1][0]:
             marks.append((stage, time.process_time()))
 
-    catalog = Catalog.read(posts)
+    photos = posts.parent / "photos"
+    catalog = Catalog.read(posts, images=photos if photos.is_dir() else None)
     progress("opening", 0, 0)
     result = Matcher().match(catalog, progress=progress)
     progress("writing", 0, 0)
@@ -144,11 +147,12 @@ def shopee() -> Path:
     return data() / "shopee" / "posts.csv"
 
 
-def drawn(n: int, folder: Path) -> Path:
-    from kembar.synthesis import write_shop
+def drawn(n: int, folder: Path, *, photos: bool = False) -> Path:
+    from kembar.synthesis import Drawing, write_shop
 
-    write_shop(folder / f"shop{n}", n, photos=False)
-    return folder / f"shop{n}" / "posts.csv"
+    shop = folder / f"{'photos' if photos else 'shop'}{n}"
+    write_shop(shop, n, photos=Drawing(size=800) if photos else False)
+    return shop / "posts.csv"
 
 
 def source() -> Path:
