@@ -2,9 +2,9 @@
 
     python bench/half.py [--before SRC] [--drawn 7000 27000 110000] [--runs 3] [-o docs/figures/half.md]
 
-The real posts are all labelled Shopee posts; the drawn ones a synthetic catalogue of titles and hashes, or (--photos) of
-titles and photos. Each run is a process of its own with one thread, so that its seconds depend little on what else the
-machine does; SRC is the `src` of a checkout of the other version, and its runs take turns with those of this one.
+The real posts are all labelled Shopee posts; the drawn ones a synthetic catalogue of titles and hashes, or (--photos)
+of titles and photos. Each run is a process of its own with one thread, so that its seconds depend little on what else
+the machine does; SRC is the `src` of a checkout of the other version, and its runs take turns with those of this one.
 Vectors are made anew in every run. Changed posts are those whose group has other members than before.
 """
 
