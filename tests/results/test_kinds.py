@@ -8,7 +8,7 @@ from kembar import Catalog, Matcher
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import PHOTOS_ALONE, SHIPPED
 from kembar.results.charts import waterfall
-from kembar.results.kinds import BASE, kind_of
+from kembar.results.kinds import BASE, gathered, kind_of
 
 EXAMPLES = {
     "hash above 0.4 high": "other posts like these two",
@@ -47,6 +47,16 @@ def test_sums_by_kind_are_those_of_the_columns(catalog: Catalog) -> None:
     assert found.kinds()[-1][0] == EXAMPLES[BASE]
     assert "rank low" not in str(found)
     assert "rank low" in found.text(columns=True) or "ratio" in found.text(columns=True)
+
+
+def test_a_kind_of_which_there_is_nothing_says_so() -> None:
+    found = gathered([("price ratio", None, 0.2), ("hash", 0.9, 1.0), ("hash rank low", None, 0.1), (BASE, None, -3.0)])
+    assert found == [
+        ("photos", 1.0),
+        ("prices (none given)", 0.2),
+        ("other posts like these two (none given)", 0.1),
+        ("before looking at the two", -3.0),
+    ]
 
 
 def test_no_bar_of_a_waterfall_is_cut_off(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Explanation:
 
     def kinds(self) -> list[tuple[str, float]]:
         """Sum up the contributions by kinds of evidence, in words: the largest first, the base last."""
-        return gathered((name, share) for name, _, share in self.contributions)
+        return gathered(self.contributions)
 
     def waterfall(self, path: Path, *, columns: bool = False) -> None:
         """Draw what made the log-odds as a waterfall, as SVG; nothing but the axes where no classifier decided.

@@ -27,17 +27,23 @@ def kind_of(column: str) -> str:
     return next((words for start, words in _KINDS if re.match(start, view)), f"vectors {view!r}")
 
 
-def gathered(shares: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
+def gathered(contributions: Iterable[tuple[str, float | None, float]]) -> list[tuple[str, float]]:
     """Sum up shares of the log-odds by kind.
 
     Args:
-        shares: columns and what they added; the base among them.
+        contributions: columns, their values (None where missing) and what they added; the base among them.
 
     Returns:
-        Kinds and sums, the largest first, the base last; together they are what the shares are together.
+        Kinds and sums, the largest first, the base last; together they are what the shares are together. A kind of
+        which the posts have nothing says so: that it is missing adds something too.
     """
     sums: dict[str, float] = {}
-    for column, share in shares:
-        sums[kind_of(column)] = sums.get(kind_of(column), 0.0) + share
+    given = {kind_of(BASE)}
+    for column, value, share in contributions:
+        kind = kind_of(column)
+        sums[kind] = sums.get(kind, 0.0) + share
+        if value is not None:
+            given.add(kind)
     base = kind_of(BASE)
-    return sorted(sums.items(), key=lambda each: (each[0] == base, -abs(each[1]), each[0]))
+    ordered = sorted(sums.items(), key=lambda each: (each[0] == base, -abs(each[1]), each[0]))
+    return [(kind if kind in given else f"{kind} (none given)", total) for kind, total in ordered]
