@@ -16,7 +16,6 @@ from typing import IO, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 from PIL import Image, ImageFile, ImageOps
 
 from kembar.errors import ConfigError, EvidenceError, PhotoError, quoted
@@ -103,6 +102,8 @@ def perceptual_hash(image: Image.Image) -> int:
     if image.mode[0] in "IF":
         image = _eight_bits(image)
     grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
+    import scipy.fft  # half a second that a run without photos need not wait
+
     low = scipy.fft.dct(scipy.fft.dct(grey, axis=0), axis=1)[:8, :8]
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
 

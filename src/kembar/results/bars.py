@@ -40,7 +40,8 @@ def draw_bars(series: Mapping[str, Doubles], names: Sequence[str], words: tuple[
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}"'
     )
     body = "\n".join(['<rect width="100%" height="100%" fill="white"/>', *parts])
-    path.write_text(f'{head} font-family="sans-serif">\n{body}\n</svg>\n', encoding="utf-8")
+    declared = '<?xml version="1.0" encoding="utf-8"?>'
+    path.write_text(f'{declared}\n{head} font-family="sans-serif">\n{body}\n</svg>\n', encoding="utf-8")
 
 
 def _series(at: int, of: int, heights: Doubles, top: float) -> list[str]:
