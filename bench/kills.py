@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--every", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--signals", nargs="+", default=["SIGKILL", "SIGTERM", "SIGINT"])
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as scratch:
@@ -128,7 +129,7 @@ def main() -> None:
         seconds = time.monotonic() - began
         (place / "runs" / "run").rename(place / "whole")
         whole = contents(place / "whole")
-        for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        for number in map(signal.Signals.__getitem__, arguments.signals):
             for what in ("random moments", "writing"):
                 seen = 0
                 for count in range(arguments.kills):
