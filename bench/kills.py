@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--signals", nargs="+", default=["SIGKILL", "SIGTERM", "SIGINT"])
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored, also by all children
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
