@@ -237,7 +237,7 @@ def described(market: Market, hidden: str, caps: tuple[int, int] | None) -> dict
         views, titles = pools[0].views, pools[0].titles
     evidence = gather(views, titles, config)
     pairs = blended(evidence, config)
-    scorers = scorers_of(titles, evidence.quantities, catalog.prices)
+    scorers = scorers_of(titles, evidence.quantities, catalog)
     features = Features.of(pairs, len(catalog), scorers)
     truth = catalog.labels[pairs.left] == catalog.labels[pairs.right]
     words = pairs.evidence.get("word", pairs.evidence.get("title"))

@@ -13,6 +13,7 @@ import argparse
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,8 @@ class Lessons:
     def read(cls, folder: Path) -> "Lessons":
         """Read the pools, without the columns that tell how crowded a pool is: they do not mean the same everywhere."""
         pools = [Lesson(path) for path in sorted(folder.glob("*.npz"))]
-        names = tuple(name for name in max((pool.names for pool in pools), key=len) if not CROWD.search(name))
+        longest_first = sorted((pool.names for pool in pools), key=len, reverse=True)
+        names = tuple(name for name in dict.fromkeys(chain(*longest_first)) if not CROWD.search(name))
         rows, factors = zip(*(pool.chosen() for pool in pools), strict=True)
         sizes = [len(each) for each in rows]
         table = np.empty((sum(sizes), len(names)), np.float32)

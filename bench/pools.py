@@ -100,7 +100,7 @@ def described(
         views, titles = pool.views, pool.titles
     evidence = gather(views, titles, config)
     pairs = blended(evidence, config)
-    features = Features.of(pairs, len(titles), scorers_of(titles, evidence.quantities, catalog.prices))
+    features = Features.of(pairs, len(titles), scorers_of(titles, evidence.quantities, catalog))
     kept = np.random.default_rng(0).random(len(pairs)) < share
     if touching is not None:
         kept &= (fold[pairs.left] == touching) | (fold[pairs.right] == touching)

@@ -4,21 +4,24 @@
 
 Learns from the pools of bench/photo_pools.py, whose photos and hashes are kept in BANK. Each pool is judged by trees
 that have seen none of its products: by their log-odds the classifier is calibrated, and its cut chosen as the best mean
-F1 of all, where a loss against matching nothing counts ten times if there are twins. --without leaves a source out, so
-that it can be measured. Writes trees.txt, classifier.json and card.md.
+F1 of all, where a loss against matching nothing counts ten times if there are twins, among the cuts at which few posts
+of large pools without twins get a match. --without leaves a source out, so that it can be measured. Writes trees.txt,
+classifier.json and card.md.
 """
 
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from kembar.classifier.calibration import Calibration
-from kembar.classifier.drift import Profile
+from kembar.classifier.drift import FEWEST, Profile
 from kembar.classifier.ownership import evidence_settings
-from kembar.classifier.pair_classifier import PairClassifier, pair_weights
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.classifier.training_pairs import pair_weights
 from kembar.classifier.trees import Growth, Trees, grow
 from kembar.config import Config
 from kembar.fitting.tuning import group_scores
@@ -33,6 +36,8 @@ MOST = (1500, 4000)  # true pairs and others of a pool that are learned from
 SHARES = {"garments": 0.4, "drawn": 0.12, "mixed": 0.16, "groceries": 0.16, "hashes": 0.16}
 FEW = 10  # pairs for each post, below which a pool counts less
 LOSS = 10.0
+LARGE, SPARED = 300, 1 - 0.05 / 3  # of so many posts without twins one in twenty may get a match: a third of its F1
+REAL = ("garments", "groceries", "hashes")  # siblings of a drawn shop look the same
 GROWTH = Growth(trees=100, leaves=24, rate=0.1, least=60, columns=0.4, others=1.0)
 
 CARD = """# kembar-classifier-photos
@@ -156,14 +161,21 @@ def alone(pool: Pool) -> float:
 def best(every: list[Pool], curves: list[np.ndarray]) -> int:
     """The place of the best cut: the highest mean F1; where there are twins, a loss against nothing counts ten times.
 
-    Without twins every match is a loss: there it counts once, as in bench/markets.py, where such pools have no say.
+    Without twins every match is a loss, whatever the cut: there it counts once, and large pools of real photos rule out
+    the cuts that lose too much.
     """
-    worth = np.zeros(len(CUTS))
+    large = [c[:, 0] for each, c in zip(every, curves, strict=True) if strangers(each)]
+    worth = np.where(np.mean(large, axis=0) >= SPARED, 0, -np.inf)
     for source in sorted({each.source for each in every}):
         own = [(c[:, 0], alone(each)) for each, c in zip(every, curves, strict=True) if each.source == source]
         losses = [f1 - LOSS * (least < 1) * np.maximum(0, least - f1) for f1, least in own]
         worth += SHARES[source] * np.mean(losses, axis=0)
     return int(worth.argmax())
+
+
+def strangers(pool: Pool) -> bool:
+    """Whether a pool is large, of real photos, and without twins."""
+    return pool.source in REAL and len(pool.labels) >= LARGE and alone(pool) == 1
 
 
 def table(every: list[Pool], curves: list[np.ndarray], at: int) -> str:
@@ -192,6 +204,15 @@ def table(every: list[Pool], curves: list[np.ndarray], at: int) -> str:
     return "\n".join(lines)
 
 
+def typical(every: list[Pool]) -> list[Pool]:
+    """The largest pools of each source, with and without twins: what the drift of others is measured by."""
+    found = []
+    for source, twins in product(PARTS, (True, False)):
+        own = [each for each in every if each.source == source and (alone(each) < 1) == twins]
+        found += sorted(own, key=lambda each: -len(each.left))[: 3 if twins else 1]
+    return [each for each in found if len(each.left) >= FEWEST]
+
+
 def fitted(every: list[Pool], config: Config) -> tuple[PairClassifier, str]:
     """A classifier of all pools, and what trees that had not seen them made of each."""
     lessons = Lessons.of(every)
@@ -199,11 +220,7 @@ def fitted(every: list[Pool], config: Config) -> tuple[PairClassifier, str]:
     calibration = calibrated(every, margins)
     curves = [scores(each, calibration(margin)) for each, margin in zip(every, margins, strict=True)]
     at = best(every, curves)
-    profiles = tuple(
-        Profile.of(np.concatenate(tables), lessons.names)
-        for source in PARTS
-        if (tables := [columns(each, lessons.names) for each in every if each.source == source])
-    )
+    profiles = tuple(Profile.of(columns(each, lessons.names), lessons.names) for each in typical(every))
     card = {"pairs": len(lessons.truth), "true_pairs": int(lessons.truth.sum()), "pools": len(every)}
     classifier = PairClassifier(
         lessons.names,

@@ -100,3 +100,28 @@ def test_the_command_line_starts_light() -> None:
 def test_drawing_photos_or_hashing_them_needs_no_search() -> None:
     code = "import kembar; kembar.hash_photos; kembar.write_shop"
     assert not loaded_after(code) & {"faiss", "sklearn", "matplotlib", "torch", "pandas"}
+
+
+WITHOUT_POSIX = """
+import builtins, importlib, os, pkgutil, signal
+imports = builtins.__import__
+def import_as_elsewhere(name, globals=None, *rest, **more):
+    caller = (globals or {}).get("__name__", "")
+    if name in {"fcntl", "grp", "pwd", "resource", "termios"} and caller.startswith("kembar"):
+        raise ModuleNotFoundError(name)
+    return imports(name, globals, *rest, **more)
+builtins.__import__ = import_as_elsewhere
+del signal.pthread_sigmask, os.sched_getaffinity
+import kembar
+for module in pkgutil.walk_packages(kembar.__path__, "kembar."):
+    if module.name != "kembar.__main__":
+        importlib.import_module(module.name)
+from kembar.results.result import peak_memory
+print(peak_memory())
+"""
+
+
+def test_every_module_imports_where_there_is_no_posix() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_POSIX], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0  # Linux tells it without `resource`

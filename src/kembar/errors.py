@@ -20,8 +20,12 @@ The command line prints the message alone and exits with code 2.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import PurePath
+from typing import Final
+
+_CONTROL: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u2028-\u202e\u2066-\u2069]")
 
 
 class KembarError(Exception):
@@ -107,6 +111,14 @@ def quoted(value: object) -> str:
         return text if len(text) <= 240 else f"{text[0]}...{text[-236:]}"
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:76]}...{text[-1]}"
+
+
+def visible(text: str) -> str:
+    r"""Write control characters as escapes, such as \u001b, so that a terminal shows them and does not obey them.
+
+    Also those that turn the direction of text, and separators of lines but for the line feed. JSON stays what it is.
+    """
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -149,7 +149,7 @@ class Matcher:
                 Stage("blending", ("evidence", "config"), ("pairs",), blended),
                 Stage(
                     "classifier",
-                    ("pairs", "evidence", "kept", "classifier", "spare", "config"),
+                    ("pairs", "evidence", "kept", "fitted", "classifier", "spare", "config"),
                     ("pairs",),
                     _classified,
                 ),
@@ -238,7 +238,7 @@ class Matcher:
         """Count terms bucket by bucket, weigh them by what the whole catalogue says of them."""
         titles, buckets = normalize(kept.titles), Buckets.of(kept.ids, self.buckets)
         counted = [count_terms(titles.gather(rows), config) for rows in buckets] if (titles != "").any() else []
-        fitted = Fitted.fit(titles, copies, counted, config)
+        fitted = Fitted.fit(titles, copies, counted, config, kept.further)
         weighed = fitted.weigh(counted, buckets) if counted else {}
         return fitted, views_of(weighed, kept, config, vectors)
 
@@ -294,13 +294,14 @@ def _classified(
     pairs: Pairs,
     evidence: Evidence,
     kept: Catalog,
+    fitted: Fitted,
     classifier: PairClassifier | None,
     spare: Mapping[str, str],
     config: Config,
 ) -> Pairs:
     if classifier is None:
         return pairs
-    scorers = scorers_of(evidence.titles, evidence.quantities, kept.prices)
+    scorers = scorers_of(evidence.titles, evidence.quantities, kept, (fitted.titles, fitted.tokens))
     return classify(pairs, evidence.posts, scorers, classifier, spare, veto=bool(config.veto))
 
 

@@ -1,5 +1,6 @@
 """Whatever is given, kembar says in one line what is wrong and writes nothing, or goes on with what is good."""
 
+import csv
 import json
 import os
 import resource
@@ -21,6 +22,7 @@ from PIL import Image
 from conftest import Cli
 from interrupts import interrupted
 from kembar import Catalog, CatalogError, Config, ConfigError, EvidenceError, Matcher, Result, synthesize
+from kembar.posts.labels import read_pairs
 from pictures import png_header
 from places import ROOT
 
@@ -97,6 +99,7 @@ def test_columns_that_are_not_there(refused, tmp_path: Path) -> None:
     path = write(tmp_path, sku=["a"], title=["kopi"])
     refused("match", path, *out, parts=("without a column 'posting_id'", "'sku'"))
     refused("match", path, *out, "--id", "sk", parts=("without a column 'sk'", "Nearest: 'sku'"))
+    refused("match", path, *out, "--id", "sku", "--column", "skul", parts=("without a column 'skul'", "Nearest: 'sku'"))
     refused("match", path, *out, "--id", "sku", "--title", "name", parts=("without a column 'name'",))
     path = write(tmp_path, posting_id=["a"], price=["3"])
     refused("match", path, *out, parts=("nothing to match posts by",))
@@ -427,3 +430,37 @@ def test_ctrl_c(cli: Cli, thousands: Path, tmp_path: Path, stage: str, caplog: p
     was_interrupted(outcome.exit_code, outcome.stdout, outcome.stderr)
     assert caplog.messages[-1] == stage
     assert list(tmp_path.iterdir()) == []
+
+
+# --- text that would command a terminal or a spreadsheet
+
+
+def test_titles_never_command_the_terminal_nor_a_spreadsheet(cli: Cli, refused, tmp_path: Path) -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J"
+    titles = [f"=HYPERLINK(1) kopi hitam {evil}", f"kopi hitam\nforged\x9b31m {evil}", "kopi hitam"]
+    names = ["=1+1", f"b c{evil}", "plain"]
+    frame = pl.DataFrame({"posting_id": names, "title": titles, "image_phash": [HASH, f"{evil}\x9b", HASH]})
+    frame.write_csv(tmp_path / "posts.csv")
+    run, queue = tmp_path / "run", tmp_path / "queue.csv"
+    outcomes = [
+        cli("match", tmp_path / "posts.csv", "-o", run, "-m", "rules"),
+        cli("explain", run, *names[:2]),
+        cli("explain", run, *names[:2], "--json"),
+        cli("label-queue", run, "-o", queue),
+    ]
+    assert [outcome.exit_code for outcome in outcomes] == [0] * 4
+    for text in [*(outcome.output for outcome in outcomes), (run / "report.md").read_text(encoding="utf-8")]:
+        assert not set(text) & set("\x1b\x07\x9b\r")
+    assert "\nforged" not in outcomes[1].output
+    assert json.loads(outcomes[2].stdout)["titles"] == titles[:2]
+    refused("explain", run, f"no{evil}", "plain", parts=("which is not in the run",))
+    cells = pl.read_csv(queue, infer_schema=False).select("left", "right", "left_title", "right_title").rows()
+    assert cells
+    assert not any(cell.startswith(("=", "+", "-", "@")) for row in cells for cell in row)
+    answered = pl.read_csv(queue, infer_schema=False).with_columns(same=pl.lit("1"))
+    answered.write_csv(tmp_path / "answers.csv")
+    assert len(read_pairs(tmp_path / "answers.csv", pl.Series(names)).left) == len(cells)
+    matches = pl.read_csv(run / "matches.csv", infer_schema=False)
+    assert matches["posting_id"].to_list() == names
+    for cell in matches["matches"]:
+        assert set(next(csv.reader([cell], delimiter=" "))) <= set(names)

@@ -234,6 +234,20 @@ def test_columns_by_name_and_a_table_in_parquet(cli: Cli, file: Path, tmp_path: 
     assert result.report["with"] == {"title": posts["title"].count(), "image": 0, "hash": 80, "label": 80}
 
 
+def test_prices_brands_and_further_columns(cli: Cli, tmp_path: Path) -> None:
+    titles = ["Radeon HD 5450 1GB DDR3 PCI"] * 2 + ["Epson projector lamp", "Epson lamp for projectors"]
+    shown = {"sku": ["a", "b", "c", "d"], "title": titles, "maker": ["XFX", "VisionTek", "Epson", "Epson"]}
+    other = {"mpn": ["HD-545X-YLH2", "900356", "ELPLP12", "ELPLP12"], "cost": ["30", "40", "$99", "free"]}
+    pl.DataFrame({**shown, **other}).write_csv(tmp_path / "posts.csv")
+    names = ("--id", "sku", "--brand", "maker", "--column", "mpn", "--price", "cost")
+    outcome = cli("match", tmp_path / "posts.csv", "-o", tmp_path / "run", *names)
+    assert outcome.exit_code == 0, outcome.output
+    result = Result.load(tmp_path / "run")
+    assert result.report["with"] == {"title": 4, "image": 0, "hash": 0, "label": 0, "price": 3, "brand": 4, "mpn": 4}
+    assert ", 3 with price, 4 with brand, 4 with mpn" in (tmp_path / "run" / "report.md").read_text()
+    assert result.groups.labels[2] == result.groups.labels[3]
+
+
 def test_vectors(cli: Cli, file: Path, oracle_vectors: np.ndarray, tmp_path: Path) -> None:
     vectors = oracle_vectors[:80]
     np.save(tmp_path / "clip.npy", vectors)

@@ -131,3 +131,39 @@ def test_what_was_counted_is_saved_and_applied_to_other_titles(tmp_path: Path) -
     for at in places:
         assert_allclose(some.score(*pairs)[at], whole.score(*rows)[at], rtol=1e-6)
     assert counts.apply(pl.Series(["unheard xyz123"])).score(np.array([0]), np.array([0]))[0][0] > 0
+
+
+def with_further(titles: list[str], **further: list[str]) -> dict[str, np.ndarray]:
+    """Compare the first post with the second."""
+    identity = Identity.of(pl.Series(titles, dtype=pl.String), pl.DataFrame(further) if further else None)
+    columns = identity.score(np.array([0]), np.array([1]))
+    return dict(zip(identity.names, columns, strict=True))
+
+
+def test_short_further_texts_are_read_with_the_title() -> None:
+    apart = ["epson elplp12 projector lamp", "lamp for epson projector", "kabel hdmi"]
+    found = with_further(apart, brand=["Epson", "Epson", ""], modelno=["ELPLP12", "ELPLP12", "X1234"])
+    alone = with_further(apart)
+    assert alone["codes missing"] == 1
+    assert found["codes missing"] == 0
+    assert found["code rarest shared"] > 0 == alone["code rarest shared"]
+    whole = with_further(["epson elplp12 projector lamp", "lamp for epson projector elplp12", "kabel hdmi x1234"])
+    for name in ("code shared", "code alone high", "word shared", "word alone high", "token jaccard"):
+        assert_allclose(found[name], whole[name], rtol=1e-6)
+
+
+def test_of_descriptions_the_codes_alone_are_read() -> None:
+    titles = ["denon receiver", "denon receiver", "kabel hdmi"]
+    text = ["the avr-4308ci is a fine receiver for rooms large and small alike", "", ""]
+    found = with_further(titles, description=text)
+    assert found["codes missing"] == 1
+    assert found["word alone high"] == 0
+    assert with_further(titles, brand=["yamaha", "", ""])["word alone high"] > 0
+
+
+def test_further_texts_of_nobody_change_nothing() -> None:
+    titles = pl.Series(TITLES, dtype=pl.String)
+    left, right = np.triu_indices(len(TITLES), 1)
+    plain, more = Identity.of(titles), Identity.of(titles, pl.DataFrame({"brand": [""] * len(TITLES)}))
+    for one, other in zip(plain.score(left, right), more.score(left, right), strict=True):
+        assert_array_equal(one, other)

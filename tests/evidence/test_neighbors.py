@@ -7,8 +7,8 @@ from hypothesis.extra import numpy as hnp
 
 import oracles
 from kembar.errors import ConfigError, EvidenceError
-from kembar.evidence import neighbors, search
-from kembar.evidence.neighbors import Neighbors
+from kembar.evidence import dense, neighbors, search
+from kembar.evidence.neighbors import Neighbors, best
 from kembar.evidence.search import dense_neighbors, hash_neighbors, sparse_neighbors
 from oracles import units
 from properties import examples
@@ -147,14 +147,32 @@ def test_blocks_and_threads_do_not_change_the_result(monkeypatch):
     vectors = np.round(units(200, 5, density=0.6) * 4) / 8
     sparse = sp.csr_matrix(vectors.astype(np.float32))
     expected = oracles.neighbors((vectors @ vectors.T).astype(np.float32), 12, 0.0)
-    for cells, block, chunk in ((1, 1, 1), (300, 7, 5), (10_000, 64, 100)):
+    for cells, chunk in ((1, 1), (300, 5), (10_000, 100)):
         monkeypatch.setattr(neighbors, "CELLS", cells)
         monkeypatch.setattr(search, "CELLS", cells)
-        monkeypatch.setattr(search, "_BLOCK", block)
-        monkeypatch.setattr(search, "_CHUNK", chunk)
+        monkeypatch.setattr(dense, "CELLS", cells)
+        monkeypatch.setattr(dense, "CHUNK", chunk)
         same(dense_neighbors(vectors.astype(np.float32), 12), expected)
         for threads in (1, 2, 3):
             same(sparse_neighbors(sparse, 12, threads=threads), expected)
+
+
+@pytest.mark.parametrize("floor", [0.3, 0.6])
+def test_each_pair_once_finds_what_all_against_all_finds(monkeypatch, floor):
+    rows = np.concatenate([units(300, 6), np.zeros((1, 6))]).astype(np.float32)
+    monkeypatch.setattr(dense, "_FEWEST", 100)
+    monkeypatch.setattr(dense, "_CROWD", 1000)
+    monkeypatch.setattr(dense, "CELLS", 5_000)
+    both = dense.mutual(rows, 9, floor)
+    assert (np.diff(both[0]) >= 0).all()
+    found, expected = (best(edges, len(rows), 9) for edges in (both, dense.nearest(rows, rows, 9, floor)))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one[found[2] > floor], other[expected[2] > floor])
+
+
+def test_each_pair_once_is_not_asked_where_the_floor_keeps_most(monkeypatch):
+    monkeypatch.setattr(dense, "_FEWEST", 100)
+    assert dense.mutual(units(300, 6).astype(np.float32), 5, -1.0) is None
 
 
 def test_scores_stay_at_most_1_and_do_not_rise():
@@ -303,3 +321,15 @@ def test_clusters_with_fewer_rows_than_are_asked_for_leave_places_empty() -> Non
     found = dense_neighbors(rows / np.linalg.norm(rows, axis=1, keepdims=True), 190, floor=0.5, exact=10)
     assert all(abs(int(i) // 3 - int(j) // 3) == 0 for i, j, _ in zip(*found.edges(), strict=True))
     assert len(found.edges()[0]) == 64 * 3 * 2
+
+
+@pytest.mark.parametrize("floor", [-1.0, 0.5])
+def test_cells_keep_the_best_of_what_they_look_at(monkeypatch, floor):
+    """With all cells looked into nothing is lost; what the first cells hold never hides something better."""
+    rows = units(3000, 12).astype(np.float32)
+    monkeypatch.setattr(dense, "_PROBES", 10_000)
+    monkeypatch.setattr(dense, "_FIRST", 3)
+    monkeypatch.setattr(dense, "_BATCH", 700)
+    exact, found = (dense_neighbors(rows, 9, floor=floor, exact=most) for most in (5000, 10))
+    np.testing.assert_array_equal(found.index, exact.index)
+    np.testing.assert_array_equal(found.score, exact.score)

@@ -6,8 +6,12 @@ import pytest
 
 from kembar import Catalog, Config, Matcher, synthesize
 from kembar.classifier.pair_classifier import PairClassifier
+from kembar.classifier.refining import refined
+from kembar.classifier.training_pairs import TrainingPairs
 from kembar.errors import TrainingError
+from kembar.fitting import answers as answering
 from kembar.fitting.answers import learn_from_answers
+from kembar.fitting.tuning import Fitting
 from kembar.posts.labels import LabelledPairs, read_pairs
 
 
@@ -56,6 +60,33 @@ def test_learning_goes_on_from_another_model(posts: pl.DataFrame, answered: Path
     first = PairClassifier.load(tmp_path / "first")
     assert len(again.classifier.trees.text()) > len(first.trees.text())
     assert again.classifier.veto == first.veto
+
+
+def test_no_answer_is_scored_by_trees_that_saw_its_photo(posts: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two chains of groups, in each of which a group shares a photo with the next, and answers say that they differ."""
+    ends = posts.with_row_index("row").group_by("label_group", maintain_order=True)
+    ends = ends.agg(first=pl.min("row"), last=pl.max("row")).filter(pl.col("first") < pl.col("last")).head(16)
+    first, last = ends["first"].to_numpy().astype(np.int64), ends["last"].to_numpy().astype(np.int64)
+    differ = np.delete(np.arange(15), 7)
+    photos = posts["image_phash"].to_list()
+    for at in differ:
+        photos[first[at + 1]] = photos[last[at]]
+    catalog = Catalog.read(posts.with_columns(image_phash=pl.Series(photos)))
+    same = np.repeat([True, False], [16, 14])
+    answers = LabelledPairs(np.r_[first, last[differ]], np.r_[last, first[differ + 1]], same)
+    seen: list[TrainingPairs] = []
+
+    def watched(start: PairClassifier, pairs: TrainingPairs, **more: object) -> PairClassifier:
+        seen.append(pairs)
+        return refined(start, pairs, **more)
+
+    monkeypatch.setattr(answering, "refined", watched)
+    learn_from_answers(catalog, answers, how=Fitting(folds=2))
+    assert (~seen[0].truth).sum() == 14
+    assert set(seen[0].folds[:, 0]) == {0, 1}
+    assert (seen[0].folds[:, 0] == seen[0].folds[:, 1]).all()
+    with pytest.raises(TrainingError, match=r"answers about 2 sets of posts .* for 3 folds"):
+        learn_from_answers(catalog, answers, how=Fitting(folds=3))
 
 
 def test_too_few_answers_are_refused(posts: pl.DataFrame) -> None:

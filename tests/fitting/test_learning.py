@@ -6,11 +6,12 @@ import polars as pl
 import pytest
 
 from kembar import Catalog, Config, ConfigError, Embeddings, Matcher, synthesize
-from kembar.classifier.classify import contributions
+from kembar.classifier.classify import classify, contributions
 from kembar.classifier.features import Features
 from kembar.classifier.pair_classifier import PairClassifier, model_folder
 from kembar.classifier.trees import Growth
 from kembar.errors import FolderError, TrainingError
+from kembar.evidence.gathering import blended
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scorers import scorers_of
 from kembar.fitting.fit import fit
@@ -131,6 +132,25 @@ def test_posts_that_lack_some_evidence_are_judged_by_what_is_left(model: Path, l
     result = Matcher(with_model(model)).match(Catalog.read(half))
     assert "rules" in result.pairs.evidence
     assert np.isfinite(result.pairs.evidence["similarity"]).all()
+
+
+def chained(labelled: pl.DataFrame, groups: int) -> tuple[pl.DataFrame, int]:
+    """Posts in which each of the first groups shares a photo with the next, so that all are one super-component."""
+    names = labelled["label_group"].unique(maintain_order=True)[:groups]
+    ends = labelled.with_row_index("row").group_by("label_group").agg(first=pl.min("row"), last=pl.max("row"))
+    ends = pl.DataFrame({"label_group": names}).join(ends, on="label_group", maintain_order="left")
+    hashes = labelled["image_phash"].to_list()
+    for before, after in zip(ends["last"][:-1], ends["first"][1:], strict=True):
+        hashes[after] = hashes[before]
+    size = int(labelled["label_group"].is_in(names.implode()).sum())
+    return labelled.with_columns(image_phash=pl.Series(hashes)), size
+
+
+def test_folds_do_not_part_groups_that_share_a_photo(labelled: pl.DataFrame) -> None:
+    posts, size = chained(labelled.head(400), 90)
+    found = fit_classifier(Catalog.read(posts), BARE, how=Fitting(folds=2, growth=GROWTH))
+    assert size != 200, "as many as without the photos"
+    assert sorted(found.tuned.folds["posts"]) == [400 - size, size]
 
 
 def test_too_little_to_learn_from_is_refused(labelled: pl.DataFrame) -> None:
@@ -281,6 +301,20 @@ def test_vectors_that_were_brought_take_no_guess_of_our_photo_encoder(catalog: C
     plain, noisy = Matcher().match(catalog), Matcher().match(catalog, embeddings={"photo": noise})
     assert np.abs(noisy.pairs.evidence["photo_weight"]).max() < 1
     assert noisy.scores()["f1"] == pytest.approx(plain.scores()["f1"], abs=0.03)
+
+
+def test_two_encoders_of_the_same_photos_do_not_count_twice(catalog: Catalog, oracle_vectors: np.ndarray) -> None:
+    vectors = Embeddings.of(oracle_vectors)
+    config = Config.read(None, ["title=false"])
+    pairs = blended(Matcher.evidence(catalog, config, {"photo": vectors, "clip": vectors}), config)
+    classifier, scorers = PairClassifier.load("kembar-classifier"), scorers_of(normalize(catalog.titles))
+    one, two = (
+        classify(pairs, len(catalog), scorers, classifier, dict.fromkeys(names, "brought")).evidence
+        for names in (["photo"], ["photo", "clip"])
+    )
+    assert np.abs(one["photo_weight"]).max() > 1
+    assert two["photo_weight"] + two["clip_weight"] == pytest.approx(one["photo_weight"], abs=1e-5)
+    assert two["similarity"] == pytest.approx(one["similarity"], abs=1e-3)
 
 
 def test_the_label_queue_on_the_command_line(cli: object, labelled: pl.DataFrame, tmp_path: Path) -> None:

@@ -69,6 +69,22 @@ def test_nobody_is_crowded_as_ever(seed, n, cut):
     np.testing.assert_array_equal(average_link(*scored, cut=cut, crowded=np.zeros(n, dtype=bool)), before)
 
 
+def test_a_pair_of_crowded_posts_that_was_compared_and_is_nothing_is_not_excused():
+    everybody = np.ones(3, dtype=bool)
+    ends, similarity = (np.array([0, 0, 1]), np.array([1, 2, 2])), np.array([0.9, 0.6, 0.0])
+    assert average_link(*ends, similarity, 3, cut=0.4, crowded=everybody).tolist() == [0, 0, 1]
+    uncompared = (end[:2] for end in ends)
+    assert average_link(*uncompared, similarity[:2], 3, cut=0.4, crowded=everybody).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("cut", [0.7, 0.1, 0.3])
+def test_a_float32_similarity_reaches_the_cut_it_was_rounded_from(cut):
+    pair, everybody = (np.array([0]), np.array([1])), np.ones(2, dtype=bool)
+    at = np.array([cut], dtype=np.float32)
+    assert crowded_posts(*pair, at, everybody, cut=cut).all()
+    assert not crowded_posts(*pair, np.nextafter(at, np.float32(0)), everybody, cut=cut).any()
+
+
 def test_a_product_with_more_offers_than_places_is_one_group():
     left, right = lists(1500, 25, 1)
     similarity = np.full(len(left), 0.8, dtype=np.float32)

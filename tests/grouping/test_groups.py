@@ -159,6 +159,13 @@ def test_the_target_size_is_met_and_not_passed(seed, n, target):
         np.testing.assert_array_equal(found, average_link(*scored, cut=float(cut)))
 
 
+def test_a_target_that_is_met_but_for_rounding_is_not_passed():
+    left, right = np.triu_indices(9, 1)
+    similarity = np.random.default_rng(0).random(len(left))
+    assert 9 / (9 / 7) < 7
+    assert len(np.unique(average_link(left, right, similarity, 9, target_size=9 / 7))) == 7
+
+
 def test_a_target_out_of_reach_and_a_cut_that_comes_first():
     scored = np.array([0, 1, 2]), np.array([1, 2, 3]), np.array([0.9, 0.5, 0.8]), 5
     assert average_link(*scored, target_size=5).tolist() == [0, 0, 0, 0, 1]
@@ -186,6 +193,15 @@ def test_a_float32_similarity_reaches_the_cut_it_was_rounded_from():
         assert average_link_tree(*ends, similarity, 3).labels(cut=cut).tolist() == [0, 0, 0]
         below = np.nextafter(similarity, np.float32(0))
         assert average_link(*ends, below, 3, cut=cut).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("score", [0.1, 0.2, 0.4, 0.8])
+def test_rounding_lifts_no_merge_above_the_merges_it_rests_on(score):
+    """The mean of four times .1 is above .1 in its last bit."""
+    left, right = np.triu_indices(4, 1)
+    tree = average_link_tree(left, right, np.full(6, score), 4)
+    assert tree.height.tolist() == [score] * 3
+    assert tree.labels(target_size=2).tolist() == [0, 0, 0, 1]
 
 
 def test_nothing_to_link():
@@ -219,6 +235,20 @@ def test_lone_posts_join_their_nearest_group(seed, n, density, cut):
     assert oracles.parts(found.tolist()) == oracles.fill_singles(
         oracles.dense(left, right, similarity, n), labels.tolist(), min(cut, float(np.float32(cut)))
     )
+
+
+@pytest.mark.parametrize("cut", [0.7, 0.1, 0.3])
+def test_a_lone_post_joins_a_group_that_is_just_near_enough(cut):
+    labels, ends = np.array([0, 0, 1]), (np.array([0, 0, 1]), np.array([1, 2, 2]))
+    at = np.array([0.9, cut, cut], dtype=np.float32)
+    below = np.where([True, False, False], at, np.nextafter(at, np.float32(0)))
+    assert fill_singles(labels, *ends, at, cut=cut).tolist() == [0, 0, 0]
+    assert fill_singles(labels, *ends, below, cut=cut).tolist() == [0, 0, 1]
+
+
+def test_a_lone_post_between_two_groups_as_near_joins_the_first():
+    labels, ends = np.array([0, 0, 1, 1, 2]), (np.array([0, 1, 2, 3]), np.array([4, 4, 4, 4]))
+    assert fill_singles(labels, *ends, np.full(4, 0.5), cut=0.5).tolist() == [0, 0, 1, 1, 0]
 
 
 def test_nobody_to_fill():

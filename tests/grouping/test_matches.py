@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 import oracles
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.edges import capped, directed, select
+from kembar.grouping import matches as grouping
 from kembar.grouping.matches import Matches, chisel, mutual, row_shares, shopee_shares, within_groups
 from properties import examples
 
@@ -144,16 +145,26 @@ def test_mutual(given_pairs, cap):
 
 
 @examples(150)
-@given(pairs(), st.data())
-def test_within_groups(given_pairs, data):
+@given(pairs(), st.data(), st.sampled_from([1, 2, 3, 1000]))
+def test_within_groups(given_pairs, data, largest):
     *scored, n = given_pairs
     labels = np.array(data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n)))
     known = {(i, j): s for i, each in enumerate(oracles.sorted_lists(*scored, n)) for s, j in each}
     expected = []
     for i in range(n):
         members = [j for j in range(n) if j != i and labels[j] == labels[i]]
+        if len(members) + 1 > largest:  # a group too large for all its pairs
+            members = [j for j in members if (i, j) in known]
         expected.append(sorted(((known.get((i, j), 0.0), j) for j in members), key=lambda each: (-each[0], each[1])))
-    assert listed(within_groups(labels, *scored), n) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grouping, "_ALL_PAIRS", largest)
+        assert listed(within_groups(labels, *scored), n) == expected
+
+
+def test_of_a_group_above_a_thousand_only_compared_pairs_are_listed():
+    for size, edges in ((1000, 1000 * 999), (1001, 4)):
+        pair = np.array([3, 5]), np.array([500, 999]), np.array([0.5, 0.25], dtype=np.float32)
+        assert len(within_groups(np.zeros(size, dtype=np.int64), *pair)[0]) == edges
 
 
 def test_no_pairs():

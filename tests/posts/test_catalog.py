@@ -718,3 +718,11 @@ def test_real_posts_without_titles() -> None:
     assert len(catalog) == 2_936
     assert not catalog.has_titles.any()
     assert all(path is not None and path.is_file() for path in catalog.photo_paths())
+
+
+def test_a_header_of_thousands_of_columns_is_read(tmp_path: Path) -> None:
+    """Read with another separator its first line is one cell, longer than the csv module allows."""
+    names = ["posting_id", "title", *(f"c{at}" for at in range(30_000))]
+    rows = [",".join([*row, *[""] * 30_000]) for row in (("a", "kopi hitam"), ("b", "kopi"))]
+    (tmp_path / "wide.csv").write_text("\n".join([",".join(names), *rows]) + "\n", encoding="utf-8")
+    assert Catalog.read(tmp_path / "wide.csv").ids.to_list() == ["a", "b"]

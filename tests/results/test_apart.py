@@ -26,6 +26,15 @@ def test_what_tells_two_titles_apart(one: str, other: str, kind: str, sides: tup
     assert compared(other, one)[kind] == sides[::-1]
 
 
+def test_brands_tell_posts_apart() -> None:
+    titles = pl.Series(["hd 5450", "hd 5450"])
+    found = apart(titles, pl.Series(["visiontek", "xfx"]))
+    assert found == {"brands": ("visiontek", "xfx")}
+    assert decisive(found, [("word alone high", 1.0, -0.9)], vetoed=False) == "brands (visiontek | xfx)"
+    assert apart(titles, pl.Series(["xfx", "xfx"])) == {}
+    assert apart(titles, pl.Series(["xfx", ""])) == {"brands": ("xfx", "nothing")}
+
+
 def test_equal_titles_are_not_apart() -> None:
     assert compared("Shampoo 250 ml (merah)", "shampoo 250ml merah") == {}
     assert compared("", "") == {}

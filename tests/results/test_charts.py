@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -7,10 +9,12 @@ import pytest
 
 from kembar.grouping.matches import shopee_shares
 from kembar.results import charts
+from kembar.results.bars import draw_bars
 from kembar.results.charts import group_sizes, threshold_curve
 from kembar.results.scores import curve
 
 SVG = "{http://www.w3.org/2000/svg}svg"
+RECT = "{http://www.w3.org/2000/svg}rect"
 
 
 def table() -> pl.DataFrame:
@@ -30,7 +34,7 @@ def thresholds(path) -> None:
 @pytest.mark.parametrize(
     ("draw", "words"),
     [
-        (sizes, ["this run", "labelled Shopee posts", "11+", "share of all posts"]),
+        (sizes, ["this run", "known groups", "11+", "share of all posts"]),
         (thresholds, ["F1", "precision", "recall", "min2", "mean over posts"]),
     ],
 )
@@ -41,12 +45,12 @@ def test_pictures_are_svg_and_the_same_on_every_run(tmp_path, draw, words):
     assert ET.fromstring(text).tag == SVG
     assert text == (tmp_path / "b.svg").read_text(encoding="utf-8")
     for word in words:
-        assert f"<!-- {word} -->" in text
+        assert f"<!-- {word} -->" in text or f">{word}</text>" in text
 
 
 @pytest.mark.parametrize("posts", [(), (0,), (0, 0, 0), tuple(range(60))])
 def test_sizes_of_few_and_of_many(tmp_path, posts):
-    group_sizes(np.array(posts, dtype=np.int64), np.zeros(2), tmp_path / "sizes.svg")
+    group_sizes(np.array(posts, dtype=np.int64), None, tmp_path / "sizes.svg")
     assert ET.parse(tmp_path / "sizes.svg").getroot().tag == SVG
 
 
@@ -81,3 +85,28 @@ def test_a_waterfall_ends_at_the_sum_and_gathers_the_small_shares(tmp_path: Path
     assert "<!-- smaller -->" not in text
     charts.waterfall(steps, tmp_path / "all.svg")
     assert "<!-- smaller -->" in (tmp_path / "all.svg").read_text(encoding="utf-8")
+
+
+def test_bars_are_as_tall_as_their_numbers(tmp_path: Path) -> None:
+    words = ("A < B", "below", "left")
+    draw_bars({"one": np.array([0.1, 0.4]), "two": np.array([0.2, 0.0])}, ["x", "y"], words, tmp_path / "b.svg")
+    root = ET.parse(tmp_path / "b.svg").getroot()
+    bars = [float(rect.get("height")) for rect in root.iter(RECT) if rect.get("x")]
+    tall = [height for height in bars if height != 10]  # the legend's
+    assert tall == pytest.approx([54.5, 218, 109, 0])
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"A < B", "below", "left", "x", "y", "one", "two", "0", "0.1", "0.4"} <= set(texts)
+
+
+def test_a_run_draws_without_matplotlib(tmp_path: Path) -> None:
+    program = """
+import sys
+import numpy as np
+from pathlib import Path
+from kembar.results.charts import group_sizes
+
+group_sizes(np.array([0, 4, 6, 3]), np.array([0, 0.5]), Path(sys.argv[1]))
+print("matplotlib" in sys.modules)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "sizes.svg")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"

@@ -1,10 +1,12 @@
 import json
+from typing import get_args
 
 import numpy as np
 import polars as pl
 import pytest
 
 from kembar import Catalog, CatalogError, Config, Explanation, Matcher, Result
+from kembar.grouping.decision import RULES as RULES_OF_MATCHES
 
 RULES = Config.read(None, ["model=rules"])
 ALIKE, NEAR, OTHER = "94974f937d4c2433", "94974f937d4c2430", "6b68b06c82b3dbcc"
@@ -92,13 +94,41 @@ def test_what_each_rule_says() -> None:
     threshold = ("rule=threshold", "advanced.decide.threshold=0.999", "advanced.decide.min2=0.3")
     assert "matches are the members" in str(run().explain("coffee", "coffee2"))
     close = run(*threshold).explain("coffee", "coffee2")
-    holds(close, "is below the threshold 0.999", "it reaches min2 0.300")
+    holds(close, "is below the threshold 0.999; it reaches min2 0.300")
     holds(run(*threshold[:1]).explain("coffee", "coffee2"), "reaches the threshold 0.600")
-    holds(run("rule=chisel").explain("coffee", "coffee2"), "chisel cut the two lists to")
+    holds(run("rule=chisel").explain("coffee", "coffee2"), "chisel cuts the lists of all posts")
     holds(run("advanced.group.link=any").explain("coffee", "coffee2"), "connected components put both into a group")
     holds(run("target_size=2").explain("coffee", "coffee2"), "(target size 2)")
     pair = run("advanced.group.cut=0.99", "advanced.decide.min2=none").explain("coffee", "bag")
     holds(pair, "kept their groups apart: mean similarity between them 0.000, cut 0.990")
+
+
+RULE = get_args(Config.model_fields["rule"].annotation)
+
+
+@pytest.mark.parametrize("changes", [(), ("advanced.decide.mutual=true",), ("advanced.decide.cap=3",)])
+@pytest.mark.parametrize("rule", RULE)
+def test_what_a_rule_says_is_what_it_did(catalog: Catalog, rule: str, changes: tuple[str, ...]) -> None:
+    config = Config.read(None, ["model=rules", f"rule={rule}", *changes])
+    result = Matcher(config).match(catalog.take(np.arange(60)))
+    drawn = np.random.default_rng(0).choice(len(result.pairs), min(15, len(result.pairs)), replace=False)
+    for left, right in zip(result.pairs.left[drawn].tolist(), result.pairs.right[drawn].tolist(), strict=True):
+        found = result.explain(catalog.ids[left], catalog.ids[right])
+        told = "\n".join(found.reasons)
+        assert ("threshold" in told, "F1" in told, "chisel" in told) == tuple(
+            rule == name for name in ("threshold", "expected", "chisel")
+        )
+        if rule == "group":
+            continue
+        listed = [right in result.matches[left], left in result.matches[right]]
+        expected = ("neither lists the other", "one of the two lists the other", "both list the other")[sum(listed)]
+        assert expected in told
+        if "reaches the threshold" in told and not all(listed):
+            assert "both posts choose" in told or "lists are cut" in told
+
+
+def test_every_rule_can_be_told() -> None:
+    assert set(RULES_OF_MATCHES) == set(RULE)
 
 
 def test_a_mean_similarity_is_that_of_the_pairs(catalog: Catalog) -> None:

@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -371,6 +372,13 @@ def test_vectors_are_saved_as_evidence(catalog: Catalog, oracle_vectors: np.ndar
 
 def test_peak_memory_is_in_bytes() -> None:
     assert 20 * 2**20 < peak_memory() < 2**40
+
+
+def test_peak_memory_that_the_system_does_not_tell_is_left_out(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_file", lambda path: False)
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert peak_memory() == 0
+    assert " seconds.\n" in summary({**result.report, "peak_memory": 0})
 
 
 def test_the_label_queue_asks_about_every_part_of_the_range_and_new_posts_first(result: Result) -> None:

@@ -1,6 +1,5 @@
 import copy
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,15 +13,12 @@ from kembar.training.heads import Embedder
 from kembar.training.losses import build_loss
 from kembar.training.optimizers import (
     SAM,
-    adaptive_clip_,
     build_optimizer,
     clip_,
     gradient_norm,
     parameter_groups,
-    rate,
     schedule,
     still_norms,
-    unit_norms,
 )
 from kembar.training.recipe import Recipe
 from properties import examples
@@ -51,7 +47,7 @@ def fit_classifier(model: nn.Module, loss: nn.Module, seed: int = 0) -> torch.Te
 
 @examples(60)
 @given(
-    st.sampled_from([(), (1,), (5,), (1, 5), (5, 1), (3, 4), (3, 4, 2), (3, 2, 2, 3), (4, 1, 3, 3)]),
+    st.sampled_from([(), (1,), (5,), (1, 5), (3, 4), (3, 4, 2), (3, 2, 2, 3), (4, 1, 3, 3), (1, 1, 5)]),
     st.integers(0, 100),
     st.sampled_from([0.01, 0.16, 1.0, 100.0]),
     st.sampled_from([0.0, 1.0]),
@@ -61,23 +57,20 @@ def test_adaptive_clipping_by_unit(shape, seed, clip, weight_size):
     w = rng.normal(size=shape) * weight_size
     g = rng.normal(size=shape)
     expected = np.array(g)
-    # its published code: a vector or scalar, also of kept axes of length one, is one unit; else one unit an output
-    whole = len([n for n in shape if n > 1]) <= 1
-    for unit in [...] if whole else range(shape[0]):
+    for unit in [...] if len(shape) <= 1 else range(shape[0]):  # a vector or scalar is one unit; else one per output
         weight, gradient = np.linalg.norm(w[unit]), np.linalg.norm(g[unit])
         if gradient / max(weight, 1e-3) > clip:
             expected[unit] = clip * max(weight, 1e-3) / gradient * g[unit]
     parameter = nn.Parameter(torch.from_numpy(np.array(w)))
     parameter.grad = torch.from_numpy(np.array(g))
-    adaptive_clip_([parameter, nn.Parameter(torch.zeros(2))], clip)
+    clip_(nn.ParameterList([parameter, nn.Parameter(torch.zeros(2))]), nn.Module(), Recipe.photo(agc=clip, clip=0))
     np.testing.assert_allclose(parameter.grad.numpy(), expected, rtol=1e-6, atol=1e-12)
-    assert (unit_norms(parameter.grad) <= clip * unit_norms(parameter.detach()).clamp(min=1e-3) * (1 + 1e-6)).all()
 
 
 def test_a_gradient_of_zero_stays_zero():
     parameter = nn.Parameter(torch.zeros(3, 3))
     parameter.grad = torch.zeros(3, 3)
-    adaptive_clip_([parameter], 0.01)
+    clip_(nn.ParameterList([parameter]), nn.Module(), Recipe.photo(agc=0.01, clip=0))
     assert (parameter.grad == 0).all()
 
 
@@ -87,8 +80,6 @@ def test_the_classifier_is_left_out_of_adaptive_clipping():
     before = {p: p.grad.clone() for part in (model, loss) for p in part.parameters()}
     clip_(model, loss, recipe)
     assert all(torch.equal(p.grad, before[p]) for p in loss.parameters())
-    for p in model.parameters():
-        assert (unit_norms(p.grad) <= 0.0101 * unit_norms(p.detach()).clamp(min=1e-3)).all()
     assert any(not torch.equal(p.grad, before[p]) for p in model.parameters())
 
 
@@ -263,14 +254,17 @@ def test_frozen_parameters_are_left_out():
 @examples(80)
 @given(st.integers(1, 300), st.floats(0, 1))
 def test_the_rate_rises_then_falls(steps, warmup):
-    rates = [rate(step, steps, warmup) for step in range(steps + 1)]
-    assert all(0 <= r <= 1 for r in rates)
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=0.3)
+    plan = schedule(optimizer, steps, Recipe.photo(warmup=warmup))
     top = int(warmup * steps)
-    assert all(a < b for a, b in pairwise(rates[:top]))
-    assert all(a >= b for a, b in pairwise(rates[top:]))
-    assert rates[0] > 0
-    assert max(rates[:steps]) == pytest.approx(1)
-    assert rate(steps + 5, steps, 0.1) == pytest.approx(0)
+    for step in range(steps):
+        fall = (1 + math.cos(math.pi * (step - top) / max(steps - top, 1))) / 2
+        expected = (step + 1) / top if step < top else fall
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.3 * expected)
+        optimizer.step()
+        plan.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0 if top < steps else 0.3)
 
 
 def test_all_groups_keep_their_proportion():

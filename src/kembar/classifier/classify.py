@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Floats, Rows
+from kembar.arrays import Bools, Floats, Rows
+from kembar.classifier.drift import LOOKED_AT
 from kembar.classifier.features import Features
 from kembar.classifier.match_weights import updated, weigh
 from kembar.classifier.pair_classifier import PairClassifier
@@ -20,7 +21,7 @@ WEIGHT: Final = "_weight"  # added to the name of a view that the classifier has
 ALIKE: Final = 1 - 8 / 64  # share of equal bits of the hashes of one photo, copied and scaled
 
 _PIECES: Final = "unit pieces"  # the column that tells of them
-_LOOKED_AT: Final = 1 << 17  # pairs in which drift is looked for
+_CHUNK: Final = 1 << 16  # pairs described at once: bounds the memory
 
 
 def classify(
@@ -51,12 +52,14 @@ def classify(
         for each spare view: what its cosine added to the log-odds.
     """
     features = Features.of(_seen(pairs, classifier), posts, scorers, wanted=classifier.names)
+    classifier.drift(features.table(classifier.names, _evenly(len(pairs))))
     probability = np.zeros(len(pairs), dtype=np.float32)
     conflict = pairs.evidence.get(CONFLICT, probability * 0).copy()
     pieces = classifier.names.index(_PIECES) if _PIECES in classifier.names else None
-    for rows, table in features.chunks(classifier.names, size=_LOOKED_AT):
-        if rows.start == 0:
-            classifier.drift(table)
+    looked_at = np.flatnonzero(~passed_over(pairs, classifier) | bool(spare))
+    for begin in range(0, len(looked_at), _CHUNK):
+        rows = looked_at[begin : begin + _CHUNK]
+        table = features.table(classifier.names, rows)
         probability[rows] = classifier.probability(table)
         if pieces is not None:
             conflict[rows] = np.maximum(conflict[rows], table[:, pieces] == -1)
@@ -73,6 +76,22 @@ def classify(
         probability = np.where(conflict > 0, np.float32(0), probability)
         weights[CONFLICT] = conflict
     return pairs.with_evidence(**weights, **{RULES: pairs.evidence[SIMILARITY], SIMILARITY: probability})
+
+
+def passed_over(pairs: Pairs, classifier: PairClassifier) -> Bools:
+    """Mark the pairs below the gate of a classifier, (m,) bool: their probability is 0, no tree has looked at them.
+
+    Evidence that it has not learned from may still speak for such a pair: where there is any, all are looked at.
+    """
+    conflict = pairs.evidence.get(CONFLICT, np.zeros(len(pairs), dtype=np.float32))
+    rules = pairs.evidence.get(RULES, pairs.evidence[SIMILARITY])
+    passed: Bools = (rules < np.float32(classifier.gate)) & ~(conflict > 0)
+    return passed
+
+
+def _evenly(pairs: int) -> Rows:
+    """Take as many places as drift is looked for in, evenly spread."""
+    return np.arange(0, pairs, max(1, -(-pairs // LOOKED_AT)))
 
 
 def _seen(pairs: Pairs, classifier: PairClassifier) -> Pairs:

@@ -16,7 +16,9 @@ FEWEST: Final = 4_000
 
 _TENTHS: Final = np.arange(1, 10) / 10
 _TAUGHT: Final = 200_000  # pairs that a profile is made of, evenly spread
-_LOOKED_AT: Final = 8_192  # pairs that are compared with it: as many as a verdict needs
+LOOKED_AT: Final = 8_192
+"""Pairs that are compared with a profile: as many as a verdict needs."""
+
 _RARE: Final = 1e-4  # a share of 0 counts as this
 
 
@@ -45,7 +47,7 @@ class Profile:
         Returns:
             The profile.
         """
-        table = _sampled(table, _TAUGHT)
+        table = sampled(table, _TAUGHT)
         edges = [_tenths(column) for column in table.T]
         shares = [_binned(column, bounds) for column, bounds in zip(table.T, edges, strict=True)]
         return cls(names, tuple(map(tuple, edges)), tuple(map(tuple, shares)))
@@ -56,7 +58,7 @@ class Profile:
         With e the shares here and a there, the index is the sum over bins of (a - e) ln(a / e).
 
         Args:
-            table: (m, c) float32 with the same columns.
+            table: (m, c) float32 with the same columns; `sampled` makes a large one quick to compare with many.
 
         Returns:
             Columns column, psi, missing (share of pairs there), missing_before (here), the most changed first.
@@ -70,7 +72,6 @@ class Profile:
                 f"the {len(self.names)} of the profile",
                 "Make it by their names.",
             )
-        table = _sampled(table, _LOOKED_AT)
         here = [np.array(shares) for shares in self.shares]
         there = [np.array(_binned(column, bounds)) for column, bounds in zip(table.T, self.edges, strict=True)]
         psi = [_index(before, now) for before, now in zip(here, there, strict=True)]
@@ -92,8 +93,9 @@ class Profile:
         return cls(tuple(tree["names"]), tuple(map(tuple, tree["edges"])), tuple(map(tuple, tree["shares"])))
 
 
-def _sampled(table: Floats, most: int) -> Floats:
-    return table[:: max(1, -(-len(table) // most))]
+def sampled(table: Floats, most: int = LOOKED_AT) -> Floats:
+    """Take an even sample of the rows of a table, and sort each of its columns: (s, c) float32, NaN last."""
+    return np.sort(table[:: max(1, -(-len(table) // most))].T, axis=1).T
 
 
 def _tenths(column: Floats) -> list[float]:
@@ -105,8 +107,9 @@ def _tenths(column: Floats) -> list[float]:
 
 
 def _binned(column: Floats, edges: Any) -> list[float]:
-    known = column[~np.isnan(column)]
-    counts = np.bincount(np.searchsorted(np.asarray(edges, dtype=np.float32), known), minlength=len(edges) + 1)
+    known = np.sort(column)[: np.count_nonzero(~np.isnan(column))]  # sorted it is, as a rule: a glance then
+    bounds = np.searchsorted(known, np.asarray(edges, dtype=np.float32), side="right")
+    counts = np.diff(bounds, prepend=0, append=len(known))
     shares = np.append(counts, len(column) - len(known)) / max(1, len(column))
     return [round(share, 6) for share in shares.tolist()]
 

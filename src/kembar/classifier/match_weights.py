@@ -87,12 +87,12 @@ def weights(belief: Doubles, step: Rows, guess: Doubles | None = None) -> Double
     Returns:
         (101,) log-odds, not falling.
     """
-    from sklearn.isotonic import isotonic_regression  # takes most of a second to import
+    from scipy.optimize import isotonic_regression  # takes a while to import
 
     base = float(log_odds((belief.sum(keepdims=True) + 0.5) / (len(belief) + 1))[0])
     pairs = np.bincount(step, minlength=STEPS)
     expected = odds_to_probability(base + (np.zeros(STEPS) if guess is None else guess))
     share = (np.bincount(step, belief, STEPS) + _GUESSED * expected) / (pairs + _GUESSED)
     heard = pairs + (_UNHEARD if guess is None else _GUESSED)
-    found: Doubles = log_odds(np.asarray(isotonic_regression(share, sample_weight=heard))) - base
+    found: Doubles = log_odds(np.asarray(isotonic_regression(share, weights=heard).x)) - base
     return found

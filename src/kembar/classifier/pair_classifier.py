@@ -17,7 +17,7 @@ import polars as pl
 
 from kembar.arrays import Bools, Doubles, Floats, Progress, Rows
 from kembar.classifier.calibration import Calibration, calibration_error
-from kembar.classifier.drift import FEWEST, LARGE, Profile
+from kembar.classifier.drift import FEWEST, LARGE, Profile, sampled
 from kembar.classifier.training_pairs import TrainingPairs, check_folds, held_out_margins
 from kembar.classifier.trees import Growth, Trees, grow, replant
 from kembar.config import BY_RULES, PHOTOS_ALONE, SHIPPED
@@ -57,6 +57,8 @@ class PairClassifier:
         cut: the mean probability from which on its groups are joined best.
         veto: whether quantities that contradict each other forbid a match: where its groups are to be what titles say,
             whatever the labels that it learned from had.
+        gate: pairs whose similarity by the rules is below it, and whose quantities do not contradict each other,
+            are not looked at: none of them is a match; 0: all are looked at.
         evidence: the options that its columns depend on (see kembar.classifier.ownership), by their names.
         held_out: (m,) float32 probabilities of the training pairs by trees that had not seen their posts; not saved.
     """
@@ -70,6 +72,7 @@ class PairClassifier:
     without: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
     cut: float = field(default=USUAL_CUT, compare=False)
     veto: bool = field(default=False, compare=False)
+    gate: float = field(default=0.0, compare=False)
     evidence: Mapping[str, Any] = field(default_factory=dict, compare=False)
     held_out: Floats | None = field(default=None, compare=False, repr=False)
 
@@ -157,7 +160,8 @@ class PairClassifier:
         """
         self._check_width(table)
         gains = pl.DataFrame({"column": self.names, "gain": self.trees.gains()})
-        compared = pl.concat([each.compare(table) for each in self.profiles])
+        looked_at = sampled(table)
+        compared = pl.concat([each.compare(looked_at) for each in self.profiles])
         nearest = compared.sort("psi").unique("column", keep="first", maintain_order=True)  # pools may lie between two
         found = nearest.join(gains, on="column", maintain_order="left")
         if len(table) < FEWEST:
@@ -205,6 +209,7 @@ class PairClassifier:
             "without": self.without,
             "cut": self.cut,
             "veto": self.veto,
+            "gate": self.gate,
             "evidence": dict(self.evidence),
             "weights": {name: guess.round(3).tolist() for name, guess in self.weights.items()},
         }
@@ -236,7 +241,7 @@ class PairClassifier:
             trees = replant(tree["kind"], text, len(names))
             weights = {name: np.array(guess) for name, guess in tree.get("weights", {}).items()}
             without = tuple(tuple(views) for views in tree.get("without", ()))
-            owned = {"cut": tree.get("cut", USUAL_CUT), "veto": tree.get("veto", False)}
+            owned = {"cut": tree.get("cut", USUAL_CUT), "veto": tree.get("veto", False), "gate": tree.get("gate", 0.0)}
             owned["evidence"] = tree.get("evidence", {})
             return cls(names, trees, Calibration(*knots), profiles, tree["card"], weights, without, **owned)
         except (OSError, KeyError, TypeError, IndexError, UnicodeDecodeError) as error:

@@ -4,7 +4,6 @@ Both give log-odds, the contribution of each column to them (exact Shapley value
 and a text from which the same trees grow again. The packages are imported at the point of use.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -13,6 +12,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from kembar.arrays import Bools, Doubles, Floats
+from kembar.classifier.forest import Forest
+from kembar.classifier.tree_text import END, check_lightgbm, check_xgboost
 from kembar.errors import ConfigError, FolderError, MissingExtraError
 
 
@@ -131,36 +132,16 @@ def replant(kind: str, text: str, columns: int) -> Trees:
     if kind not in _PLANTERS:
         raise FolderError(f"a model of kind {kind!r}", f"one of {', '.join(KINDS)}", "Train it again.")
     try:
-        trees = _PLANTERS[kind](text)
-        known = len(trees.gains())
+        _CHECKS[kind](text, columns)
+        return _PLANTERS[kind](text)
     except MissingExtraError:
         raise
     except Exception as error:  # each package has its own, neither documents which
-        raise FolderError(f"trees of {kind} that cannot be read", "a whole model file", "Train it again.") from error
-    if known != columns:
-        raise FolderError(f"trees over {known} columns", f"{columns} columns, as listed beside", "Train it again.")
-    return trees
-
-
-@dataclass(frozen=True, slots=True)
-class _LightGBM:
-    booster: Any
-    threads: int = 2
-    kind: str = field(default="lightgbm", init=False)
-
-    def margin(self, table: Floats) -> Floats:
-        found = self.booster.predict(table, raw_score=True, num_threads=self.threads)
-        return np.asarray(found, dtype=np.float32)
-
-    def contributions(self, table: Floats) -> Floats:
-        found = self.booster.predict(table, pred_contrib=True, num_threads=self.threads)
-        return np.asarray(found, dtype=np.float32)
-
-    def gains(self) -> Doubles:
-        return _shares(np.asarray(self.booster.feature_importance("gain"), dtype=np.float64))
-
-    def text(self) -> str:
-        return str(self.booster.model_to_string(num_iteration=-1))
+        raise FolderError(
+            f"trees of {kind} that cannot be read ({error})",
+            f"a whole model file over {columns} columns, as it was written",
+            "Copy the folder again, or train it again.",
+        ) from error
 
 
 def _grow_lightgbm(table: Floats, truth: Bools, weight: Floats | None, growth: Growth, start: Trees | None) -> Trees:
@@ -199,10 +180,7 @@ def _widened(text: str, columns: int) -> str:
 
 
 def _plant_lightgbm(text: str) -> Trees:
-    lightgbm: Any = import_module("lightgbm")
-    if not text.startswith("tree\n") or "end of trees" not in text:
-        raise ValueError("not a model")  # LightGBM itself ends the process over some of these
-    return _LightGBM(lightgbm.Booster(model_str=text))
+    return Forest(f"{text.partition(END)[0]}{END}\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +227,6 @@ def _grow_xgboost(table: Floats, truth: Bools, weight: Floats | None, growth: Gr
 
 
 def _plant_xgboost(text: str) -> Trees:
-    json.loads(text)  # raises where the file is cut short
     booster = _package("xgboost").Booster()
     booster.load_model(bytearray(text.encode()))
     return _XGBoost(booster)
@@ -270,5 +247,6 @@ _GROWERS: Final[dict[str, Callable[[Floats, Bools, Floats | None, Growth, Trees 
     "lightgbm": _grow_lightgbm,
     "xgboost": _grow_xgboost,
 }
+_CHECKS: Final = {"lightgbm": check_lightgbm, "xgboost": check_xgboost}
 _PLANTERS: Final[dict[str, Callable[[str], Trees]]] = {"lightgbm": _plant_lightgbm, "xgboost": _plant_xgboost}
 KINDS: Final = tuple(_GROWERS)

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from typer.core import TyperGroup
 
 from kembar.cli.options import (
+    BrandColumn,
     Cache,
     Chosen,
     ColumnNames,
     ConfigFile,
     Device,
+    FurtherColumns,
     HashColumn,
     IdColumn,
     ImageColumn,
@@ -38,13 +39,22 @@ from kembar.cli.options import (
     read_vectors,
     resources,
 )
+from kembar.cli.progress import Bars
 from kembar.cli.recipes import check_encoders
 from kembar.cli.runs import app as runs
 from kembar.cli.train import app as train
-from kembar.errors import KembarError
+from kembar.errors import KembarError, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class _Visible(logging.Formatter):
+    """Titles and file names in messages do not command the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record."""
+        return visible(super().format(record))
 
 
 class Commands(TyperGroup):
@@ -91,7 +101,9 @@ def top(
         print(f"kembar {installed('kembar')}")
         raise typer.Exit
     ctx.obj = _bars
-    logging.basicConfig(format="%(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Visible("%(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("kembar").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
@@ -115,6 +127,8 @@ def match(
     hash_: HashColumn = "image_phash",
     label: LabelColumn = "label_group",
     price: PriceColumn = "price",
+    brand: BrandColumn = "brand",
+    column: FurtherColumns = None,
 ) -> None:
     """Match and group all posts of a catalogue.
 
@@ -129,7 +143,7 @@ def match(
 
     chosen = Chosen(recipe, model, config, settings).config()
     with reserved(output, overwrite=overwrite), _bars(quiet) as progress:
-        catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price))
+        catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price, brand, column))
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
         means = resources(device, cache)
@@ -174,6 +188,8 @@ def tune(
     hash_: HashColumn = "image_phash",
     label: LabelColumn = "label_group",
     price: PriceColumn = "price",
+    brand: BrandColumn = "brand",
+    column: FurtherColumns = None,
 ) -> None:
     """Learn to classify pairs, and where to cut, from posts whose groups are known or from labelled pairs.
 
@@ -192,7 +208,7 @@ def tune(
 
     chosen = Chosen(recipe, None, config, settings).config()
     with reserved(output, overwrite=overwrite, mark=MODEL_FILE), _bars(quiet) as progress:
-        catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price))
+        catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price, brand, column))
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
         found = fit(
@@ -283,29 +299,15 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"kembar: {message}", file=sys.stderr)
+    print(f"kembar: {visible(message)}", file=sys.stderr)
     sys.exit(code)
 
 
 @contextmanager
 def _bars(quiet: bool) -> "Iterator[Callable[[str, int, int], None]]":
-    """Draw one bar per stage; a stage ends when the next one begins. Quiet: no warnings either, unless --verbose."""
+    """Draw a line per stage. Quiet: no warnings either, unless --verbose."""
     log = logging.getLogger("kembar")
     if quiet and log.level == logging.WARNING:
         log.setLevel(logging.ERROR)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description:<16}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bars:
-        stages: dict[str, int] = {}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in stages:
-                stages[stage] = bars.add_task(stage, total=total or None)
-            bars.update(stages[stage], completed=done, total=total or None)  # type: ignore[arg-type]
-
+    with Bars(console, quiet=quiet) as progress:
         yield progress

@@ -29,6 +29,15 @@ LabelColumn = Annotated[str, typer.Option("--label", help="Column of known group
 PriceColumn = Annotated[
     str, typer.Option("--price", help="Column of prices, all in one currency.", rich_help_panel="Columns")
 ]
+BrandColumn = Annotated[str, typer.Option("--brand", help="Column of brands.", rich_help_panel="Columns")]
+FurtherColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        help="Another column that describes the post, such as a model number or a description; repeat for more.",
+        rich_help_panel="Columns",
+    ),
+]
 Recipe = Annotated[
     str | None,
     typer.Option(
@@ -74,12 +83,15 @@ class ColumnNames:
     hash: str = "image_phash"
     label: str = "label_group"
     price: str = "price"
+    brand: str = "brand"
+    further: list[str] | None = None
 
     def columns(self) -> "Columns":
         """Give them as the reader of posts takes them."""
         from kembar.posts.columns import Columns
 
-        return Columns(self.id, self.title, self.image, self.hash, self.label, self.price)
+        own = (self.id, self.title, self.image, self.hash, self.label, self.price, self.brand)
+        return Columns(*own, further=tuple(self.further or ()))
 
 
 def resources(device: str, cache: Path | None, progress: "Progress | None" = None) -> "Resources":

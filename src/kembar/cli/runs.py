@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kembar.cli.options import IdColumn, LabelColumn, Overwrite, Quiet, check_new_file
+from kembar.errors import visible
 
 if TYPE_CHECKING:
     from kembar.arrays import Rows
@@ -63,6 +64,9 @@ def explain(
     picture: Annotated[
         Path | None, typer.Option("--picture", "-p", help="SVG file: what each piece of evidence added.")
     ] = None,
+    columns: Annotated[
+        bool, typer.Option("--columns", help="Tell of each evidence column, not of each kind of evidence.")
+    ] = False,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -73,10 +77,15 @@ def explain(
     if picture is not None:
         check_new_file(picture, overwrite)
     explanation = Result.load(run).explain(a, b)
-    typer.echo(json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False) if as_json else explanation)
+    text = (
+        json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False)
+        if as_json
+        else explanation.text(columns=columns)
+    )
+    typer.echo(visible(text))
     if picture is not None:
         with new_file(picture) as target:
-            explanation.waterfall(target)
+            explanation.waterfall(target, columns=columns)
 
 
 @app.command("label-queue", epilog="Example: `kembar label-queue run -o pairs.csv`, answer, `kembar tune --labels`")
@@ -92,15 +101,18 @@ def label_queue(
     """List the pairs whose labels would teach most: those that the classifier is least sure of.
 
     Writes left, right, their titles and the similarity, and a column **same** to fill with 1, 0 or nothing. Then
-    `kembar tune posts.csv --labels pairs.csv -o model` learns from the answers.
+    `kembar tune posts.csv --labels pairs.csv -o model` learns from the answers. The file is meant for spreadsheets:
+    titles and ids that begin with = + - or @ have an apostrophe before them, so that none is taken for a formula.
     """
     from kembar.folders import new_file
+    from kembar.posts.cells import guarded
     from kembar.results.result import Result
 
     check_new_file(output, overwrite)
     queue = Result.load(run).label_queue(n)
     with new_file(output) as target:
-        queue.write_csv(target)
+        text = ("left", "right", "left_title", "right_title")
+        queue.with_columns(guarded(queue[name]) for name in text).write_csv(target)
     if not quiet:
         typer.echo(f"Wrote {output} with {len(queue):,} pairs")
 

@@ -145,6 +145,7 @@ def _encoded(
     parts = buckets or Buckets.whole(len(catalog))
 
     def work(rows: Rows) -> Floats:
+        """Encode the posts of one bucket."""
         posts = catalog if len(parts) == 1 else catalog.take(rows)
         if encoder.modality == "title":
             return _titles(posts, encoder, resources)

@@ -1,7 +1,8 @@
 """Model files by their name on the Hugging Face hub: the files that are needed, in one local folder.
 
-By themselves the libraries retry an unreachable hub for up to 80 seconds and end in a page of text. Here the hub is
-asked once, briefly; if it does not answer, the local cache is used, or one line says what to do.
+By itself huggingface_hub asks a hub that refuses connections six times in 25 seconds before it says so. Here the hub is
+asked once, briefly; if it does not answer, the local cache is used, or one line says what to do. The library's own way
+to the cache, `snapshot_download(local_files_only=True)`, refuses models of which only the needed files were downloaded.
 """
 
 import logging

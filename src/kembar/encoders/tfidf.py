@@ -6,16 +6,17 @@ catalogue; `count`, `fit` and `Terms.encode` do it slice by slice, and weigh pos
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Floats, Rows, Sparse, offsets_of
+from kembar.arrays import Floats, Rows, Sparse, offsets_of, unit_rows
 from kembar.errors import ConfigError, FolderError, quoted
 from kembar.posts.scripts import SPACELESS
 from kembar.threads import unforked
@@ -30,6 +31,7 @@ MASS: Final = 0.5
 _SIGNS_DF: Final = 0.5  # a sign without spaces is as common as a word elsewhere
 _SIGN: Final = f"[{SPACELESS}]"
 _runs: Final = re.compile(f"{_SIGN}+")
+_word: Final = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,33 +93,57 @@ class Tfidf:
 
     @unforked
     def count(self, titles: pl.Series) -> Counted:
-        """Count the terms of titles in normal form: of a whole catalogue, or of a slice of it."""
-        counter, texts = self._counter(), titles.to_list()
-        if titles.str.contains(_SIGN).any():
-            # The analyzer reads its lengths from the counter that made it, so another one counts.
-            read = partial(_mixed, counter.build_analyzer(), self.unit)
-            counter = type(counter)(analyzer=read, binary=True, dtype=np.float32)
-        try:
-            matrix = counter.fit_transform(texts)
-        except ValueError as error:
-            if "empty vocabulary" not in str(error):
-                raise
-            return Counted((), _csr(np.zeros(0), np.zeros(0, np.int64), np.zeros(len(texts) + 1, np.int64), 0))
+        """Count the terms of titles in normal form: of a whole catalogue, or of a slice of it.
+
+        Each distinct piece of a title is read once: a word of most titles costs as much as one of a single title.
+        """
+        texts = pl.DataFrame({"piece": titles}).with_row_index("row")
+        if self._by_words:
+            texts = texts.with_columns(pl.col("piece").str.split(" ")).explode("piece")
+        pieces = texts["piece"].unique().sort()
+        read = [self._terms(piece) for piece in pieces]
+        found = pl.DataFrame({"term": pl.Series(chain.from_iterable(read), dtype=pl.String)})
+        terms = found["term"].unique().sort()
+        column = _places(found["term"], terms)
+        within = _csr(np.ones(len(column)), column, offsets_of(np.array([*map(len, read)], dtype=np.int64)), len(terms))
+        where = texts["row"].to_numpy(), _places(texts["piece"], pieces)
+        matrix = _matrix(where, (len(titles), len(pieces))) @ within
         matrix.sort_indices()
-        return Counted(tuple(sorted(counter.vocabulary_)), matrix)
+        matrix.data[:] = 1
+        return Counted(tuple(terms), matrix)
 
-    def _counter(self) -> Any:
-        from sklearn.feature_extraction.text import CountVectorizer
+    @property
+    def _by_words(self) -> bool:
+        """Whether no term reaches beyond a blank, so that titles can be read piece by piece."""
+        return self.unit == "char" or self.n_gram == (1, 1)
 
-        words = self.unit == "word"
-        return CountVectorizer(
-            analyzer="word" if words else "char_wb",
-            token_pattern=r"\w+" if words else None,
-            ngram_range=self.n_gram,
-            lowercase=False,
-            binary=True,
-            dtype=np.float32,
-        )
+    def _terms(self, text: str) -> list[str]:
+        """Read the terms of a title, or of a piece of it.
+
+        Scripts without spaces are read sign by sign (words: by overlapping pairs of signs), and the rest as usual. So
+        the two views differ, and find more together than if both read pairs.
+        """
+        read = self._words if self.unit == "word" else self._grams
+        signs = _runs.findall(text)
+        found = read(_runs.sub(" ", text) if signs else text)
+        for run in signs:
+            found += run if self.unit == "char" else [run[at : at + 2] for at in range(len(run) - 1)] or [run]
+        return found
+
+    def _words(self, text: str) -> list[str]:
+        """Read n-grams of words."""
+        words, (shortest, longest) = _word.findall(text), self.n_gram
+        return [" ".join(gram) for n in range(shortest, longest + 1) for gram in _windows(words, n)]
+
+    def _grams(self, text: str) -> list[str]:
+        """Read n-grams of characters inside words, a blank on both sides of each; a shorter word is read whole."""
+        shortest, longest = self.n_gram
+        found = []
+        for word in text.split():
+            padded = f" {word} "
+            lengths = range(shortest, max(shortest, min(longest, len(padded))) + 1)
+            found += [gram for n in lengths for gram in _windows(padded, n) or [padded]]
+        return found
 
     def fit(self, slices: Iterable[Counted]) -> "Terms":
         """Take terms and document frequencies from slices that together hold all titles of a catalogue."""
@@ -163,8 +189,6 @@ class Terms:
 
     def weigh(self, counted: Counted) -> Sparse:
         """Weigh titles that were counted: (n, d) CSR float32, unit rows."""
-        from sklearn.preprocessing import normalize
-
         if not self.terms:
             return _csr(np.zeros(0), np.zeros(0, np.int64), np.zeros(counted.matrix.shape[0] + 1, np.int64), 0)
         place = np.array([self._place.get(term, -1) for term in counted.terms], dtype=np.int64)
@@ -174,7 +198,7 @@ class Terms:
         row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[known]
         offsets = offsets_of(np.bincount(row, minlength=matrix.shape[0]))
         weighted = _csr(self._weights[column[known]], column[known], offsets, len(self.terms))
-        return normalize(weighted, norm="l2", copy=False)
+        return unit_rows(weighted)
 
     @cached_property
     def _place(self) -> dict[str, int]:
@@ -258,19 +282,22 @@ def prune(vectors: Sparse, *, most: int = MOST, mass: float = MASS) -> Sparse:
     return Pruning.fit(vectors, most=most, mass=mass).apply(vectors)
 
 
-def _mixed(analyzer: Callable[[str], list[str]], unit: Unit, text: str) -> list[str]:
-    """Read scripts without spaces sign by sign (words: by overlapping pairs of signs), and the rest as usual.
+def _windows(sequence: Any, n: int) -> list[Any]:
+    """List all slices of n neighbours."""
+    return [sequence[at : at + n] for at in range(len(sequence) - n + 1)]
 
-    So the two views differ, and find more together than if both read pairs.
-    """
-    runs = _runs.findall(text)
-    if not runs:
-        return analyzer(text)
-    found = analyzer(_runs.sub(" ", text))
-    for run in runs:
-        pairs = [run[at : at + 2] for at in range(len(run) - 1)]
-        found += run if unit == "char" else pairs or [run]
-    return found
+
+def _places(values: pl.Series, among: pl.Series) -> Rows:
+    """Find each text among distinct ones, all of which are there."""
+    table = pl.DataFrame({"text": among}).with_row_index("place")
+    found = pl.DataFrame({"text": values}).join(table, on="text", how="left", maintain_order="left")["place"]
+    return found.to_numpy().astype(np.int64)
+
+
+def _matrix(where: tuple[Any, Rows], shape: tuple[int, int]) -> Sparse:
+    import scipy.sparse as sp
+
+    return sp.csr_matrix((np.ones(len(where[1]), dtype=np.float32), where), shape=shape)
 
 
 def _csr(data: Any, columns: Rows, offsets: Rows, width: int) -> Sparse:

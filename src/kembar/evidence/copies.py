@@ -1,4 +1,4 @@
-"""Posts with the same title, photo and vectors, when there are many of them: the first stands for all.
+"""Posts with the same texts, photo and vectors, when there are many of them: the first stands for all.
 
 A post's nearest neighbours are a fixed number. Of ten thousand copies each would see the same few and none of the rest,
 so nothing could tell that they belong together, nor find anything else that does.
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -56,7 +56,9 @@ class Copies:
         bare = (titles == "").to_numpy() & ~catalog.hashed
         for given in vectors:
             bare &= ~given.any(axis=1)
-        columns = {f"vector {i}": _dense_codes(given) for i, given in enumerate(vectors)}
+        columns: dict[str, Any] = {f"vector {i}": _dense_codes(given) for i, given in enumerate(vectors)}
+        if catalog.further is not None:
+            columns["further"] = _joined(catalog.further)
         alike = pl.DataFrame({"title": titles, "hash": catalog.hashes, "hashed": catalog.hashed, **columns})
         same = alike.columns
         counts = alike.with_row_index("row").select(
@@ -130,9 +132,10 @@ def content_keys(catalog: Catalog, titles: pl.Series, vectors: Sequence[Floats])
         vectors: (n, d) each, in a fixed order.
 
     Returns:
-        (n,) uint64: of the title, the hash and all vectors; 0 where a post has no evidence.
+        (n,) uint64: of the title, the hash, further texts and all vectors; 0 where a post has no evidence.
     """
-    digests = (int.from_bytes(blake2b(title.encode(), digest_size=8).digest(), "big") for title in titles)
+    texts = titles if catalog.further is None else titles + "\n" + _joined(catalog.further)
+    digests = (int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") for text in texts)
     key = np.fromiter(digests, dtype=np.uint64, count=len(catalog))
     bare = (titles == "").to_numpy() & ~catalog.hashed
     for part in (catalog.hashes, catalog.hashed.astype(np.uint64), *(row_keys(given) for given in vectors)):
@@ -140,6 +143,11 @@ def content_keys(catalog: Catalog, titles: pl.Series, vectors: Sequence[Floats])
     for given in vectors:
         bare &= ~given.any(axis=1)
     return np.where(bare, np.uint64(0), np.maximum(key, np.uint64(1)))
+
+
+def _joined(further: pl.DataFrame) -> pl.Series:
+    """All further texts of a post as one."""
+    return further.select(pl.concat_str(pl.all(), separator="\n")).to_series()
 
 
 def _dense_codes(vectors: Floats) -> Rows:

@@ -47,7 +47,12 @@ class Fitted:
 
     @classmethod
     def fit(
-        cls, titles: pl.Series, copies: Copies, slices: Sequence[Mapping[str, Counted]], config: Config
+        cls,
+        titles: pl.Series,
+        copies: Copies,
+        slices: Sequence[Mapping[str, Counted]],
+        config: Config,
+        further: pl.DataFrame | None = None,
     ) -> "Fitted":
         """Fit a catalogue.
 
@@ -56,12 +61,13 @@ class Fitted:
             copies: which posts are kept.
             slices: what `count_terms` found in slices that together hold these titles.
             config: which views of terms there are.
+            further: (m, c) String, further texts of these posts, see `Catalog.further`.
 
         Returns:
             The fitted catalogue.
         """
         terms = {name: tfidf.fit([part[name] for part in slices]) for name, tfidf in term_encoders(config).items()}
-        return cls(terms, TitleTerms.fit(titles), TokenCounts.fit(titles), copies)
+        return cls(terms, TitleTerms.fit(titles), TokenCounts.fit(titles, further), copies)
 
     def views(
         self, catalog: Catalog, titles: pl.Series, config: Config, embeddings: Mapping[str, Embeddings]

@@ -205,19 +205,38 @@ def _scored(view: View, left: Rows, right: Rows, buckets: Buckets) -> Floats:
 
 
 def _compared(
-    views: Sequence[View], neighbors: Sequence[Neighbors], quantities: Quantities, config: Config, buckets: Buckets
+    views: Sequence[View],
+    neighbors: Sequence[Neighbors],
+    quantities: Quantities,
+    config: Config,
+    buckets: Buckets,
+    known: Pairs | None = None,
 ) -> Pairs:
+    """Compare all candidates in all views; pairs that these views have compared before are known."""
     left, right = candidates(neighbors, len(quantities))
-    columns = {view.name: _scored(view, left, right, buckets) for view in views}
-    conflict = QuantityConflict(quantities, config.categories)
-    return Pairs(left, right, {**columns, **dict(zip(conflict.names, conflict.score(left, right), strict=True))})
+    fresh = np.ones(len(left), dtype=bool)
+    if known is not None:
+        n = len(quantities)
+        fresh[np.searchsorted(left * n + right, known.left * n + known.right)] = False
+    ends, conflict = (left[fresh], right[fresh]), QuantityConflict(quantities, config.categories)
+    columns = {view.name: _scored(view, *ends, buckets) for view in views}
+    columns |= dict(zip(conflict.names, conflict.score(*ends), strict=True))
+    if known is not None:
+        columns = {name: _merged(fresh, column, known.evidence[name]) for name, column in columns.items()}
+    return Pairs(left, right, columns)
+
+
+def _merged(fresh: Bools, new: Floats, known: Floats) -> Floats:
+    merged = np.empty(len(fresh), dtype=np.float32)
+    merged[fresh], merged[~fresh] = new, known
+    return merged
 
 
 def _compared_again(evidence: Evidence, views: Sequence[View], config: Config) -> tuple[Pairs, Floats]:
     """Compare blended views; returns the pairs with their final similarity, and the blended similarity alone."""
     changed = [(old, new) for old, new in zip(evidence.views, views, strict=True) if old is not new]
     near = chain(evidence.neighbors, (_neighbors(new, evidence.parts) for _, new in changed))
-    pairs = _compared(evidence.views, list(near), evidence.quantities, config, evidence.parts)
+    pairs = _compared(evidence.views, list(near), evidence.quantities, config, evidence.parts, evidence.pairs)
     after = {new.name + BLENDED: _scored(new, pairs.left, pairs.right, evidence.parts) for _, new in changed}
     pairs = pairs.with_evidence(**after)
     last = _vetoed(fused(pairs, evidence.fused(views), config, BLENDED), pairs, config)

@@ -2,6 +2,9 @@
 
 Shared words make two titles similar; what stands in one title alone tells the products apart. Each column says how much
 of a kind of token (see kembar.evidence.tokens) two titles share, and how much each has alone, weighed by rarity.
+
+Brands, model numbers and other further texts are read with the title, so that it does not matter which of the two names
+them. Of long ones, such as descriptions, only the codes are: their words say little of what tells products apart.
 """
 
 from dataclasses import dataclass
@@ -16,13 +19,15 @@ from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
 from kembar.arrays import Doubles, Floats, Hashes, Rows, Sparse
-from kembar.evidence.tokens import CODE, KINDS, NUMBER, VARIANT, WORD, runs, tokens
+from kembar.evidence.tokens import CODE, KINDS, NUMBER, VARIANT, WORD, codes, runs, tokens
+from kembar.posts.titles import normalize
 
 _FILE: Final = "title-tokens.parquet"
 _SHORT: Final = 3  # signs of a short token: "aa", "ti", "xl"
 _COUNTED: Final = (WORD, NUMBER, VARIANT)
 _ENDS: Final = ("low", "high")
 _FIRST: Final = r"[\p{L}\p{M}]{2,}|[0-9]{2,}"
+_LONG: Final = 60  # characters from which on a further text is a description
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +43,11 @@ class TokenCounts:
     counts: pl.DataFrame
 
     @classmethod
-    def fit(cls, titles: pl.Series) -> "TokenCounts":
-        """Count the tokens of a catalogue: (n,) String in normal form."""
-        found = tokens(titles, pl.Series([], dtype=pl.String))
-        return cls(len(titles), _counted(found))
+    def fit(cls, titles: pl.Series, further: pl.DataFrame | None = None) -> "TokenCounts":
+        """Count the tokens of a catalogue; arguments as of `apply`."""
+        texts = (titles, *map(normalize, () if further is None else further))
+        known = pl.concat([codes(text)["token"] for text in texts]).unique()
+        return cls(len(titles), _counted(_read(titles, further, known)))
 
     def save(self, folder: Path) -> None:
         """Write title-tokens.parquet into a folder that is there."""
@@ -53,16 +59,17 @@ class TokenCounts:
         posts = int(pl.read_parquet_metadata(folder / _FILE)["posts"])
         return cls(posts, pl.read_parquet(folder / _FILE, glob=False))
 
-    def apply(self, titles: pl.Series) -> "Identity":
+    def apply(self, titles: pl.Series, further: pl.DataFrame | None = None) -> "Identity":
         """Read titles, of the catalogue or others; a token that the catalogue does not know is as rare as can be.
 
         Args:
             titles: (n,) String in normal form.
+            further: (n, c) String, further texts of the same posts as they were given; None where there are none.
 
         Returns:
             The titles, ready to be compared.
         """
-        found = tokens(titles, self.counts.filter(pl.col("kind") == CODE)["token"])
+        found = _read(titles, further, self.counts.filter(pl.col("kind") == CODE)["token"])
         unknown = found.join(self.counts, on=["kind", "token"], how="anti").select("kind", "token").unique()
         known = pl.concat([self.counts, unknown.with_columns(df=pl.lit(0, pl.Int64))])
         known = known.sort("kind", "token").with_row_index("term")
@@ -85,7 +92,8 @@ class Identity:
     """The tokens of n titles, ready to be compared.
 
     Attributes:
-        table: (n, t) CSR float32: a token's inverse document frequency where a title has it; sorted columns.
+        table: (n, t) CSR float32: a token's inverse document frequency where a title, or a further text, has it; sorted
+            columns.
         kinds: (t,) int64, the kind of each token.
         short: (t,) bool, whether a token other than a number has at most three signs.
         code: (n,) String, the rarest code of each title, "" where it has none.
@@ -103,9 +111,9 @@ class Identity:
     titles: pl.Series
 
     @classmethod
-    def of(cls, titles: pl.Series) -> "Identity":
-        """Read the titles of a catalogue by its own tokens: (n,) String in normal form."""
-        return TokenCounts.fit(titles).apply(titles)
+    def of(cls, titles: pl.Series, further: pl.DataFrame | None = None) -> "Identity":
+        """Read the titles of a catalogue by its own tokens; arguments as of `TokenCounts.apply`."""
+        return TokenCounts.fit(titles, further).apply(titles, further)
 
     @property
     def meaning(self) -> str:
@@ -203,6 +211,17 @@ class Identity:
         """1 where both titles begin with the same word."""
         equal: Floats = (self.first[left] == self.first[right]).astype(np.float32)
         return equal
+
+
+def _read(titles: pl.Series, further: pl.DataFrame | None, known: pl.Series) -> pl.DataFrame:
+    """List the tokens of posts: those of titles and short further texts, and the codes of long ones."""
+    found = [tokens(titles, known)]
+    for column in () if further is None else further:
+        text = normalize(column)
+        own = tokens(text, known)
+        long = (text.str.len_chars() > _LONG).to_numpy()[own["row"].to_numpy()]
+        found.append(own.filter((pl.col("kind") == CODE) | ~pl.Series(long)))
+    return pl.concat(found).unique()
 
 
 def _counted(found: pl.DataFrame) -> pl.DataFrame:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, run_starts
+from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads, run_starts
 from kembar.errors import EvidenceError
+from kembar.evidence.dense import products
 from kembar.evidence.neighbors import Neighbors
 
 _CHUNK = 1 << 16  # pairs whose vectors are gathered at once: bounds the memory
@@ -89,7 +90,9 @@ def candidates(neighbors: Iterable[Neighbors], n: int) -> tuple[Rows, Rows]:
     return left, right
 
 
-def sparse_similarity(vectors: Sparse, left: Rows, right: Rows, *, base: Sparse = None, threads: int = 2) -> Floats:
+def sparse_similarity(
+    vectors: Sparse, left: Rows, right: Rows, *, base: Sparse = None, threads: int | None = None
+) -> Floats:
     """Inner products of given pairs of sparse rows.
 
     Args:
@@ -97,7 +100,7 @@ def sparse_similarity(vectors: Sparse, left: Rows, right: Rows, *, base: Sparse 
         left: (m,) rows.
         right: (m,) rows, of `base` where there is one.
         base: other rows over the same columns; None: the rows are compared among themselves.
-        threads: chunks computed side by side; they do not change the result.
+        threads: chunks computed side by side; None: OMP_NUM_THREADS, or one per core. They do not change the result.
 
     Returns:
         (m,) float32, at most 1, not below 0 where no vector has negative numbers; NaN where either row is empty.
@@ -114,7 +117,7 @@ def sparse_similarity(vectors: Sparse, left: Rows, right: Rows, *, base: Sparse 
 
 
 def dense_similarity(
-    vectors: Floats, left: Rows, right: Rows, *, base: Floats | None = None, threads: int = 2
+    vectors: Floats, left: Rows, right: Rows, *, base: Floats | None = None, threads: int | None = None
 ) -> Floats:
     """Inner products of given pairs of dense rows.
 
@@ -123,7 +126,7 @@ def dense_similarity(
         left: (m,) rows.
         right: (m,) rows, of `base` where there is one.
         base: other rows over the same columns; None: the rows are compared among themselves.
-        threads: chunks computed side by side; they do not change the result.
+        threads: chunks computed side by side; None: OMP_NUM_THREADS, or one per core. They do not change the result.
 
     Returns:
         (m,) float32 in [-1, 1], NaN where either row is zero.
@@ -131,8 +134,7 @@ def dense_similarity(
     other = vectors if base is None else base
 
     def product(begin: int) -> Floats:
-        a, b = vectors[left[begin : begin + _CHUNK]], other[right[begin : begin + _CHUNK]]
-        return np.asarray(np.einsum("ij,ij->i", a, b), dtype=np.float32)
+        return products(vectors, left[begin : begin + _CHUNK], other, right[begin : begin + _CHUNK])
 
     similarity = _in_chunks(product, len(left), threads)
     similarity[_zero(vectors)[left] | _zero(other)[right]] = np.nan
@@ -157,10 +159,10 @@ def hash_similarity(hashes: tuple[Hashes, Bools], base: tuple[Hashes, Bools], le
     return similarity
 
 
-def _in_chunks(product: Any, pairs: int, threads: int) -> Floats:
+def _in_chunks(product: Any, pairs: int, threads: int | None) -> Floats:
     if not pairs:
         return np.zeros(0, dtype=np.float32)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads or default_threads()) as pool:
         return np.concatenate(list(pool.map(product, range(0, pairs, _CHUNK))))
 
 

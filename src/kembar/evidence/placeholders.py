@@ -18,6 +18,7 @@ from kembar.encoders.tfidf import Tfidf
 from kembar.evidence.variants import without_variants
 from kembar.posts.catalog import Catalog
 from kembar.posts.columns import PROBLEMS, format_hashes
+from kembar.posts.further import BRAND
 from kembar.posts.titles import normalize
 
 BLANK: Final = (0x8000000000000000, 0)
@@ -40,7 +41,12 @@ def as_compared(catalog: Catalog, variants: str) -> Catalog:
         The same posts, with a problem row for each that something was taken from because it says nothing.
     """
     found = set_aside(catalog)
-    return replace(found, titles=without_variants(found.titles)) if variants == "together" else found
+    if variants == "apart":
+        return found
+    further = found.further
+    if further is not None:
+        further = further.with_columns(without_variants(texts) for texts in further if texts.name != BRAND)
+    return replace(found, titles=without_variants(found.titles), further=further)
 
 
 def set_aside(catalog: Catalog) -> Catalog:

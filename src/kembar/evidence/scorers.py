@@ -7,8 +7,9 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Doubles, Floats, Rows
-from kembar.evidence.identity import Identity
-from kembar.evidence.title_pairs import TitlePairs
+from kembar.evidence.identity import TokenCounts
+from kembar.evidence.title_pairs import TitleTerms
+from kembar.posts.catalog import Catalog
 from kembar.posts.quantities import Quantities
 
 PRICE: Final = "price ratio"
@@ -85,17 +86,23 @@ class PriceRatio:
 
 
 def scorers_of(
-    titles: pl.Series, quantities: Quantities | None = None, prices: Doubles | None = None
+    titles: pl.Series,
+    quantities: Quantities | None = None,
+    catalog: Catalog | None = None,
+    counted: tuple[TitleTerms, TokenCounts] | None = None,
 ) -> tuple[Scorer, ...]:
     """Make the scorers whose columns a pair classifier sees beside similarities and ranks.
 
     Args:
         titles: (n,) String in normal form, "" where missing.
         quantities: of these titles; read from them where None.
-        prices: (n,) float64, NaN where unknown; None where no price is known.
+        catalog: the same posts, for their prices, brands and further texts; None where nothing but titles is known.
+        counted: what the catalogue says of words and tokens; None: what these posts say.
 
     Returns:
         The scorers, in the order of their columns.
     """
+    prices, further = (None, None) if catalog is None else (catalog.prices, catalog.further)
     known = np.full(len(titles), np.nan) if prices is None else prices
-    return (TitlePairs.of(titles, quantities), Identity.of(titles), PriceRatio(known))
+    words, tokens = counted or (TitleTerms.fit(titles), TokenCounts.fit(titles, further))
+    return (words.apply(titles, quantities), tokens.apply(titles, further), PriceRatio(known))

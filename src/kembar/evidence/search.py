@@ -12,29 +12,25 @@ import numpy as np
 import numpy.typing as npt
 from sparse_dot_topn import sp_matmul_topn
 
-from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, mixed
+from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads, mixed
 from kembar.errors import ConfigError, EvidenceError
-from kembar.evidence.neighbors import CELLS, Distinct, Edges, Neighbors, arranged, best, joined, replaced
+from kembar.evidence.dense import Cells, mutual, nearest
+from kembar.evidence.neighbors import CELLS, Distinct, Edges, Neighbors, arranged, best, replaced
 from kembar.threads import unforked
 
-_BLOCK = 4096  # dense rows searched at once
-_CHUNK = 1 << 14  # pairs whose dense rows are gathered at once
-_PROBES, _SAMPLE = 48, 40  # clusters searched for a dense row, and rows for each from which they are made
-_SPARE = 8  # dense neighbours sought beyond k
-_SLACK = 1e-5  # more than twice what the order of summation changes in a product of float32 unit rows
 _MULTI_HASH_ROWS = 20_000  # below this a plain scan of all hashes is faster
 _MULTI_HASH_RADIUS = 11  # four 16-bit words, two flips each: exact up to 4 * (2 + 1) - 1 differing bits
 
 
 @unforked
-def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: int = 2) -> Neighbors:
+def sparse_neighbors(vectors: Sparse, k: int, *, floor: float = 0.0, threads: int | None = None) -> Neighbors:
     """Find the k most similar rows of each row of a sparse matrix by inner product.
 
     Args:
         vectors: (n, d) CSR of unit rows, float32; an empty row has no evidence and no neighbours.
         k: neighbours per row, the row itself counted; more than n is cut to n.
         floor: similarities at or below it are left out; rows without a common column are never neighbours.
-        threads: threads of the join; they do not change the result.
+        threads: threads of the join; None: OMP_NUM_THREADS, or one per core. They do not change the result.
 
     Returns:
         Neighbors of shape (n, min(k, n)).
@@ -116,7 +112,7 @@ class SparseIndex:
 
     @unforked
     def search(
-        self, queries: Sparse, k: int, *, own: Rows | None = None, floor: float = 0.0, threads: int = 2
+        self, queries: Sparse, k: int, *, own: Rows | None = None, floor: float = 0.0, threads: int | None = None
     ) -> Neighbors:
         """Find the k most similar rows of the base for each query, by inner product.
 
@@ -125,7 +121,7 @@ class SparseIndex:
             k: neighbours per query, the query itself counted.
             own: (q,) the row of each query in the base, -1 where it is not there; None where none is.
             floor: similarities at or below it are left out; rows without a common column are never neighbours.
-            threads: threads of the join; they do not change the result.
+            threads: threads of the join; None: OMP_NUM_THREADS, or one per core. They do not change the result.
 
         Returns:
             Neighbors of shape (q, k), k cut to what there can be.
@@ -138,7 +134,9 @@ class SparseIndex:
         own, k = _checked(own, queries.shape[0], k, len(self))
         distinct, rows = (self.distinct, self.rows) if queries is self.base else _distinct_rows(queries)
         # One more than asked for tells whether equal scores straddle the k-th place.
-        found = sp_matmul_topn(rows, self.columns, top_n=k + 1, threshold=floor, sort=True, n_threads=threads)
+        found = sp_matmul_topn(
+            rows, self.columns, top_n=k + 1, threshold=floor, sort=True, n_threads=threads or default_threads()
+        )
         straddling = _straddling(found, k)
         again = [self._whole(rows, block, floor, k) for block in _blocks(straddling, self.columns.shape[1])]
         edges = replaced(_edges(found), straddling, again)
@@ -160,13 +158,13 @@ class DenseIndex:
         base: (n, d) float32.
         distinct: its different rows.
         rows: (u, d) float32, these rows.
-        index: what faiss makes of them.
+        cells: where they are many, the same in cells.
     """
 
     base: Floats
     distinct: Distinct
     rows: Floats
-    index: faiss.Index
+    cells: Cells | None
 
     @classmethod
     @unforked
@@ -186,7 +184,7 @@ class DenseIndex:
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
         distinct = Distinct.of(row_keys(rows))
         rows = rows[distinct.first]
-        return cls(vectors, distinct, rows, _dense_index(rows, exact))
+        return cls(vectors, distinct, rows, Cells.of(rows) if len(rows) > exact else None)
 
     def __len__(self) -> int:
         return len(self.distinct.number)
@@ -215,38 +213,16 @@ class DenseIndex:
             queries = np.ascontiguousarray(queries, dtype=np.float32)
             distinct = Distinct.of(row_keys(queries))
             rows = queries[distinct.first]
-        blocks = np.split(np.arange(len(rows)), range(_BLOCK, len(rows), _BLOCK)) if len(rows) else []
-        source, target, score = joined([self._block(rows, block, k) for block in blocks])
+        source, target, score = self._found(rows, k, floor)
         here, there = np.any(rows != 0, axis=1), np.any(self.rows != 0, axis=1)
         keep = (score > floor) & here[source] & there[target]
         return arranged((source[keep], target[keep], score[keep]), distinct, self.distinct, own, k)
 
-    def _block(self, rows: Floats, wanted: Rows, k: int) -> Edges:
-        """Find candidates for the k best of some rows; where more than a few come close to the k-th, all that do."""
-        if not len(self.rows):
-            return joined([])
-        rough, found = self.index.search(rows[wanted], min(k + _SPARE, len(self.rows)))
-        there = found.ravel() >= 0  # clusters may hold fewer rows than were asked for
-        edges = self._rated(rows, np.repeat(wanted, found.shape[1])[there], found.ravel()[there].astype(np.int64))
-        if found.shape[1] == len(self.rows):
-            return edges
-        least = rough[:, k - 1] - np.float32(_SLACK)
-        close = np.flatnonzero(rough[:, -1] >= least)
-        again = []
-        for block in _blocks(close, len(self.rows)):
-            near, target = np.nonzero(rows[wanted[block]] @ self.rows.T >= least[block, None])
-            rated = (near, *self._rated(rows, wanted[block][near], target)[1:])
-            near, target, score = best(rated, len(block), k)
-            again.append((wanted[block][near], target, score))
-        return replaced(edges, wanted[close], again)
-
-    def _rated(self, rows: Floats, source: Rows, target: Rows) -> Edges:
-        """Add the inner products to pairs: a matrix product's last bits depend on its shape, these do not."""
-        score = np.empty(len(source), dtype=np.float32)
-        for begin in range(0, len(source), _CHUNK):
-            chunk = slice(begin, begin + _CHUNK)
-            score[chunk] = np.einsum("ij,ij->i", rows[source[chunk]], self.rows[target[chunk]])
-        return source, target, np.clip(score, -1, 1)
+    def _found(self, rows: Floats, k: int, floor: float) -> Edges:
+        if self.cells is not None:
+            return _clipped(self.cells.nearest(rows, k, floor))
+        both = mutual(rows, k, floor) if rows is self.rows else None
+        return _clipped(nearest(rows, self.rows, k, floor) if both is None else both)
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,17 +349,8 @@ def _blocks(wanted: Rows, columns: int) -> list[Rows]:
     return [wanted[begin : begin + step] for begin in range(0, len(wanted), step)]
 
 
-def _dense_index(rows: Floats, exact: int) -> faiss.Index:
-    """Index rows: all in one place, or, if they are many, by clusters."""
-    flat = faiss.IndexFlatIP(rows.shape[1])
-    index: faiss.Index = flat
-    if len(rows) > exact:
-        clusters = round(4 * len(rows) ** 0.5)
-        index = faiss.IndexIVFFlat(flat, rows.shape[1], clusters, faiss.METRIC_INNER_PRODUCT)
-        index.cp.spherical, index.cp.niter, index.nprobe = True, 6, _PROBES
-        index.train(rows[:: max(1, len(rows) // (clusters * _SAMPLE))])
-    index.add(rows)
-    return index
+def _clipped(edges: Edges) -> Edges:
+    return edges[0], edges[1], np.clip(edges[2], -1, 1)
 
 
 def _hash_range(queries: Hashes, values: Hashes, radius: int) -> tuple[Rows, Rows, Rows]:

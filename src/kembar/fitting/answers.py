@@ -53,8 +53,8 @@ def learn_from_answers(
         The classifier and its configuration; `tuned` is None, because answers say nothing of whole groups.
 
     Raises:
-        TrainingError: fewer than five answers of one kind among the candidates, or posts that the classifier cannot
-            decide about, so that rules would.
+        TrainingError: fewer than five answers of one kind among the candidates, all answers about posts that belong
+            together, or posts that the classifier cannot decide about, so that rules would.
         ConfigError: an option that the classifier owns was set to another value than it learned with.
     """
     config, how, means = config or Config(), how or Fitting(), resources or Resources()
@@ -76,14 +76,26 @@ def learn_from_answers(
     seen = np.union1d(rows, np.linspace(0, len(pairs) - 1, min(len(pairs), _PROFILED), dtype=np.int64))
     table = evidence_table(pairs, posts, scorers, start, seen)
     labels = answers.groups(len(catalog))
-    fold = fold_numbers(super_components(labels, result.catalog.hashes, result.catalog.hashed), how.folds)
     left, right = result.pairs.left[rows], result.pairs.right[rows]
-    folds = np.stack([fold[left], fold[right]], axis=1)
+    folds = _folds(super_components(labels, result.catalog.hashes, result.catalog.hashed), left, right, how.folds)
     taught = TrainingPairs(table[np.searchsorted(seen, rows)], labels[left] == labels[right], folds, names)
     found = refined(start, taught, growth=how.growth, progress=means.progress)
     found = replace(found, profiles=(*start.profiles, Profile.of(table, names)))
     cut = found.cut if config.cut is None else config.cut
     return FittedClassifier(found, result.config.model_copy(update={"cut": cut}), None)
+
+
+def _folds(components: Rows, left: Rows, right: Rows, folds: int) -> Rows:
+    """Deal the posts of answers to folds, components whole: (m, 2) int64 folds of the two ends."""
+    asked, place = np.unique(np.stack([left, right], axis=1), return_inverse=True)
+    found = len(np.unique(components[asked]))
+    if found < folds:
+        raise TrainingError(
+            f"answers about {found} sets of posts that no photo and no answer joins, for {folds} folds",
+            "at least one set for each fold",
+            "Label more pairs, of other products, or use fewer folds.",
+        )
+    return fold_numbers(components[asked], folds)[place].reshape(-1, 2)
 
 
 def _in_order(

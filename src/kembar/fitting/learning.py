@@ -119,7 +119,7 @@ def _lessons(
         with clock.stage("evidence" if at == 0 else f"evidence without {', '.join(pool.without) or 'some'}"):
             evidence = gather(pool.views, pool.titles, config)
             pairs = blended(evidence, config)
-            features = Features.of(pairs, len(catalog), scorers_of(pool.titles, evidence.quantities, catalog.prices))
+            features = Features.of(pairs, len(catalog), scorers_of(pool.titles, evidence.quantities, catalog))
             names = names or features.names
             known = np.flatnonzero((labels[pairs.left] >= 0) & (labels[pairs.right] >= 0))
             if at > 0:

@@ -1,6 +1,10 @@
 """The decision: from scored pairs to the matches of every post and to groups, as a configuration says."""
 
-from kembar.arrays import Bools, Doubles, Rows
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from kembar.arrays import Bools, Doubles, Floats, Rows
 from kembar.config import Config
 from kembar.evidence.edges import Edges, capped, select
 from kembar.evidence.gathering import SIMILARITY
@@ -8,6 +12,70 @@ from kembar.evidence.pairs import Pairs
 from kembar.grouping.crowds import crowded_posts
 from kembar.grouping.groups import average_link, components, fill_singles
 from kembar.grouping.matches import chisel, expected_f1, mutual, within_groups
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A way to choose the matches of every post, and what it asks of a pair, in words.
+
+    Attributes:
+        choose: from the pairs, the number of posts, the configuration, the shares for `chisel` and the group labels to
+            directed edges ordered by source, best first; before `advanced.decide.mutual` and `cap`.
+        asks: from the similarity of a pair and the configuration to one sentence, without what came of it.
+    """
+
+    choose: Callable[[Pairs, int, Config, Doubles, Rows], Edges]
+    asks: Callable[[float, Config], str]
+
+
+def _group(pairs: Pairs, _n: int, _config: Config, _shares: Doubles, labels: Rows) -> Edges:
+    return within_groups(labels, pairs.left, pairs.right, pairs.evidence[SIMILARITY])
+
+
+def _threshold(pairs: Pairs, n: int, config: Config, _shares: Doubles, _labels: Rows) -> Edges:
+    own = config.advanced.decide
+    return select(*_ends(pairs), n, threshold=own.threshold, min2=own.min2)
+
+
+def _asks_threshold(similarity: float, config: Config) -> str:
+    own = config.advanced.decide
+    reached = "reaches" if similarity >= own.threshold else "is below"
+    told = f"similarity {similarity:.3f} {reached} the threshold {own.threshold:.3f}"
+    if own.min2 is None or not own.min2 <= similarity < own.threshold:
+        return told
+    return f"{told}; it reaches min2 {own.min2:.3f}, which is enough for the best of a post that is left alone"
+
+
+def _expected(pairs: Pairs, n: int, config: Config, _shares: Doubles, _labels: Rows) -> Edges:
+    own = config.advanced.decide
+    return expected_f1(*_ends(pairs), n, alone=own.alone, longest=own.cap)
+
+
+def _asks_expected(similarity: float, _config: Config) -> str:
+    return (
+        f"probability {similarity:.3f}; of its most probable candidates a post takes as many as promise the highest "
+        "F1, whatever their probability"
+    )
+
+
+def _chisel(pairs: Pairs, n: int, _config: Config, shares: Doubles, _labels: Rows) -> Edges:
+    left, right, similarity = _ends(pairs)
+    possible = similarity > 0  # a vetoed pair never fills a list
+    return chisel(left[possible], right[possible], similarity[possible], n, shares=shares)
+
+
+RULES: Final = {
+    "group": Rule(_group, lambda _similarity, _config: "matches are the members of a post's group: see the next line"),
+    "threshold": Rule(_threshold, _asks_threshold),
+    "chisel": Rule(
+        _chisel,
+        lambda similarity, _config: (
+            f"similarity {similarity:.3f}; chisel cuts the lists of all posts to the lengths that are to be expected"
+        ),
+    ),
+    "expected": Rule(_expected, _asks_expected),
+}
+"""The rules that `Config.rule` names."""
 
 
 def decide(pairs: Pairs, n: int, config: Config, shares: Doubles, cut_off: Bools | None = None) -> tuple[Edges, Rows]:
@@ -23,34 +91,28 @@ def decide(pairs: Pairs, n: int, config: Config, shares: Doubles, cut_off: Bools
     Returns:
         Directed edges ordered by source, best first, and (n,) int64 group labels.
     """
-    similarity = pairs.evidence[SIMILARITY]
-    ends = pairs.left, pairs.right, similarity
     labels = partition(pairs, n, config, cut_off)
-    if config.rule == "group":
-        edges = within_groups(labels, *ends)
-    elif config.rule == "threshold":
-        edges = select(*ends, n, threshold=config.advanced.decide.threshold, min2=config.advanced.decide.min2)
-    elif config.rule == "expected":
-        edges = expected_f1(*ends, n, alone=config.advanced.decide.alone, longest=config.advanced.decide.cap)
-    else:
-        possible = similarity > 0  # a vetoed pair never fills a list
-        edges = chisel(pairs.left[possible], pairs.right[possible], similarity[possible], n, shares=shares)
+    edges = RULES[config.rule].choose(pairs, n, config, shares, labels)
     if config.advanced.decide.mutual:
         edges = mutual(edges, n)
     return capped(edges, config.advanced.decide.cap), labels
 
 
+def _ends(pairs: Pairs) -> tuple[Rows, Rows, Floats]:
+    return pairs.left, pairs.right, pairs.evidence[SIMILARITY]
+
+
 def partition(pairs: Pairs, n: int, config: Config, cut_off: Bools | None = None) -> Rows:
     """Group posts by the configured link: (n,) int64 labels; arguments as in `decide`."""
-    similarity, link, cut = pairs.evidence[SIMILARITY], config.advanced.group.link, config.group_cut
-    ends = pairs.left, pairs.right, similarity
+    link, cut = config.advanced.group.link, config.group_cut
+    ends = _ends(pairs)
     if link == "average":
         size = config.target_size
         crowded = None if cut_off is None else crowded_posts(*ends, cut_off, cut=cut)
         least = cut if size is None else 0.0
         labels = average_link(*ends, n, cut=least, target_size=size, crowded=crowded)
     else:
-        near = similarity >= cut
+        near = pairs.evidence[SIMILARITY] >= cut
         labels = components(pairs.left[near], pairs.right[near], n)
     return filled(labels, pairs, config)
 

@@ -8,6 +8,7 @@ import polars as pl
 from kembar.arrays import Doubles, Floats, Rows, offsets_of, ragged
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.edges import Edges, capped, directed
+from kembar.posts.cells import listed
 
 _ALL_PAIRS = 1000  # largest group of which all pairs are listed
 _HOPELESS = 0.005  # probabilities below it change no decision worth the time
@@ -57,9 +58,12 @@ class Matches:
         return source[other], self.rows[other]
 
     def frame(self, ids: pl.Series) -> pl.DataFrame:
-        """Show the matches in Kaggle's form: columns posting_id, matches (ids joined by blanks, self first)."""
+        """Show the matches in Kaggle's form: columns posting_id, matches (ids joined by blanks, self first).
+
+        In `matches`, ids with white space or double quotes are quoted, see `kembar.posts.cells.listed`.
+        """
         sizes = np.diff(self.offsets)
-        names = pl.DataFrame({"row": np.repeat(np.arange(len(self)), sizes), "id": ids.gather(self.rows)})
+        names = pl.DataFrame({"row": np.repeat(np.arange(len(self)), sizes), "id": listed(ids).gather(self.rows)})
         joined = names.group_by("row", maintain_order=True).agg(pl.col("id").str.join(" "))
         return pl.DataFrame({"posting_id": ids, "matches": joined["id"]})
 

@@ -28,6 +28,7 @@ from kembar.posts.columns import (
     read_labels,
     read_titles,
 )
+from kembar.posts.further import read_further
 from kembar.posts.prices import read_prices
 from kembar.posts.sources import Source, Table, read_table
 from kembar.threads import unforked
@@ -36,6 +37,7 @@ __all__ = ["PROBLEMS", "Catalog", "Columns", "Source"]
 
 _VERSION = 1
 _POSTS, _MANIFEST = "catalog.parquet", "catalog.json"
+_FURTHER = "further "  # before the names of further texts in catalog.parquet
 _CHUNK = 100_000  # rows hashed or formatted in one go
 
 log = logging.getLogger(__name__)
@@ -53,8 +55,10 @@ class Catalog:
         hashed: (n,) bool, True where the hash is known.
         labels: (n,) int64, code of the group, -1 where unknown; None where the source has no labels at all.
         folder: the photo folder, None where there is none.
-        problems: one row per damaged cell: posting_id, part ("title", "image", "hash", "label" or "price"), problem.
+        problems: one row per damaged cell: posting_id, part (see :data:`PARTS`), problem.
         prices: (n,) float64 above 0, NaN where unknown; None where the source has no prices at all.
+        further: (n, c) String, further texts by the names of their columns, "" where missing, that of the brands named
+            "brand"; None where there are none.
 
     Raises:
         CatalogError: lengths or types do not fit, an id is empty or repeated, a label is below -1.
@@ -69,6 +73,7 @@ class Catalog:
     folder: Path | None
     problems: pl.DataFrame
     prices: Doubles | None = None
+    further: pl.DataFrame | None = None
 
     @unforked
     def __post_init__(self) -> None:
@@ -82,6 +87,8 @@ class Catalog:
                 raise CatalogError(f"a label of {self.labels.min()}", "codes from 0, or -1", "Renumber the labels.")
         if self.prices is not None:
             _check("prices", self.prices, len(self.ids), np.dtype(np.float64))
+        for texts in () if self.further is None else self.further:
+            _check(texts.name, texts, len(self.ids), pl.String)
         check_ids(self.ids)
         _check_problems(self.problems, self.ids)
 
@@ -134,9 +141,10 @@ class Catalog:
         hashes, hashed, bad_hashes = read_hashes(cells(columns.hash), ids)
         labels = read_labels(cells(columns.label)) if columns.label in table.frame.columns else None
         prices, bad_prices = read_prices(cells(columns.price), ids)
-        problems = _ordered(pl.concat([bad_titles, bad_images, bad_hashes, bad_prices]), ids)
+        further, bad_brands = read_further(table.frame, columns.brand, columns.further, ids, titles)
+        problems = _ordered(pl.concat([bad_titles, bad_images, bad_hashes, bad_prices, bad_brands]), ids)
         known = None if np.isnan(prices).all() else prices
-        return cls(ids, titles, images, hashes, hashed, labels, folder, problems, known)
+        return cls(ids, titles, images, hashes, hashed, labels, folder, problems, known, further)
 
     @property
     @unforked
@@ -188,6 +196,7 @@ class Catalog:
             self.folder,
             _ordered(self.problems, ids),
             None if self.prices is None else self.prices[chosen],
+            None if self.further is None else self.further[chosen],
         )
 
     @unforked
@@ -229,13 +238,15 @@ class Catalog:
     def fingerprint(self) -> str:
         """Return the SHA-256 of the posts as 64 hex digits.
 
-        It covers ids, titles, images, hashes, labels and prices; not the order of rows, the folder or the problems.
+        It covers ids, titles, images, hashes, labels, prices and further texts; not the order of rows, the folder or
+        the problems.
         """
         digest = hashlib.sha256(b"labels" if self.labels is not None else b"")
+        digest.update("\n".join(() if self.further is None else self.further.columns).encode())
         order = self.ids.arg_sort()
         for start in range(0, len(self), _CHUNK):
             rows = order[start : start + _CHUNK].to_numpy()
-            for column in (self.ids, self.titles, self.images):
+            for column in (self.ids, self.titles, self.images, *(() if self.further is None else self.further)):
                 text = column.gather(rows)
                 digest.update(text.str.len_bytes().to_numpy().astype("<u8").tobytes())
                 digest.update(text.str.join("").item().encode())
@@ -320,6 +331,7 @@ class Catalog:
                 "hashed": self.hashed,
                 "label": labels,
                 **({} if self.prices is None else {"price": self.prices}),
+                **({} if self.further is None else {f"{_FURTHER}{texts.name}": texts for texts in self.further}),
             }
         )
         return posts.join(found, left_on="id", right_on="posting_id", how="left", maintain_order="left")
@@ -328,6 +340,7 @@ class Catalog:
     def _from_stored(cls, posts: pl.DataFrame, manifest: dict[str, Any], images: Path | None) -> "Catalog":
         folder = images or (Path(manifest["folder"]) if manifest["folder"] else None)
         damaged = posts.select(pl.col("id").alias("posting_id"), "problems").drop_nulls("problems")
+        further = [name for name in posts.columns if name.startswith(_FURTHER)]
         return cls(
             posts["id"],
             posts["title"],
@@ -338,6 +351,7 @@ class Catalog:
             folder,
             damaged.explode("problems").unnest("problems").cast(PROBLEMS),  # type: ignore[arg-type]
             posts["price"].to_numpy() if "price" in posts.columns else None,
+            posts.select(pl.col(further).name.map(lambda name: name.removeprefix(_FURTHER))) if further else None,
         )
 
 

@@ -18,7 +18,7 @@ from kembar.errors import CatalogError, nearest, quoted
 
 PROBLEMS = {"posting_id": pl.String, "part": pl.String, "problem": pl.String}
 """The schema of a table of problems; part is one of :data:`PARTS`."""
-PARTS = ("title", "image", "hash", "label", "price")
+PARTS = ("title", "image", "hash", "label", "price", "brand")
 
 _HASH = r"^[0-9a-fA-F]{16}$"
 _NUMBER = r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?$"  # with a leading zero it is a name
@@ -44,6 +44,8 @@ class Columns:
         hash: 64-bit perceptual hash of the photo, 16 hex digits.
         label: group of the posts that sell the same product.
         price: what the post asks for, in any currency; all posts in the same one.
+        brand: who made the product, or its brand.
+        further: other columns that describe a post, such as its model number or a description; none by default.
 
     Raises:
         CatalogError: a name is not a non-empty string.
@@ -55,21 +57,30 @@ class Columns:
     hash: str | None = "image_phash"
     label: str | None = "label_group"
     price: str | None = "price"
+    brand: str | None = "brand"
+    further: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            name = getattr(self, field.name)
-            if not (isinstance(name, str) and name) and (name is not None or field.name == "id"):
+        if isinstance(self.further, str):
+            raise CatalogError(
+                f"{quoted(self.further)} as the further columns", "names in a tuple", f"Give ({self.further!r},)."
+            )
+        for field, name in self._named():
+            if not (isinstance(name, str) and name) and (name is not None or field in ("id", "further")):
                 raise CatalogError(
-                    f"{quoted(name)} as the name of the {field.name} column",
+                    f"{quoted(name)} as the name of the {field} column",
                     "the name of a column, or None to ignore it (never for the id)",
-                    f"Give Columns({field.name}=...) a name that the source has.",
+                    f"Give Columns({field}=...) a name that the source has.",
                 )
+
+    def _named(self) -> list[tuple[str, str | None]]:
+        """List what each column holds, and its name."""
+        own = [(field.name, getattr(self, field.name)) for field in fields(self) if field.name != "further"]
+        return [*own, *(("further", name) for name in self.further)]
 
     def wanted(self) -> list[str]:
         """Return the names to read, in the order of the fields."""
-        names = [getattr(self, field.name) for field in fields(self)]
-        return list(dict.fromkeys(name for name in names if name is not None))
+        return list(dict.fromkeys(name for _, name in self._named() if name is not None))
 
     def check(self, source: str, names: Collection[str]) -> None:
         """Check the names against those of a source.
@@ -77,14 +88,14 @@ class Columns:
         Raises:
             CatalogError: the id, a column that was named, or every one of title, image and hash is missing.
         """
-        for field in fields(self):
-            name = getattr(self, field.name)
-            if name is None or name in names or (name == field.default and field.name != "id"):
+        default = {field.name: field.default for field in fields(self) if field.name not in ("id", "further")}
+        for field, name in self._named():
+            if name is None or name in names or name == default.get(field):
                 continue
             raise CatalogError(
                 f"{quoted(source)} without a column {quoted(name)}; it has {_listed(names)}",
-                f"a column {quoted(name)} for the {field.name}",
-                f"Name the right one: Columns({field.name}=...).{nearest(name, names)}",
+                f"a column {quoted(name)} for the {field}" if field != "further" else f"a column {quoted(name)}",
+                f"Name the right one: Columns({field}=...).{nearest(name, names)}",
             )
         if not {self.title, self.image, self.hash} & set(names):
             raise CatalogError(
@@ -111,7 +122,7 @@ def read_ids(cells: pl.Series) -> pl.Series:
     Raises:
         CatalogError: cells of another type.
     """
-    return _as_text(cells, "id").fill_null("")
+    return as_text(cells, "id").fill_null("")
 
 
 def check_ids(ids: pl.Series) -> None:
@@ -161,15 +172,15 @@ def read_titles(cells: pl.Series, ids: pl.Series) -> tuple[pl.Series, pl.DataFra
     Raises:
         CatalogError: cells of another type.
     """
-    titles = _as_text(cells, "title").fill_null("")
+    titles = as_text(cells, "title").fill_null("")
     nulls, lost = titles.str.contains("\x00", literal=True), titles.str.contains(_MARK, literal=True)
     found = [
         problems(ids, nulls, "title", "null bytes, removed"),
         problems(ids, lost & ~nulls, "title", "bytes that are not text, each now U+FFFD"),
     ]
     titles = titles.str.replace_all("\x00", "", literal=True)
-    bare = titles.str.contains(_NO_TITLE)
-    found.append(problems(ids, bare & (titles.str.strip_chars() != ""), "title", _quoted_each(titles) + " is no title"))
+    bare = no_text(titles)
+    found.append(problems(ids, bare & (titles.str.strip_chars() != ""), "title", quoted_each(titles) + " is no title"))
     return titles.set(bare, ""), pl.concat(found)
 
 
@@ -207,14 +218,14 @@ def read_images(cells: pl.Series, ids: pl.Series, folder: Path | None) -> tuple[
     Raises:
         CatalogError: cells of another type.
     """
-    names = _as_text(cells, "image").fill_null("")
+    names = as_text(cells, "image").fill_null("")
     nulls = names.str.contains("\x00", literal=True)
     leaving = names.str.contains(r"^(?:[/\\]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)")
     if folder is not None:
         leaving |= _linked_out(names.set(nulls, ""), folder)
     found = [
         problems(ids, nulls, "image", "a name with a null byte"),
-        problems(ids, leaving & ~nulls, "image", _quoted_each(names) + " leads out of the photo folder"),
+        problems(ids, leaving & ~nulls, "image", quoted_each(names) + " leads out of the photo folder"),
     ]
     return names.set(leaving | nulls, ""), pl.concat(found)
 
@@ -263,7 +274,7 @@ def read_hashes(cells: pl.Series, ids: pl.Series) -> tuple[npt.NDArray[np.uint64
     if cells.dtype == pl.UInt64:
         known = cells.is_not_null()
         return cells.fill_null(0).to_numpy(), known.to_numpy(), problems(ids, ~known & False, "hash", "")
-    text = _as_text(cells, "hash").fill_null("").str.strip_chars()
+    text = as_text(cells, "hash").fill_null("").str.strip_chars()
     good = text.str.contains(_HASH)
     bad = ~good & (text != "")
     if bad.any() and not good.any():
@@ -271,7 +282,7 @@ def read_hashes(cells: pl.Series, ids: pl.Series) -> tuple[npt.NDArray[np.uint64
     digits = text.set(~good, "0" * 16)
     # in halves: a signed 64-bit integer cannot hold all digits
     high, low = (digits.str.slice(at, 8).str.to_integer(base=16).cast(pl.UInt64).to_numpy() for at in (0, 8))
-    found = problems(ids, bad, "hash", _quoted_each(text) + " is not 16 hex digits")
+    found = problems(ids, bad, "hash", quoted_each(text) + " is not 16 hex digits")
     return (high << np.uint64(32)) | low, good.to_numpy(), found
 
 
@@ -315,7 +326,7 @@ def read_labels(cells: pl.Series) -> Rows:
     """
     if cells.dtype == pl.Boolean:
         raise _wrong_type(cells, "label")
-    labels = cells if cells.dtype.is_integer() else _as_text(cells, "label")
+    labels = cells if cells.dtype.is_integer() else as_text(cells, "label")
     if labels.dtype == pl.String:
         labels = _whole(labels.set(labels.is_in(["", "-1", "-1.0"]), None))
     elif labels.dtype.is_signed_integer():
@@ -338,11 +349,28 @@ def _whole(labels: pl.Series) -> pl.Series:
     return labels.str.replace(r"\.0*$", "").cast(pl.Int64)
 
 
-def _as_text(cells: pl.Series, part: str) -> pl.Series:
+def no_text(texts: pl.Series) -> pl.Series:
+    """Tell where text only says that there is none: NULL, nan, "-" and their like. (n,) String to (n,) Boolean."""
+    return texts.str.contains(_NO_TITLE)
+
+
+def as_text(cells: pl.Series, part: str) -> pl.Series:
+    """Take text or whole numbers as text, and other numbers where they may be an id, a label, a title or a detail.
+
+    Args:
+        cells: (n,) of any type.
+        part: what they hold, for the error.
+
+    Returns:
+        (n,) String, null where missing.
+
+    Raises:
+        CatalogError: cells of another type.
+    """
     dtype = cells.dtype
     if dtype in (pl.String, pl.Null, pl.Categorical, pl.Enum) or dtype.is_integer():
         return cells.cast(pl.String)
-    if dtype.is_float() and part in ("id", "label", "title"):
+    if dtype.is_float() and part in ("id", "label", "title", "further"):
         numbers = cells.fill_nan(None)
         whole = (numbers == numbers.round()) & (numbers.abs() < 2**53)  # whole numbers beside missing cells
         return numbers.set(~whole, None).cast(pl.Int64).cast(pl.String).zip_with(whole, numbers.cast(pl.String))
@@ -357,7 +385,8 @@ def _wrong_type(cells: pl.Series, part: str) -> CatalogError:
     )
 
 
-def _quoted_each(cells: pl.Series) -> pl.Series:
+def quoted_each(cells: pl.Series) -> pl.Series:
+    """Quote the first 60 characters of each: (n,) String to (n,) String."""
     return "'" + cells.str.head(60) + "'"
 
 

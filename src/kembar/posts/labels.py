@@ -10,6 +10,7 @@ import polars as pl
 
 from kembar.arrays import Bools, Rows, connected
 from kembar.errors import CatalogError, EvidenceError, quoted
+from kembar.posts.cells import unguarded
 from kembar.posts.columns import Columns, check_ids, read_ids, read_labels
 from kembar.posts.sources import read_table
 
@@ -78,7 +79,8 @@ def read_pairs(path: Path | str, ids: pl.Series) -> LabelledPairs:
 
     Args:
         path: CSV, TSV, Parquet or Arrow with the columns left and right (posting ids) and same (1 or 0, true or false,
-            yes or no; empty where nobody knows).
+            yes or no; empty where nobody knows). An apostrophe before an id that begins with = + - or @ is left out,
+            as `kembar label-queue` puts it there for spreadsheets.
         ids: (n,) String posting ids of the catalogue; pairs with other posts are left out.
 
     Returns:
@@ -97,7 +99,7 @@ def read_pairs(path: Path | str, ids: pl.Series) -> LabelledPairs:
             "Rename the columns of the file.",
         )
     rows = pl.DataFrame({"id": ids}).with_row_index("row")
-    ends = [_rows(read_ids(frame[end]), rows) for end in ("left", "right")]
+    ends = [_rows(unguarded(read_ids(frame[end])), rows) for end in ("left", "right")]
     same = _answers(frame["same"], path)
     known = (ends[0] >= 0) & (ends[1] >= 0) & (ends[0] != ends[1]) & (same >= 0)
     if not known.any():

@@ -312,12 +312,17 @@ def _from_bytes(raw: bytes, path: Path) -> bytes:
 
 
 def _header(data: bytes) -> tuple[str, list[str]]:
-    try:
-        headers = [next(csv.reader(_lines(data), delimiter=mark), []) for mark in _SEPARATORS]
-    except csv.Error:  # one cell without end: no table, so the missing columns will be named
-        return _SEPARATORS[0], []
+    headers = [_split(data, mark) for mark in _SEPARATORS]
     widest = max(range(len(headers)), key=lambda place: len(headers[place]))  # the first of equals: the comma
     return _SEPARATORS[widest], headers[widest]
+
+
+def _split(data: bytes, separator: str) -> list[str]:
+    """Read the first line; empty where one cell has no end, as of thousands of columns with another separator."""
+    try:
+        return next(csv.reader(_lines(data), delimiter=separator), [])
+    except csv.Error:
+        return []
 
 
 def _lines(data: bytes) -> io.TextIOWrapper:

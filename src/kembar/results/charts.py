@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar.arrays import Doubles
+from kembar.results.bars import draw_bars
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,28 +27,20 @@ _STYLE: Final[Any] = {
 _BLUE, _GREY, _RED = "#2a6f97", "#9aa5ad", "#c8553d"
 
 
-def group_sizes(posts: npt.NDArray[np.integer], expected: Doubles, path: Path) -> None:
-    """Draw the share of posts by size of their group beside the share in labelled Shopee posts.
+def group_sizes(posts: npt.NDArray[np.integer], known: Doubles | None, path: Path) -> None:
+    """Draw the share of posts by size of their group, beside the share in known groups where there are any.
 
     Args:
         posts: posts[s] is the number of posts in groups of s.
-        expected: expected[s] is their expected share.
+        known: known[s] is their share by the labels of the same catalogue; None without labels.
         path: the SVG to write.
     """
     top = 11
     found = _gathered(posts / max(1, posts.sum()), top)
-    usual = _gathered(expected, top)
-    at = np.arange(1, top + 1)
-
-    def draw(axes: "Axes") -> None:
-        """Fill the axes."""
-        axes.bar(at - 0.2, found, 0.4, color=_BLUE, label="this run")
-        axes.bar(at + 0.2, usual, 0.4, color=_GREY, label="labelled Shopee posts")
-        axes.set_xticks(at, [*map(str, range(1, top)), f"{top}+"])
-        axes.set(xlabel="posts in the group", ylabel="share of all posts", title="Sizes of the groups")
-        axes.legend(frameon=False)
-
-    _save(draw, path)
+    names = [*map(str, range(1, top)), f"{top}+"]
+    words = "Sizes of the groups", "posts in the group", "share of all posts"
+    series = {"this run": found} if known is None else {"this run": found, "known groups": _gathered(known, top)}
+    draw_bars(series, names, words, path)
 
 
 def threshold_curve(table: pl.DataFrame, path: Path, *, marks: Sequence[tuple[str, float]] = ()) -> None:
@@ -104,6 +97,7 @@ def waterfall(steps: Sequence[tuple[str, float]], path: Path, *, top: int = 12) 
     shown, rest = list(steps[:-1][:top]), sum(share for _, share in steps[:-1][top:])
     bars = [*steps[-1:], *([("all others", rest)] if len(steps) - 1 > top else []), *reversed(shown)]
     ends = np.cumsum([0.0, *(share for _, share in bars)])
+    room = 0.12 * max(float(np.ptp(ends)), 1.0)  # for the numbers beside the outermost bars
 
     def draw(axes: "Axes") -> None:
         """Fill the axes."""
@@ -113,8 +107,12 @@ def waterfall(steps: Sequence[tuple[str, float]], path: Path, *, top: int = 12) 
             axes.annotate(
                 f"{share:+.2f}", (max(ends[at], ends[at + 1]), at), xytext=(3, -3), textcoords="offset points"
             )
+            axes.plot([ends[at + 1]] * 2, [at - 0.4, min(at + 1.4, len(bars) - 0.6)], color=_GREY, linewidth=0.7)
+        axes.axvline(0, color="black", linewidth=0.8)
         axes.set_yticks(range(len(bars)), [name for name, _ in bars])
-        axes.set(xlabel="log-odds", title=f"What makes the log-odds of {ends[-1]:.2f}")
+        axes.set(xlabel="log-odds: below 0 against a match, above 0 for one")
+        axes.set(xlim=(float(ends.min()) - room, float(ends.max()) + room))
+        axes.set_title(f"What makes the log-odds of {ends[-1]:.2f}")
 
     _save(draw, path)
 

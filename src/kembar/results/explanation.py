@@ -8,27 +8,31 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Rows
-from kembar.classifier.classify import RULES, WEIGHT, contributions
+from kembar.classifier.classify import RULES as BY_RULES
+from kembar.classifier.classify import WEIGHT, contributions, passed_over
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
-from kembar.errors import CatalogError, FolderError, nearest, quoted
+from kembar.errors import CatalogError, FolderError, nearest, quoted, visible
 from kembar.evidence.gathering import BLENDED, SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scorers import CONFLICT, Scorer, scorers_of
 from kembar.evidence.views import meaning as meaning_of
+from kembar.grouping.decision import RULES
 from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches, within_groups
 from kembar.posts.catalog import Catalog
+from kembar.posts.further import BRAND
 from kembar.posts.quantities import Quantities
 from kembar.posts.titles import normalize
 from kembar.results import charts
 from kembar.results.apart import Apart, apart, decisive
+from kembar.results.kinds import BASE, gathered
 
 _MEANING = {
     CONFLICT: "1 where the quantities in the titles contradict each other",
     SIMILARITY: "all of it as one similarity, after blending and the unit veto; or a classifier's probability",
-    RULES: "what the hand-set rules made of it, where a classifier decided",
+    BY_RULES: "what the hand-set rules made of it, where a classifier decided",
 }
 
 
@@ -67,15 +71,33 @@ class Explanation:
     contributions: tuple[tuple[str, float | None, float], ...] = ()
     difference: str | None = None
 
-    def waterfall(self, path: Path) -> None:
-        """Draw the contributions as a waterfall, as SVG; nothing but the axes where no classifier decided."""
-        charts.waterfall([(name, share) for name, _, share in self.contributions], path)
+    def kinds(self) -> list[tuple[str, float]]:
+        """Sum up the contributions by kinds of evidence, in words: the largest first, the base last."""
+        return gathered(self.contributions)
+
+    def waterfall(self, path: Path, *, columns: bool = False) -> None:
+        """Draw what made the log-odds as a waterfall, as SVG; nothing but the axes where no classifier decided.
+
+        Args:
+            path: the file to write.
+            columns: a bar for each evidence column, not for each kind of evidence.
+        """
+        steps = [(name, share) for name, _, share in self.contributions] if columns else self.kinds()
+        charts.waterfall(steps, path)
 
     def as_dict(self) -> dict[str, Any]:
         """Give the explanation as plain values, for JSON."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, *, columns: bool = False) -> str:
+        """Tell the case in words.
+
+        Args:
+            columns: tell what each evidence column added to the log-odds, not what each kind of evidence did.
+        """
         verdict = "match" if self.matched else "do not match"
         against = f" Most against it: {self.difference}." if self.difference else ""
         lines = [
@@ -89,9 +111,10 @@ class Explanation:
             lines += ["", "Evidence"] + [_line(name, value) for name, value in self.evidence.items()]
         if self.contributions:
             lines += ["", "What the classifier made of it (shares of the log-odds)"]
-            lines += [_share(*each) for each in self.contributions[:_SHOWN]]
+            shown = [_share(*each) for each in self.contributions[:_SHOWN]]
+            lines += shown if columns else [f"  {share:+8.3f}  {kind}" for kind, share in self.kinds()]
         lines += ["", "What the rules said"] + [f"  - {reason}" for reason in self.reasons]
-        return "\n".join(lines)
+        return "\n".join(visible(line).replace("\n", "\\n") for line in lines)
 
 
 class Run(Protocol):
@@ -148,13 +171,15 @@ def explain(run: Run, a: str, b: str) -> Explanation:
     if first == second:
         reasons = ["the two are copies of one post: same title, hash and vectors"]
     else:
-        rules = _rule(evidence, config, matches, first, second)
+        rules = _rule(evidence, config, matches, (first, second))
         reasons = [*_compared(evidence, config), *rules, *_grouping(pairs, groups, config, first, second)]
     shares: tuple[tuple[str, float | None, float], ...] = ()
     if evidence and not config.by_rules:
         shares, told = _classified(run, first, second)
         reasons = [*told, *reasons]
-    parted = apart(normalize(catalog.titles.gather([i, j])))
+    further = catalog.further
+    brands = normalize(further[BRAND].gather([i, j])) if further is not None and BRAND in further.columns else None
+    parted = apart(normalize(catalog.titles.gather([i, j])), brands)
     vetoed = evidence.get(CONFLICT) == 1 and _veto(config)
     against = None if matched else decisive(parted, shares, vetoed=vetoed)
     facts = tuple(_facts(catalog, i, j, parted))
@@ -217,7 +242,10 @@ def _classified(run: Run, i: int, j: int) -> tuple[tuple[tuple[str, float | None
     pairs, scorers, posts = as_matched(run)
     at = _place(run.pairs, min(i, j), max(i, j))
     found = contributions(pairs, posts, scorers, classifier, at if at is not None else 0)
-    return tuple((name, value, round(share, 4)) for name, value, share in found.iter_rows()), []
+    shares = tuple((name, value, round(share, 4)) for name, value, share in found.iter_rows())
+    passed = at is not None and pairs.evidence[SIMILARITY][at] == 0 and passed_over(pairs, classifier)[at]
+    unlike = f"by the rules the two are less alike than {classifier.gate:g}: the classifier was not asked"
+    return shares, [unlike] if passed else []
 
 
 def as_matched(run: Run) -> tuple[Pairs, tuple[Scorer, ...], int]:
@@ -234,7 +262,7 @@ def as_matched(run: Run) -> tuple[Pairs, tuple[Scorer, ...], int]:
     place = np.searchsorted(kept, np.arange(len(run.copy_of)))
     posts = as_compared(run.catalog, run.config.variants).take(kept)
     pairs = Pairs(place[run.pairs.left], place[run.pairs.right], run.pairs.evidence)
-    return pairs, scorers_of(normalize(posts.titles), prices=posts.prices), len(kept)
+    return pairs, scorers_of(normalize(posts.titles), catalog=posts), len(kept)
 
 
 def _place(pairs: Pairs, low: int, high: int) -> int | None:
@@ -288,22 +316,22 @@ def _compared(evidence: dict[str, float | None], config: Config) -> list[str]:
     return reasons
 
 
-def _rule(evidence: dict[str, float | None], config: Config, matches: Matches, i: int, j: int) -> list[str]:
-    similarity, decide = evidence.get(SIMILARITY) or 0.0, config.advanced.decide
+def _rule(evidence: dict[str, float | None], config: Config, matches: Matches, ends: tuple[int, int]) -> list[str]:
+    """Tell what the rule asked, and what came of it, by the lists themselves."""
+    asked = RULES[config.rule].asks(evidence.get(SIMILARITY) or 0.0, config)
     if config.rule == "group":
-        return ["matches are the members of a post's group: see the next line"]
-    if config.rule == "chisel":
-        lengths = len(matches[i]), len(matches[j])
-        return [f"chisel cut the two lists to {lengths[0]} and {lengths[1]} posts; the similarity is {similarity:.3f}"]
-    reached = "reaches" if similarity >= decide.threshold else "is below"
-    reasons = [f"similarity {similarity:.3f} {reached} the threshold {decide.threshold:.3f}"]
-    if decide.min2 is not None and decide.min2 <= similarity < decide.threshold:
-        taken = (matches[i] == j).any() or (matches[j] == i).any()
-        reasons.append(
-            f"it reaches min2 {decide.min2:.3f}: "
-            + ("the best of a post that was left alone" if taken else "but neither post was left alone with it as best")
-        )
-    return reasons
+        return [asked]
+    lists = [matches[end] for end in ends]
+    chosen = [bool((lists[0] == ends[1]).any()), bool((lists[1] == ends[0]).any())]
+    by = {(True, True): "both list", (False, False): "neither lists"}.get(
+        (chosen[0], chosen[1]), "one of the two lists"
+    )
+    told = [asked, f"{by} the other; their lists hold {len(lists[0])} and {len(lists[1])} posts, themselves counted"]
+    if not all(chosen) and config.advanced.decide.mutual:
+        told.append("only matches that both posts choose are kept")
+    if not all(chosen) and max(map(len, lists)) >= config.advanced.decide.cap:
+        told.append(f"lists are cut at {config.advanced.decide.cap} posts")
+    return told
 
 
 def _grouping(pairs: Pairs, groups: Groups, config: Config, i: int, j: int) -> list[str]:
@@ -339,9 +367,7 @@ def _to_group(pairs: Pairs, members: Rows, row: int) -> float:
 
 
 def _share(name: str, value: float | None, share: float) -> str:
-    return f"  {share:+8.3f}  {name}" + (
-        "" if name == "base" else f" = {'missing' if value is None else f'{value:.4g}'}"
-    )
+    return f"  {share:+8.3f}  {name}" + ("" if name == BASE else f" = {'missing' if value is None else f'{value:.4g}'}")
 
 
 def _line(name: str, value: float | None) -> str:

@@ -7,8 +7,9 @@ from typing import Any, Final
 import numpy as np
 
 from kembar.config import BY_RULES
-from kembar.grouping.matches import shopee_shares
+from kembar.errors import visible
 
+_ALWAYS: Final = ("title", "image", "hash", "label")  # what the first line, or the scores, tell of in any case
 _SHORTEST: Final = 0.05  # seconds of a stage that is named
 _BAR: Final = 40  # characters of the longest bar
 _WIDTH: Final = 100  # of a line
@@ -29,15 +30,16 @@ def summary(report: Mapping[str, Any]) -> str:
         The text: counts, scores where groups are known, how sure the run is, damaged posts, a chart of group sizes.
     """
     parts = [_counts(report), _scores(report), _estimate(report), _problems(report), _sizes(report), _seconds(report)]
-    return "\n\n".join(["# What kembar found", *(part for part in parts if part)]) + "\n"
+    return visible("\n\n".join(["# What kembar found", *(part for part in parts if part)])) + "\n"
 
 
 def _counts(report: Mapping[str, Any]) -> str:
     n, have = report["posts"], report["with"]
+    more = [f"{count:,} with {name}" for name, count in have.items() if name not in _ALWAYS]
     return "\n".join(
         [
             f"- {n:,} posts: {have['title']:,} with a title, {have['image']:,} with a photo, "
-            f"{have['hash']:,} with a hash",
+            + ", ".join([f"{have['hash']:,} with a hash", *more]),
             f"- {report['matched_posts']:,} posts ({report['matched_posts'] / max(1, n):.1%}) have a match, "
             f"{report['mean_matches']:.2f} posts per list on average, the post itself counted",
             *_cut(report["cut_lists"], report["longest_list"] - 1),
@@ -110,7 +112,8 @@ def _problems(report: Mapping[str, Any]) -> str:
     if not problems["posts"]:
         return "No post was damaged."
     lines = [f"## {problems['posts']:,} damaged posts, matched on the evidence they have", ""]
-    lines += [f"- {kind['posts']:,} x {kind['part']}: {kind['problem']}" for kind in problems["kinds"][:20]]
+    told = [(kind["posts"], kind["part"], kind["problem"].replace("\n", "\\n")) for kind in problems["kinds"][:20]]
+    lines += [f"- {posts:,} x {part}: {problem}" for posts, part, problem in told]
     return "\n".join([*lines, "", "The posts are listed in report.json."])
 
 
@@ -118,14 +121,11 @@ def _sizes(report: Mapping[str, Any]) -> str:
     posts = np.zeros(52)
     for size, count in report["groups_by_size"].items():
         posts[min(int(size), 51)] += int(size) * count
-    found, expected = posts / max(1.0, posts.sum()), shopee_shares()
-    rows = [(str(size), found[size], expected[size]) for size in range(1, _SIZES + 1)]
-    rows.append((f"{_SIZES + 1}+", found[_SIZES + 1 :].sum(), expected[_SIZES + 1 :].sum()))
-    longest = max(max(share, usual) for _, share, usual in rows)
-    lines = [
-        f"{name:>4}  {share:6.1%}  (Shopee {usual:5.1%})  {'█' * round(_BAR * share / max(longest, 1e-9))}"
-        for name, share, usual in rows
-    ]
+    found = posts / max(1.0, posts.sum())
+    rows = [(str(size), found[size]) for size in range(1, _SIZES + 1)]
+    rows.append((f"{_SIZES + 1}+", found[_SIZES + 1 :].sum()))
+    longest = max(share for _, share in rows)
+    lines = [f"{name:>4}  {share:6.1%}  {'█' * round(_BAR * share / max(longest, 1e-9))}" for name, share in rows]
     return "\n".join(["## Share of posts by size of their group", "", "```text", *lines, "```"])
 
 
@@ -134,5 +134,6 @@ def _seconds(report: Mapping[str, Any]) -> str:
     if not seconds:
         return ""
     parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= _SHORTEST)
-    memory = f"peak memory {report['peak_memory'] / 2**20:,.0f} MiB"
-    return f"{sum(seconds.values()):.1f} seconds, {memory}.\n({parts})"
+    peak = report["peak_memory"]
+    memory = f", peak memory {peak / 2**20:,.0f} MiB" if peak else ""
+    return f"{sum(seconds.values()):.1f} seconds{memory}.\n({parts})"

@@ -3,7 +3,6 @@
 import json
 import platform
 import re
-import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,7 +22,7 @@ from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.folders import new_folder
 from kembar.grouping.groups import Groups
-from kembar.grouping.matches import Matches, shopee_shares
+from kembar.grouping.matches import Matches, row_shares
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from kembar.results import charts
@@ -51,7 +50,7 @@ class Result:
         groups: the partition.
         copy_of: (n,) int64 rows: the post that stands for each among the pairs, itself unless it is one of many copies.
         seconds: by stage.
-        peak_memory: bytes, of the whole process.
+        peak_memory: bytes, of the whole process; 0 where the system does not tell.
     """
 
     catalog: Catalog
@@ -231,7 +230,8 @@ class Result:
             _write_json(target / "report.json", self.report)
             (target / "report.md").write_text(summary(self.report), encoding="utf-8")
             sizes = np.bincount(self.groups.sizes())
-            charts.group_sizes(sizes * np.arange(len(sizes)), shopee_shares(), target / "group-sizes.svg")
+            known = row_shares(self._labels()) if (self._labels() >= 0).any() else None
+            charts.group_sizes(sizes * np.arange(len(sizes)), known, target / "group-sizes.svg")
             _write_json(target / "manifest.json", self._manifest())
 
     @classmethod
@@ -302,12 +302,16 @@ class Result:
 
 
 def peak_memory() -> int:
-    """Peak resident memory of this process so far, in bytes."""
+    """Peak resident memory of this process so far, in bytes; 0 where the system does not tell."""
     # Linux hands ru_maxrss down from the process that started this one; VmHWM is its own.
     status = Path("/proc/self/status")
     own = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii")) if status.is_file() else None
     if own:
         return int(own[1]) * 1024
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -323,6 +327,8 @@ def _report(result: Result) -> dict[str, Any]:
             "image": int(catalog.has_images.sum()),
             "hash": int(catalog.hashed.sum()),
             "label": int((result._labels() >= 0).sum()),
+            **({} if catalog.prices is None else {"price": int((~np.isnan(catalog.prices)).sum())}),
+            **({} if catalog.further is None else {text.name: int((text != "").sum()) for text in catalog.further}),
         },
         "problems": {
             "posts": catalog.problems["posting_id"].n_unique(),

@@ -2,7 +2,10 @@
 
 Cropped, mirrored, turned, recoloured, made part of a collage, written over, framed, and saved as a small JPEG. The
 edits are those that copy detection is trained and tested with (Douze et al. 2021, the Image Similarity Challenge;
-Pizzi et al. 2022, SSCD, section 4), in the manner of marketplaces. All randomness comes from the given generator.
+Pizzi et al. 2022, SSCD, section 4), in the manner of marketplaces. All randomness comes from the given generator, so
+that a resumed training sees what it would have seen; torchvision's edits draw from torch's global one, and are slower.
+On one core, photos of 336 pixels to 224: crop 1.7 ms, RandomResizedCrop 2.3; colours 0.8, ColorJitter 4.4 (1.1 without
+hue; neither gamma nor white balance); cutmix of 64 photos 7.7, CutMix 21, which also wants labels as (64, classes).
 """
 
 import io

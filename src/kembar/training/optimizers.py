@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from math import cos, pi
 from typing import Any, cast
 
 import torch
+from timm.utils.agc import adaptive_clip_grad
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
 from kembar.errors import ConfigError
 from kembar.training.recipe import Recipe
@@ -16,44 +16,11 @@ from kembar.training.recipe import Recipe
 Closure = Callable[[], Any]
 
 
-def unit_norms(weight: Tensor) -> Tensor:
-    """Return the norm of every unit of a parameter (Brock et al. 2021, section 4, and their published code).
-
-    Args:
-        weight: a parameter or its gradient. A matrix (out, in) and a kernel (out, in, ...) have one unit for each
-            output; a bias, a gain or a scalar is one unit as a whole.
-
-    Returns:
-        The norms, of a shape that broadcasts with `weight`.
-    """
-    inputs = None if weight.squeeze().dim() <= 1 else tuple(range(1, weight.dim()))
-    norms: Tensor = torch.linalg.vector_norm(weight, dim=inputs, keepdim=inputs is not None)
-    return norms
-
-
-@torch.no_grad()
-def adaptive_clip_(parameters: Iterable[Tensor], clip: float, eps: float = 1e-3) -> None:
-    """Clip gradients in place, unit by unit (adaptive gradient clipping, Brock et al. 2021, eq. 3).
-
-    A unit's gradient G with ||G|| / max(||W||, eps) > clip becomes clip * max(||W||, eps) * G / ||G||.
-
-    Args:
-        parameters: parameters; those without a gradient are left. The classifier of the loss must not be among them
-            (section 4.1 of the paper).
-        clip: lambda of the paper, > 0; .01 for batches of 4,096, up to .16 for batches of 256.
-        eps: least weight norm, so that units that start at zero can move.
-    """
-    for parameter in parameters:
-        if parameter.grad is None:
-            continue
-        allowed = clip * unit_norms(parameter).clamp(min=eps)
-        norms = unit_norms(parameter.grad)
-        parameter.grad.mul_(torch.where(norms > allowed, allowed / norms.clamp(min=1e-6), torch.ones_like(norms)))
-
-
 @torch.no_grad()
 def clip_(model: nn.Module, loss: nn.Module, recipe: Recipe) -> Tensor:
     """Clip the gradients as the recipe says: by unit without the loss's classifier, then all by their norm.
+
+    By unit as in Brock et al. 2021, who leave the classifier out (section 4.1).
 
     Args:
         model: the encoder.
@@ -64,23 +31,16 @@ def clip_(model: nn.Module, loss: nn.Module, recipe: Recipe) -> Tensor:
         The norm of all gradients before the second clipping, a scalar.
     """
     if recipe.agc:
-        adaptive_clip_(model.parameters(), recipe.agc)
-    given = [p for part in (model, loss) for p in part.parameters() if p.grad is not None]
-    norm = gradient_norm(given)
+        adaptive_clip_grad(model.parameters(), recipe.agc)
+    norm = gradient_norm(given := [*model.parameters(), *loss.parameters()])
     if recipe.clip:
-        scale = (recipe.clip / (norm + 1e-6)).clamp(max=1)
-        for p in given:
-            if p.grad is not None:
-                p.grad.mul_(scale.to(p.grad))
+        nn.utils.clip_grads_with_norm_(given, recipe.clip, norm)
     return norm
 
 
-@torch.no_grad()
 def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
-    """Return the Euclidean norm of all gradients together, a float32 scalar; 0 where there are none."""
-    norms = [torch.linalg.vector_norm(p.grad.float()) for p in parameters if p.grad is not None]
-    total: Tensor = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
-    return total
+    """Return the Euclidean norm of all gradients together, a scalar; 0 where there are none."""
+    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
 class SAM(torch.optim.Optimizer):
@@ -233,8 +193,11 @@ def build_optimizer(model: nn.Module, loss: nn.Module, recipe: Recipe) -> torch.
     return SAM(inner, recipe.sam, model) if recipe.sam else inner
 
 
-def schedule(optimizer: torch.optim.Optimizer, steps: int, recipe: Recipe) -> LambdaLR:
+def schedule(optimizer: torch.optim.Optimizer, steps: int, recipe: Recipe) -> LRScheduler:
     """Return the learning rates of a training: a straight rise over the warm-up, then half a cosine to zero.
+
+    The first step is already above zero, and the last of the rise is the highest (cosine: Loshchilov and Hutter 2017,
+    eq. 5, no restart).
 
     Args:
         optimizer: the optimizer; all its groups keep their proportion.
@@ -244,22 +207,9 @@ def schedule(optimizer: torch.optim.Optimizer, steps: int, recipe: Recipe) -> La
     Returns:
         A scheduler to be stepped after every step.
     """
-    return LambdaLR(optimizer, lambda step: rate(step, steps, recipe.warmup))
-
-
-def rate(step: int, steps: int, warmup: float) -> float:
-    """Return the share of the highest learning rate at a step (cosine: Loshchilov and Hutter 2017, eq. 5, no restart).
-
-    Args:
-        step: steps done, >= 0.
-        steps: steps in all, >= 1.
-        warmup: share of the steps over which the rate rises; the first step is already above zero.
-
-    Returns:
-        In [0, 1].
-    """
-    rise = int(warmup * steps)
-    if step < rise:
-        return (step + 1) / rise
-    done = min((step - rise) / max(steps - rise, 1), 1.0)
-    return (1 + cos(pi * done)) / 2
+    rise = int(recipe.warmup * steps)
+    fall = CosineAnnealingLR(optimizer, max(steps - rise, 1))
+    if not rise:
+        return fall
+    warm = LinearLR(optimizer, 1 / rise, total_iters=rise - 1)
+    return SequentialLR(optimizer, [warm, fall], [rise])

@@ -117,14 +117,9 @@ def train(
 
     if running.progress is not None:
         running.progress("export", 0, 0)
-    forms = export(
-        model,
-        output,
-        lessons.items,
-        held_out=None if recipe.refit else held_out,
-        story=Story(_said(examples, lessons, held_out, model, first, running.device), first.history),
-        writing=Writing(int8, overwrite),
-    )
+    unseen = None if recipe.refit else held_out
+    story = Story(_said(examples, lessons, held_out, model, first, running.device), first.history)
+    forms = export(model, output, lessons.items, held_out=unseen, story=story, writing=Writing(int8, overwrite))
     shutil.rmtree(work, ignore_errors=True)
     seconds = time.perf_counter() - started
     return Trained(output, len(lessons), lessons.groups, first.epochs, first.score, forms, seconds)

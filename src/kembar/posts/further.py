@@ -1,0 +1,51 @@
+"""Further text columns of a catalogue: the brand, and whatever else describes a post beside its title."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from kembar.posts.columns import as_text, no_text, problems, quoted_each
+
+BRAND: Final = "brand"
+"""The name of the column of brands among the further ones."""
+_LONGEST: Final = 60  # characters of a brand; what is longer is a title or a description
+
+
+def read_further(
+    frame: pl.DataFrame, brand: str | None, further: Sequence[str], ids: pl.Series, titles: pl.Series
+) -> tuple[pl.DataFrame | None, pl.DataFrame]:
+    """Take brands and other texts.
+
+    Args:
+        frame: n rows, the cells as they were read.
+        brand: the name of the column of brands; it may be absent.
+        further: the names of other columns of text or numbers.
+        ids: (n,) ids, for the problems.
+        titles: (n,) String.
+
+    Returns:
+        One String column per name, "" where missing, that of the brands named "brand"; None where all are empty. And
+        the problems: brands that repeat the title, or are too long to be one.
+
+    Raises:
+        CatalogError: a column that holds neither text nor numbers.
+    """
+    names = dict.fromkeys(further)
+    names.pop(brand or "", None)
+    texts = {name: _texts(frame[name]) for name in names}
+    found = problems(ids, pl.repeat(False, len(ids), dtype=pl.Boolean, eager=True), BRAND, "")
+    if brand is not None and brand in frame.columns:
+        brands = _texts(frame[brand])
+        wrong = (brands != "") & ((brands.str.len_chars() > _LONGEST) | (brands == titles.str.strip_chars()))
+        found = problems(ids, wrong, BRAND, quoted_each(brands) + " is the title, or too long for a brand")
+        texts = {BRAND: brands.set(wrong, ""), **texts}
+    kept = {name: text for name, text in texts.items() if (text != "").any()}
+    return (pl.DataFrame(kept) if kept else None), found
+
+
+def _texts(cells: pl.Series) -> pl.Series:
+    """Text of cells of any simple type; "" where they say that there is nothing."""
+    plain = cells.cast(pl.String) if cells.dtype == pl.Boolean else cells
+    text = as_text(plain, "further").fill_null("").str.replace_all("\x00", "", literal=True).str.strip_chars()
+    return text.set(no_text(text), "").alias(cells.name)
