@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from kembar.config import Config
 from kembar.fitting.tuning import group_scores
@@ -34,8 +35,8 @@ def row(market: str, name: str, columns: Columns, model: Path) -> str:
     catalog = Catalog.read(data() / "markets" / market / "posts.csv", columns=columns)
     groups = Matcher(Config(model=str(model), photo=False)).match(catalog).groups.labels
     if market in ACROSS:
-        shop = catalog.ids.str.slice(0, 1).rank("dense").to_numpy().astype(np.int64)
-        scores = across(groups, catalog.labels, shop - 1)
+        shop = pl.read_csv(data() / "markets" / market / "posts.csv", infer_schema_length=0)["source"].rank("dense")
+        scores = across(groups, catalog.labels, shop.to_numpy().astype(np.int64))
     else:
         scores = group_scores(groups, catalog.labels)
     f1, precision, recall = scores.mean(axis=0)

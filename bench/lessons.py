@@ -35,7 +35,8 @@ from kembar.fitting.dropout import thinned
 from kembar.fitting.tuning import fold_numbers
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
-from kembar.posts.columns import PROBLEMS
+from kembar.posts.columns import Columns
+from kembar.posts.problems import PROBLEMS
 from kembar.posts.titles import normalize
 from pools import EVERYTHING, HALF, LACKING
 from shopee import FOLDS, data
@@ -83,7 +84,7 @@ class Market:
             vectors = np.load(title / f"title{fold}.npy", mmap_mode="r")[rows]
             return cls(name, catalog.take(rows), vectors, str(title / f"encoder{fold}"))
         folder = data() / "markets" / name
-        catalog = Catalog.read(folder / "posts.csv")
+        catalog = Catalog.read(folder / "posts.csv", columns=Columns(brand=None))
         if name == "ali":  # of titles in signs each post has some 150 candidates
             catalog = catalog.take(some_groups(catalog.labels, np.random.default_rng(0), ALI))
         source = pl.read_csv(folder / "posts.csv", infer_schema_length=0)["source"] if name in ACROSS else None

@@ -29,8 +29,8 @@ from kembar.evidence.views import build_views
 from kembar.fitting.tuning import fold_numbers
 from kembar.folders import new_file
 from kembar.posts.catalog import Catalog
-from kembar.posts.columns import PROBLEMS
 from kembar.posts.photos import perceptual_hash
+from kembar.posts.problems import PROBLEMS
 from kembar.synthesis import Drawing, synthesize, write_shop
 from kembar.synthesis.edits import edit_photo
 from kembar.training.augmentation import augment

@@ -149,7 +149,7 @@ class Matcher:
                 Stage("blending", ("evidence", "config"), ("pairs",), blended),
                 Stage(
                     "classifier",
-                    ("pairs", "evidence", "kept", "fitted", "classifier", "spare", "config"),
+                    ("pairs", "evidence", "kept", "fitted", "classifier", "spare"),
                     ("pairs",),
                     _classified,
                 ),
@@ -230,7 +230,8 @@ class Matcher:
         if classifier is None:
             return config.settled().at_pool(len(catalog)), None, {}
         config = config.settled(classifier.cut, veto=classifier.veto).at_pool(len(catalog))
-        return config, classifier, _spare(vectors, config, classifier, brought)
+        own = replace(classifier, veto=bool(config.veto))  # the user may want another than it has
+        return config, own, _spare(vectors, config, own, brought)
 
     def _views(
         self, kept: Catalog, vectors: Mapping[str, Embeddings], copies: Copies, config: Config
@@ -297,12 +298,11 @@ def _classified(
     fitted: Fitted,
     classifier: PairClassifier | None,
     spare: Mapping[str, str],
-    config: Config,
 ) -> Pairs:
     if classifier is None:
         return pairs
     scorers = scorers_of(evidence.titles, evidence.quantities, kept, (fitted.titles, fitted.tokens))
-    return classify(pairs, evidence.posts, scorers, classifier, spare, veto=bool(config.veto))
+    return classify(pairs, evidence.posts, scorers, classifier, spare, veto=classifier.veto)
 
 
 def _decided(pairs: Pairs, evidence: Evidence, copies: Copies, config: Config, catalog: Catalog) -> tuple[Edges, Rows]:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kembar.classifier import features as features_module
 from kembar.classifier.features import Features
 from kembar.errors import EvidenceError
 from kembar.evidence.pairs import Pairs
@@ -48,11 +49,12 @@ def test_the_order_of_posts_changes_nothing(seed: int) -> None:
     np.testing.assert_allclose(there.table(), here.table()[rank], rtol=1e-5, atol=1e-6)
 
 
-def test_chunks_of_any_size_make_the_same_table() -> None:
+def test_rows_in_parts_of_any_size_make_the_same_table(monkeypatch: pytest.MonkeyPatch) -> None:
     features = described(*drawn(3))
     whole = features.table()
     for size in (1, 7, 1000):
-        np.testing.assert_array_equal(np.concatenate([v for _, v in features.chunks(size=size)]), whole)
+        monkeypatch.setattr(features_module, "_CHUNK", size)
+        np.testing.assert_array_equal(features.table(), whole)
     rows = np.array([0, 3, len(features) - 1])
     np.testing.assert_array_equal(features.table(rows=rows), whole[rows])
 

@@ -43,6 +43,10 @@ def test_some_hundred_answers_teach_where_a_catalogue_differs(start: PairClassif
     assert SURE_CUT < better.cut < start.cut
 
 
+def test_a_gate_that_was_measured_without_the_answers_does_not_stay(start: PairClassifier) -> None:
+    assert refined(replace(start, gate=0.2), drawn(1, 300, (2.0, 3.0, 0.0, 0.0))).gate == 0
+
+
 def test_answers_that_say_nothing_new_do_no_harm(start: PairClassifier) -> None:
     same, test = (3.0, 0.0, 0.0, -2.0), drawn(3, 4000, (3, 0, 0, -2))
     assert loss(refined(start, drawn(4, 200, same)), test) < loss(start, test) + 0.03

@@ -99,7 +99,16 @@ def test_columns_that_are_not_there(refused, tmp_path: Path) -> None:
     path = write(tmp_path, sku=["a"], title=["kopi"])
     refused("match", path, *out, parts=("without a column 'posting_id'", "'sku'"))
     refused("match", path, *out, "--id", "sk", parts=("without a column 'sk'", "Nearest: 'sku'"))
-    refused("match", path, *out, "--id", "sku", "--column", "skul", parts=("without a column 'skul'", "Nearest: 'sku'"))
+    refused(
+        "match",
+        path,
+        *out,
+        "--id",
+        "sku",
+        "--column",
+        "skul",
+        parts=("without a column 'skul'", "or --column. Nearest: 'sku'"),
+    )
     refused("match", path, *out, "--id", "sku", "--title", "name", parts=("without a column 'name'",))
     path = write(tmp_path, posting_id=["a"], price=["3"])
     refused("match", path, *out, parts=("nothing to match posts by",))

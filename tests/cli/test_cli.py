@@ -17,6 +17,7 @@ from typer.main import get_command
 from conftest import Cli
 from kembar import Catalog, Config, Matcher, Result
 from kembar.cli.app import app
+from kembar.posts.columns import Columns
 
 COMMANDS = ["match", "evaluate", "tune", "label-queue", "explain", "encode", "train", "synth", "config"]
 STAGES = [
@@ -244,7 +245,10 @@ def test_prices_brands_and_further_columns(cli: Cli, tmp_path: Path) -> None:
     assert outcome.exit_code == 0, outcome.output
     result = Result.load(tmp_path / "run")
     assert result.report["with"] == {"title": 4, "image": 0, "hash": 0, "label": 0, "price": 3, "brand": 4, "mpn": 4}
-    assert ", 3 with price, 4 with brand, 4 with mpn" in (tmp_path / "run" / "report.md").read_text()
+    renamed = pl.read_csv(tmp_path / "posts.csv").rename({"mpn": "hash"})
+    matched = Matcher().match(Catalog.read(renamed, columns=Columns(id="sku", further=("hash",))))
+    assert matched.report["with"]["hash"] == 0  # that of photos, not the column of this name
+    assert ", 4 with brand, 4 with mpn, 3 with price" in (tmp_path / "run" / "report.md").read_text()
     assert result.groups.labels[2] == result.groups.labels[3]
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from kembar.errors import CatalogError, FolderError
 from kembar.posts.catalog import PROBLEMS, Catalog, Columns
-from kembar.posts.columns import problems
+from kembar.posts.problems import problems
 from places import DATA
 from properties import examples
 

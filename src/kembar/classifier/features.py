@@ -6,7 +6,7 @@ ends (`kembar.classifier.ranks`), the candidates both ends share, and how the tw
 either.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -94,30 +94,15 @@ class Features:
             name for scorer in self.scorers for name in scorer.names
         )
 
-    def chunks(self, names: Sequence[str] | None = None, *, size: int = _CHUNK) -> Iterator[tuple[slice, Floats]]:
-        """Compute the table piece by piece.
-
-        Args:
-            names: the columns wanted, in this order; all by default. One that these pairs lack is NaN throughout.
-            size: rows of a piece.
-
-        Yields:
-            The rows and their (r, c) float32 values, NaN where missing.
-        """
-        wanted = self._places(names)
-        for begin in range(0, len(self), size):
-            rows = slice(begin, min(begin + size, len(self)))
-            yield rows, self._table(wanted, np.arange(rows.start, rows.stop))
-
     def table(self, names: Sequence[str] | None = None, rows: Rows | None = None) -> Floats:
         """Compute the whole table, or some rows of it.
 
         Args:
-            names: as in `chunks`.
+            names: the columns wanted, in this order; all by default. One that these pairs lack is NaN throughout.
             rows: the rows to keep, rising; all by default.
 
         Returns:
-            (m, c) float32.
+            (m, c) float32, NaN where missing.
         """
         places = self._places(names)
         wanted = np.arange(len(self)) if rows is None else rows

@@ -17,8 +17,9 @@ from kembar.arrays import Bools, Doubles, Rows
 from kembar.encoders.tfidf import Tfidf
 from kembar.evidence.variants import without_variants
 from kembar.posts.catalog import Catalog
-from kembar.posts.columns import PROBLEMS, format_hashes
+from kembar.posts.columns import format_hashes
 from kembar.posts.further import BRAND
+from kembar.posts.problems import PROBLEMS
 from kembar.posts.titles import normalize
 
 BLANK: Final = (0x8000000000000000, 0)

@@ -16,8 +16,6 @@ from kembar.arrays import Bools, Doubles, Rows
 from kembar.errors import CatalogError, FolderError, quoted
 from kembar.folders import new_file
 from kembar.posts.columns import (
-    PARTS,
-    PROBLEMS,
     Columns,
     check_ids,
     format_hashes,
@@ -30,6 +28,7 @@ from kembar.posts.columns import (
 )
 from kembar.posts.further import read_further
 from kembar.posts.prices import read_prices
+from kembar.posts.problems import PROBLEMS, check_problems, ordered
 from kembar.posts.sources import Source, Table, read_table
 from kembar.threads import unforked
 
@@ -55,7 +54,7 @@ class Catalog:
         hashed: (n,) bool, True where the hash is known.
         labels: (n,) int64, code of the group, -1 where unknown; None where the source has no labels at all.
         folder: the photo folder, None where there is none.
-        problems: one row per damaged cell: posting_id, part (see :data:`PARTS`), problem.
+        problems: one row per damaged cell: posting_id, part, problem (see kembar.posts.problems).
         prices: (n,) float64 above 0, NaN where unknown; None where the source has no prices at all.
         further: (n, c) String, further texts by the names of their columns, "" where missing, that of the brands named
             "brand"; None where there are none.
@@ -90,7 +89,7 @@ class Catalog:
         for texts in () if self.further is None else self.further:
             _check(texts.name, texts, len(self.ids), pl.String)
         check_ids(self.ids)
-        _check_problems(self.problems, self.ids)
+        check_problems(self.problems, self.ids)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -142,7 +141,7 @@ class Catalog:
         labels = read_labels(cells(columns.label)) if columns.label in table.frame.columns else None
         prices, bad_prices = read_prices(cells(columns.price), ids)
         further, bad_brands = read_further(table.frame, columns.brand, columns.further, ids, titles)
-        problems = _ordered(pl.concat([bad_titles, bad_images, bad_hashes, bad_prices, bad_brands]), ids)
+        problems = ordered(pl.concat([bad_titles, bad_images, bad_hashes, bad_prices, bad_brands]), ids)
         known = None if np.isnan(prices).all() else prices
         return cls(ids, titles, images, hashes, hashed, labels, folder, problems, known, further)
 
@@ -194,7 +193,7 @@ class Catalog:
             self.hashed[chosen],
             None if self.labels is None else self.labels[chosen],
             self.folder,
-            _ordered(self.problems, ids),
+            ordered(self.problems, ids),
             None if self.prices is None else self.prices[chosen],
             None if self.further is None else self.further[chosen],
         )
@@ -214,8 +213,8 @@ class Catalog:
         Raises:
             CatalogError: lengths, types or ids do not fit.
         """
-        _check_problems(problems, self.ids)
-        found = _ordered(pl.concat([self.problems, problems.select(*PROBLEMS)]), self.ids)
+        check_problems(problems, self.ids)
+        found = ordered(pl.concat([self.problems, problems.select(*PROBLEMS)]), self.ids)
         return replace(self, hashes=hashes, hashed=hashed, problems=found)
 
     @unforked
@@ -365,32 +364,6 @@ def _check(name: str, values: Any, length: int, dtype: object) -> None:
         )
     if isinstance(values, pl.Series) and values.null_count():
         raise CatalogError(f"{name} with nulls", 'text, "" where there is none', 'Fill the nulls with "" first.')
-
-
-def _check_problems(problems: pl.DataFrame, ids: pl.Series) -> None:
-    if set(problems.columns) != set(PROBLEMS):
-        raise CatalogError(
-            f"problems with the columns {problems.columns}",
-            f"{list(PROBLEMS)}",
-            "Build them with kembar.posts.columns.problems.",
-        )
-    parts = set(problems["part"].unique()) - set(PARTS)
-    if parts:
-        raise CatalogError(
-            f"problems of the part {quoted(min(parts))}", f"one of {PARTS}", "Name the part of the post."
-        )
-    unknown = problems["posting_id"].filter(~problems["posting_id"].is_in(ids.implode()))
-    if len(unknown):
-        raise CatalogError(
-            f"problems of {quoted(unknown[0])}", "ids of this catalogue", "Leave out posts that are not in it."
-        )
-
-
-def _ordered(problems: pl.DataFrame, ids: pl.Series) -> pl.DataFrame:
-    """Put problems in the order of the posts, leaving out those of other posts."""
-    rows = pl.DataFrame({"posting_id": ids}).with_row_index("row")
-    found = problems.join(rows, on="posting_id", how="inner", maintain_order="left")
-    return found.sort("row", maintain_order=True).select(*PROBLEMS)
 
 
 def _nulls(length: int) -> pl.Series:

@@ -15,11 +15,9 @@ import polars as pl
 
 from kembar.arrays import Bools, Rows
 from kembar.errors import CatalogError, nearest, quoted
+from kembar.posts.problems import problems, quoted_each
 
-PROBLEMS = {"posting_id": pl.String, "part": pl.String, "problem": pl.String}
-"""The schema of a table of problems; part is one of :data:`PARTS`."""
-PARTS = ("title", "image", "hash", "label", "price", "brand")
-
+_OPTION = {"further": "column"}  # where the command line has another name
 _HASH = r"^[0-9a-fA-F]{16}$"
 _NUMBER = r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?$"  # with a leading zero it is a name
 _WHOLE = r"^-?[0-9]+(?:\.0*)?$"
@@ -95,7 +93,7 @@ class Columns:
             raise CatalogError(
                 f"{quoted(source)} without a column {quoted(name)}; it has {_listed(names)}",
                 f"a column {quoted(name)} for the {field}" if field != "further" else f"a column {quoted(name)}",
-                f"Name the right one: Columns({field}=...).{nearest(name, names)}",
+                f"Name the right one: Columns({field}=...), or --{_OPTION.get(field, field)}.{nearest(name, names)}",
             )
         if not {self.title, self.image, self.hash} & set(names):
             raise CatalogError(
@@ -383,26 +381,3 @@ def _wrong_type(cells: pl.Series, part: str) -> CatalogError:
         "text or whole numbers",
         f"Cast the column to text, or name another: Columns({part}=...).",
     )
-
-
-def quoted_each(cells: pl.Series) -> pl.Series:
-    """Quote the first 60 characters of each: (n,) String to (n,) String."""
-    return "'" + cells.str.head(60) + "'"
-
-
-def problems(ids: pl.Series, damaged: pl.Series, part: str, problem: str | pl.Series) -> pl.DataFrame:
-    """List damaged cells.
-
-    Args:
-        ids: (n,) String, ids of the posts.
-        damaged: (n,) Boolean, True where the cell is damaged.
-        part: one of :data:`PARTS`.
-        problem: what is wrong; one text for all, or (n,) String.
-
-    Returns:
-        One row per damaged cell, columns as in :data:`PROBLEMS`.
-    """
-    found = ids.filter(damaged)
-    text = problem.filter(damaged) if isinstance(problem, pl.Series) else pl.repeat(problem, len(found), eager=True)
-    columns = {"posting_id": found, "part": pl.repeat(part, len(found), eager=True), "problem": text}
-    return pl.DataFrame(columns, schema=PROBLEMS)

@@ -5,7 +5,8 @@ from typing import Final
 
 import polars as pl
 
-from kembar.posts.columns import as_text, no_text, problems, quoted_each
+from kembar.posts.columns import as_text, no_text
+from kembar.posts.problems import problems, quoted_each
 
 BRAND: Final = "brand"
 """The name of the column of brands among the further ones."""

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Doubles
-from kembar.posts.columns import problems
+from kembar.posts.problems import problems
 
 _NUMBER = r"[0-9](?:[0-9.,' \u00a0\u202f]*[0-9])?"
 _NONE = r"(?i)^\s*(?:null|nan|n/?a|none)\s*$"

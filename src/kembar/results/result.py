@@ -323,12 +323,12 @@ def _report(result: Result) -> dict[str, Any]:
     return {
         "posts": len(catalog),
         "with": {
+            **({} if catalog.further is None else {text.name: int((text != "").sum()) for text in catalog.further}),
             "title": int(catalog.has_titles.sum()),
             "image": int(catalog.has_images.sum()),
             "hash": int(catalog.hashed.sum()),
             "label": int((result._labels() >= 0).sum()),
             **({} if catalog.prices is None else {"price": int((~np.isnan(catalog.prices)).sum())}),
-            **({} if catalog.further is None else {text.name: int((text != "").sum()) for text in catalog.further}),
         },
         "problems": {
             "posts": catalog.problems["posting_id"].n_unique(),
