@@ -12,30 +12,21 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from kembar.cli.columns import column_options
 from kembar.cli.options import (
-    BrandColumn,
     Cache,
     Chosen,
-    ColumnNames,
     ConfigFile,
     Device,
-    FurtherColumns,
-    HashColumn,
-    IdColumn,
-    ImageColumn,
     Images,
-    LabelColumn,
     Model,
     Overwrite,
     Posts,
-    PriceColumn,
     Quiet,
     Recipe,
     Settings,
-    TitleColumn,
     VectorFiles,
     check_new_file,
-    read_catalog,
     read_vectors,
     resources,
 )
@@ -44,6 +35,7 @@ from kembar.cli.recipes import check_encoders
 from kembar.cli.runs import app as runs
 from kembar.cli.train import app as train
 from kembar.errors import KembarError, visible
+from kembar.posts.columns import Columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,6 +100,7 @@ def top(
 
 
 @app.command(epilog="Example: `kembar match posts.csv --images photos -o run` — then look at run/report.md")
+@column_options()
 def match(
     posts: Posts,
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", show_default=False)],
@@ -121,14 +114,8 @@ def match(
     cache: Cache = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-    id_: IdColumn = "posting_id",
-    title: TitleColumn = "title",
-    image: ImageColumn = "image",
-    hash_: HashColumn = "image_phash",
-    label: LabelColumn = "label_group",
-    price: PriceColumn = "price",
-    brand: BrandColumn = "brand",
-    column: FurtherColumns = None,
+    *,
+    columns: Columns,
 ) -> None:
     """Match and group all posts of a catalogue.
 
@@ -139,11 +126,12 @@ def match(
     """
     from kembar.folders import reserved
     from kembar.matcher import Matcher
+    from kembar.posts.catalog import Catalog
     from kembar.results.report import summary
 
     chosen = Chosen(recipe, model, config, settings).config()
     with reserved(output, overwrite=overwrite), _bars(quiet) as progress:
-        catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price, brand, column))
+        catalog = Catalog.read(posts, images=images, columns=columns)
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
         means = resources(device, cache)
@@ -157,6 +145,7 @@ def match(
 
 
 @app.command(epilog="Example: `kembar tune posts.csv -o model` then `kembar match new.csv --model model -o run`")
+@column_options()
 def tune(
     posts: Posts,
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to make.", show_default=False)],
@@ -182,14 +171,8 @@ def tune(
     cache: Cache = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-    id_: IdColumn = "posting_id",
-    title: TitleColumn = "title",
-    image: ImageColumn = "image",
-    hash_: HashColumn = "image_phash",
-    label: LabelColumn = "label_group",
-    price: PriceColumn = "price",
-    brand: BrandColumn = "brand",
-    column: FurtherColumns = None,
+    *,
+    columns: Columns,
 ) -> None:
     """Learn to classify pairs, and where to cut, from posts whose groups are known or from labelled pairs.
 
@@ -205,10 +188,11 @@ def tune(
     from kembar.fitting.fit import fit
     from kembar.fitting.tuning import Fitting
     from kembar.folders import reserved
+    from kembar.posts.catalog import Catalog
 
     chosen = Chosen(recipe, None, config, settings).config()
     with reserved(output, overwrite=overwrite, mark=MODEL_FILE), _bars(quiet) as progress:
-        catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label, price, brand, column))
+        catalog = Catalog.read(posts, images=images, columns=columns)
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
         found = fit(
@@ -228,6 +212,7 @@ def tune(
 @app.command(
     epilog="Example: `kembar encode posts.csv --encoder use -o use.parquet`, then `match --vectors use=use.parquet`"
 )
+@column_options("id", "title", "image")
 def encode(
     posts: Posts,
     output: Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write.", show_default=False)],
@@ -239,9 +224,8 @@ def encode(
     cache: Cache = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-    id_: IdColumn = "posting_id",
-    title: TitleColumn = "title",
-    image: ImageColumn = "image",
+    *,
+    columns: Columns,
 ) -> None:
     """Turn the titles or photos of posts into vectors, by any encoder.
 
@@ -249,9 +233,10 @@ def encode(
     encoded is kept, so a run that was stopped goes on where it was.
     """
     from kembar.encoders.encoding import write_vectors
+    from kembar.posts.catalog import Catalog
 
     check_new_file(output, overwrite)
-    catalog = read_catalog(posts, images, ColumnNames(id_, title, image))
+    catalog = Catalog.read(posts, images=images, columns=columns)
     with _bars(quiet) as progress:
         done = write_vectors(catalog, encoder, output, resources=resources(device, cache, progress))
     if not quiet:

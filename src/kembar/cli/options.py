@@ -15,29 +15,9 @@ if TYPE_CHECKING:
     from kembar.encoders.embeddings import Embeddings
     from kembar.encoders.resources import Resources
     from kembar.posts.catalog import Catalog
-    from kembar.posts.columns import Columns
 
 Posts = Annotated[Path, typer.Argument(help="Posts: CSV, TSV, Parquet or Arrow.", show_default=False)]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder that the image column points into.")]
-IdColumn = Annotated[str, typer.Option("--id", help="Column of posting ids.", rich_help_panel="Columns")]
-TitleColumn = Annotated[str, typer.Option("--title", help="Column of titles.", rich_help_panel="Columns")]
-ImageColumn = Annotated[str, typer.Option("--image", help="Column of photo file names.", rich_help_panel="Columns")]
-HashColumn = Annotated[
-    str, typer.Option("--hash", help="Column of 64-bit perceptual hashes, 16 hex digits.", rich_help_panel="Columns")
-]
-LabelColumn = Annotated[str, typer.Option("--label", help="Column of known groups.", rich_help_panel="Columns")]
-PriceColumn = Annotated[
-    str, typer.Option("--price", help="Column of prices, all in one currency.", rich_help_panel="Columns")
-]
-BrandColumn = Annotated[str, typer.Option("--brand", help="Column of brands.", rich_help_panel="Columns")]
-FurtherColumns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column",
-        help="Another column that describes the post, such as a model number or a description; repeat for more.",
-        rich_help_panel="Columns",
-    ),
-]
 Recipe = Annotated[
     str | None,
     typer.Option(
@@ -71,27 +51,6 @@ Cache = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no summary, no warnings: errors only.")]
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnNames:
-    """The columns of a file of posts; the defaults are those of Kaggle's Shopee data."""
-
-    id: str = "posting_id"
-    title: str = "title"
-    image: str = "image"
-    hash: str = "image_phash"
-    label: str = "label_group"
-    price: str = "price"
-    brand: str = "brand"
-    further: list[str] | None = None
-
-    def columns(self) -> "Columns":
-        """Give them as the reader of posts takes them."""
-        from kembar.posts.columns import Columns
-
-        own = (self.id, self.title, self.image, self.hash, self.label, self.price, self.brand)
-        return Columns(*own, further=tuple(self.further or ()))
 
 
 def resources(device: str, cache: Path | None, progress: "Progress | None" = None) -> "Resources":
@@ -145,13 +104,6 @@ def _model_name(model: Path) -> str:
         return BY_RULES
     PairClassifier.load(model)  # says what is wrong with the folder before the configuration does
     return str(model)
-
-
-def read_catalog(posts: Path, images: Path | None, names: ColumnNames) -> "Catalog":
-    """Read the posts."""
-    from kembar.posts.catalog import Catalog
-
-    return Catalog.read(posts, images=images, columns=names.columns())
 
 
 def read_vectors(given: list[str] | None, catalog: "Catalog") -> "dict[str, Embeddings]":

@@ -2,16 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from kembar.cli.options import IdColumn, LabelColumn, Overwrite, Quiet, check_new_file
+from kembar.cli.columns import column_options
+from kembar.cli.options import Overwrite, Quiet, check_new_file
 from kembar.errors import visible
-
-if TYPE_CHECKING:
-    from kembar.arrays import Rows
-    from kembar.posts.catalog import Catalog
+from kembar.posts.columns import Columns
 
 app = typer.Typer(rich_markup_mode="markdown")
 
@@ -20,6 +18,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command(epilog="Example: `kembar evaluate run -o curve` — writes curve/curve.svg and curve/curve.csv")
+@column_options("id", "label")
 def evaluate(
     run: Run,
     truth: Annotated[
@@ -30,8 +29,8 @@ def evaluate(
     ] = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
-    id_: IdColumn = "posting_id",
-    label: LabelColumn = "label_group",
+    *,
+    columns: Columns,
 ) -> None:
     """Score a run against known groups.
 
@@ -39,6 +38,7 @@ def evaluate(
     classifier of the candidate pairs would reach. With `-o`, also F1 for every threshold on the similarity.
     """
     from kembar.folders import check_free, new_folder
+    from kembar.posts.labels import read_truth
     from kembar.results.charts import threshold_curve
     from kembar.results.report import scores_table
     from kembar.results.result import Result
@@ -46,7 +46,7 @@ def evaluate(
     if output is not None:
         check_free(output, overwrite=overwrite, mark="curve.csv")
     result = Result.load(run)
-    labels = _truth(truth, result.catalog, id_, label)
+    labels = None if truth is None else read_truth(truth, result.catalog.ids, columns)
     scores = result.scores(labels)
     typer.echo(json.dumps(scores, indent=2) if as_json else scores_table(scores))
     if output is not None:
@@ -115,10 +115,3 @@ def label_queue(
         queue.with_columns(guarded(queue[name]) for name in text).write_csv(target)
     if not quiet:
         typer.echo(f"Wrote {output} with {len(queue):,} pairs")
-
-
-def _truth(path: Path | None, catalog: "Catalog", id_: str, label: str) -> "Rows | None":
-    from kembar.posts.columns import Columns
-    from kembar.posts.labels import read_truth
-
-    return None if path is None else read_truth(path, catalog.ids, Columns(id_, label=label))

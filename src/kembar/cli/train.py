@@ -6,18 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kembar.cli.options import (
-    ColumnNames,
-    Device,
-    HashColumn,
-    IdColumn,
-    ImageColumn,
-    LabelColumn,
-    Posts,
-    Quiet,
-    TitleColumn,
-    read_catalog,
-)
+from kembar.cli.columns import column_options
+from kembar.cli.options import Device, Posts, Quiet
+from kembar.posts.columns import Columns
 
 if TYPE_CHECKING:
     from kembar.posts.catalog import Catalog
@@ -45,6 +36,7 @@ Replace = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier e
 
 
 @app.command(epilog="Example: `kembar train photo posts.csv --images photos -o encoder --model timm:resnet18`")
+@column_options("id", "title", "image", "hash", "label")
 def photo(
     ctx: typer.Context,
     posts: Posts,
@@ -59,11 +51,8 @@ def photo(
     resume: Resume = False,
     overwrite: Replace = False,
     quiet: Quiet = False,
-    id_: IdColumn = "posting_id",
-    title: TitleColumn = "title",
-    image: ImageColumn = "image",
-    hash_: HashColumn = "image_phash",
-    label: LabelColumn = "label_group",
+    *,
+    columns: Columns,
 ) -> None:
     """Train an encoder of photos.
 
@@ -71,12 +60,15 @@ def photo(
     Writes the folder of an encoder that runs without torch: **model.onnx** (int8, with **float32** beside it),
     **encoder.json**, **card.md** with all figures, **recipe.toml** and **history.csv**.
     """
+    from kembar.posts.catalog import Catalog
+
     chosen = _recipe("photo", model, recipe, preset, settings)
-    catalog = read_catalog(posts, images, ColumnNames(id_, title, image, hash_, label))
+    catalog = Catalog.read(posts, images=images, columns=columns)
     _train(ctx, catalog, chosen, _Training(output, device, int8, resume, overwrite, quiet))
 
 
 @app.command(epilog="Example: `kembar train title posts.csv -o encoder --model st:FOLDER --set loss=arcface`")
+@column_options("id", "title", "image", "hash", "label")
 def title(
     ctx: typer.Context,
     posts: Posts,
@@ -90,15 +82,14 @@ def title(
     resume: Resume = False,
     overwrite: Replace = False,
     quiet: Quiet = False,
-    id_: IdColumn = "posting_id",
-    title: TitleColumn = "title",
-    image: ImageColumn = "image",
-    hash_: HashColumn = "image_phash",
-    label: LabelColumn = "label_group",
+    *,
+    columns: Columns,
 ) -> None:
     """Train an encoder of titles, as `kembar train photo` does of photos."""
+    from kembar.posts.catalog import Catalog
+
     chosen = _recipe("title", model, recipe, preset, settings)
-    catalog = read_catalog(posts, None, ColumnNames(id_, title, image, hash_, label))
+    catalog = Catalog.read(posts, columns=columns)
     _train(ctx, catalog, chosen, _Training(output, device, int8, resume, overwrite, quiet))
 
 

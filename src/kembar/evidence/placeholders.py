@@ -17,8 +17,8 @@ from kembar.arrays import Bools, Doubles, Rows
 from kembar.encoders.tfidf import Tfidf
 from kembar.evidence.variants import without_variants
 from kembar.posts.catalog import Catalog
-from kembar.posts.columns import format_hashes
 from kembar.posts.further import BRAND
+from kembar.posts.hashes import format_hashes
 from kembar.posts.problems import PROBLEMS
 from kembar.posts.titles import normalize
 

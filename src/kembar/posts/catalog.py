@@ -1,10 +1,9 @@
 """The catalogue: posts from anywhere, checked once, so that every later stage can trust them."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +12,24 @@ import numpy.typing as npt
 import polars as pl
 
 from kembar.arrays import Bools, Doubles, Rows
-from kembar.errors import CatalogError, FolderError, quoted
-from kembar.folders import new_file
-from kembar.posts.columns import (
-    Columns,
-    check_ids,
-    format_hashes,
-    photo_folder,
-    read_hashes,
-    read_ids,
-    read_images,
-    read_labels,
-    read_titles,
-)
-from kembar.posts.further import read_further
+from kembar.errors import CatalogError, quoted
+from kembar.posts.columns import Columns
+from kembar.posts.further import read_further, read_text, read_texts
+from kembar.posts.hashes import format_hashes, read_hashes
+from kembar.posts.ids import check_ids, read_ids
+from kembar.posts.labels import read_labels
+from kembar.posts.photo_names import photo_folder, read_images
 from kembar.posts.prices import read_prices
 from kembar.posts.problems import PROBLEMS, check_problems, ordered
 from kembar.posts.sources import Source, Table, read_table
+from kembar.posts.stored import MANIFEST, POSTS, VERSION, incomplete, read_manifest, write
+from kembar.posts.text import read_titles
 from kembar.threads import unforked
 
 __all__ = ["PROBLEMS", "Catalog", "Columns", "Source"]
 
-_VERSION = 1
-_POSTS, _MANIFEST = "catalog.parquet", "catalog.json"
-_FURTHER = "further "  # before the names of further texts in catalog.parquet
+_TABLES = ("further", "identifiers", "shown")  # the fields that are tables of texts; names in catalog.parquet begin so
+_TEXTS = ("sources", "within")  # the fields that are texts and may be absent
 _CHUNK = 100_000  # rows hashed or formatted in one go
 
 log = logging.getLogger(__name__)
@@ -73,6 +66,10 @@ class Catalog:
     problems: pl.DataFrame
     prices: Doubles | None = None
     further: pl.DataFrame | None = None
+    identifiers: pl.DataFrame | None = None
+    sources: pl.Series | None = None
+    within: pl.Series | None = None
+    shown: pl.DataFrame | None = None
 
     @unforked
     def __post_init__(self) -> None:
@@ -86,8 +83,8 @@ class Catalog:
                 raise CatalogError(f"a label of {self.labels.min()}", "codes from 0, or -1", "Renumber the labels.")
         if self.prices is not None:
             _check("prices", self.prices, len(self.ids), np.dtype(np.float64))
-        for texts in () if self.further is None else self.further:
-            _check(texts.name, texts, len(self.ids), pl.String)
+        for name, texts in self._texts():
+            _check(name, texts, len(self.ids), pl.String)
         check_ids(self.ids)
         check_problems(self.problems, self.ids)
 
@@ -143,7 +140,28 @@ class Catalog:
         further, bad_brands = read_further(table.frame, columns.brand, columns.further, ids, titles)
         problems = ordered(pl.concat([bad_titles, bad_images, bad_hashes, bad_prices, bad_brands]), ids)
         known = None if np.isnan(prices).all() else prices
-        return cls(ids, titles, images, hashes, hashed, labels, folder, problems, known, further)
+        return cls(
+            ids,
+            titles,
+            images,
+            hashes,
+            hashed,
+            labels,
+            folder,
+            problems,
+            known,
+            further,
+            identifiers=read_texts(table.frame, columns.identifiers),
+            sources=None if columns.source is None else read_text(table.frame[columns.source]),
+            within=None if columns.within is None else read_text(table.frame[columns.within]),
+            shown=read_texts(table.frame, columns.shown),
+        )
+
+    def _texts(self) -> list[tuple[str, pl.Series]]:
+        """List all texts that may be absent, by the names they are stored under."""
+        tables = [(field, table) for field in _TABLES if (table := getattr(self, field)) is not None]
+        texts = [(field, text) for field in _TEXTS if (text := getattr(self, field)) is not None]
+        return [(f"{field} {text.name}", text) for field, table in tables for text in table] + texts
 
     @property
     @unforked
@@ -184,19 +202,8 @@ class Catalog:
                 "Give row numbers of this catalogue; np.flatnonzero makes them from a mask.",
             )
         chosen = given.astype(np.int64)
-        ids = self.ids.gather(chosen)
-        return Catalog(
-            ids,
-            self.titles.gather(chosen),
-            self.images.gather(chosen),
-            self.hashes[chosen],
-            self.hashed[chosen],
-            None if self.labels is None else self.labels[chosen],
-            self.folder,
-            ordered(self.problems, ids),
-            None if self.prices is None else self.prices[chosen],
-            None if self.further is None else self.further[chosen],
-        )
+        taken = {name: _taken(getattr(self, name), chosen) for name in _COLUMNS}
+        return replace(self, **taken, problems=ordered(self.problems, taken["ids"]))
 
     @unforked
     def with_hashes(self, hashes: npt.NDArray[np.uint64], hashed: Bools, problems: pl.DataFrame) -> "Catalog":
@@ -237,15 +244,15 @@ class Catalog:
     def fingerprint(self) -> str:
         """Return the SHA-256 of the posts as 64 hex digits.
 
-        It covers ids, titles, images, hashes, labels, prices and further texts; not the order of rows, the folder or
-        the problems.
+        It covers ids, titles, images, hashes, labels, prices and all further texts; not the order of rows, the folder
+        or the problems.
         """
         digest = hashlib.sha256(b"labels" if self.labels is not None else b"")
-        digest.update("\n".join(() if self.further is None else self.further.columns).encode())
+        digest.update("\n".join(name for name, _ in self._texts()).encode())
         order = self.ids.arg_sort()
         for start in range(0, len(self), _CHUNK):
             rows = order[start : start + _CHUNK].to_numpy()
-            for column in (self.ids, self.titles, self.images, *(() if self.further is None else self.further)):
+            for column in (self.ids, self.titles, self.images, *(text for _, text in self._texts())):
                 text = column.gather(rows)
                 digest.update(text.str.len_bytes().to_numpy().astype("<u8").tobytes())
                 digest.update(text.str.join("").item().encode())
@@ -270,24 +277,13 @@ class Catalog:
         target = Path(folder)
         manifest = {
             "format": "kembar catalog",
-            "version": _VERSION,
+            "version": VERSION,
             "posts": len(self),
             "labels": self.labels is not None,
             "folder": None if self.folder is None else str(self.folder.absolute()),
             "fingerprint": self.fingerprint(),
         }
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-            with new_file(target / _POSTS) as path:
-                self._stored().write_parquet(path)
-            with new_file(target / _MANIFEST) as path:
-                path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise FolderError(
-                f"{quoted(Path(target))}, which cannot be written ({error.strerror})",
-                "a folder that can be written, on a disk with free space",
-                "Choose another folder, or free some space.",
-            ) from error
+        write(target, self._stored(), manifest)
 
     @classmethod
     @unforked
@@ -306,14 +302,14 @@ class Catalog:
             CatalogError: images is not a folder.
         """
         target = Path(folder)
-        manifest = _manifest(target)
+        manifest = read_manifest(target)
         try:
-            posts = pl.read_parquet(target / _POSTS, glob=False)
+            posts = pl.read_parquet(target / POSTS, glob=False)
             catalog = cls._from_stored(posts, manifest, photo_folder(images))
         except (OSError, pl.exceptions.PolarsError, CatalogError) as error:
-            raise _incomplete(target, f"{_POSTS}, which cannot be read ({quoted(str(error))})") from error
+            raise incomplete(target, f"{POSTS}, which cannot be read ({quoted(str(error))})") from error
         if catalog.fingerprint() != manifest["fingerprint"]:
-            raise _incomplete(target, f"{_POSTS}, which is not the one that {_MANIFEST} describes")
+            raise incomplete(target, f"{POSTS}, which is not the one that {MANIFEST} describes")
         return catalog
 
     def _stored(self) -> pl.DataFrame:
@@ -330,7 +326,7 @@ class Catalog:
                 "hashed": self.hashed,
                 "label": labels,
                 **({} if self.prices is None else {"price": self.prices}),
-                **({} if self.further is None else {f"{_FURTHER}{texts.name}": texts for texts in self.further}),
+                **dict(self._texts()),
             }
         )
         return posts.join(found, left_on="id", right_on="posting_id", how="left", maintain_order="left")
@@ -338,8 +334,9 @@ class Catalog:
     @classmethod
     def _from_stored(cls, posts: pl.DataFrame, manifest: dict[str, Any], images: Path | None) -> "Catalog":
         folder = images or (Path(manifest["folder"]) if manifest["folder"] else None)
+        optional: dict[str, Any] = {field: _table(posts, f"{field} ") for field in _TABLES}
+        optional |= {field: posts[field] if field in posts.columns else None for field in _TEXTS}
         damaged = posts.select(pl.col("id").alias("posting_id"), "problems").drop_nulls("problems")
-        further = [name for name in posts.columns if name.startswith(_FURTHER)]
         return cls(
             posts["id"],
             posts["title"],
@@ -350,8 +347,23 @@ class Catalog:
             folder,
             damaged.explode("problems").unnest("problems").cast(PROBLEMS),  # type: ignore[arg-type]
             posts["price"].to_numpy() if "price" in posts.columns else None,
-            posts.select(pl.col(further).name.map(lambda name: name.removeprefix(_FURTHER))) if further else None,
+            **optional,
         )
+
+
+def _table(posts: pl.DataFrame, start: str) -> pl.DataFrame | None:
+    """Take the columns whose names begin so, without that beginning."""
+    names = [name for name in posts.columns if name.startswith(start)]
+    return posts.select(pl.col(name).alias(name.removeprefix(start)) for name in names) if names else None
+
+
+def _taken(values: Any, rows: Rows) -> Any:
+    """Take some rows of an array, a series or a table; nothing of nothing."""
+    return None if values is None else values.gather(rows) if isinstance(values, pl.Series) else values[rows]
+
+
+_COLUMNS = tuple(field.name for field in fields(Catalog) if field.name not in ("folder", "problems"))
+"""The fields with a value for each post."""
 
 
 def _check(name: str, values: Any, length: int, dtype: object) -> None:
@@ -368,27 +380,3 @@ def _check(name: str, values: Any, length: int, dtype: object) -> None:
 
 def _nulls(length: int) -> pl.Series:
     return pl.repeat(None, length, dtype=pl.String, eager=True)
-
-
-def _manifest(target: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((target / _MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _incomplete(target, f"no readable {_MANIFEST}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != "kembar catalog":
-        raise _incomplete(target, f"another kind of {_MANIFEST}")
-    if manifest.get("version") != _VERSION:
-        raise FolderError(
-            f"{quoted(Path(target))}, a catalogue of version {quoted(manifest.get('version'))}",
-            f"version {_VERSION}",
-            "Read the posts again and save them with this version of kembar.",
-        )
-    return manifest
-
-
-def _incomplete(target: Path, found: str) -> FolderError:
-    return FolderError(
-        f"{quoted(Path(target))} with {found}",
-        f"a folder with {_POSTS} and {_MANIFEST}, as Catalog.save writes them",
-        "Save the catalogue again, or name the folder it is in.",
-    )

@@ -1,12 +1,12 @@
-"""Further text columns of a catalogue: the brand, and whatever else describes a post beside its title."""
+"""Further text columns of a catalogue: the brand, and whatever else is known of a post beside its title."""
 
 from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
 
-from kembar.posts.columns import as_text, no_text
 from kembar.posts.problems import problems, quoted_each
+from kembar.posts.text import as_text, no_text
 
 BRAND: Final = "brand"
 """The name of the column of brands among the further ones."""
@@ -34,10 +34,10 @@ def read_further(
     """
     names = dict.fromkeys(further)
     names.pop(brand or "", None)
-    texts = {name: _texts(frame[name]) for name in names}
+    texts = {name: read_text(frame[name]) for name in names}
     found = problems(ids, pl.repeat(False, len(ids), dtype=pl.Boolean, eager=True), BRAND, "")
     if brand is not None and brand in frame.columns:
-        brands = _texts(frame[brand])
+        brands = read_text(frame[brand])
         wrong = (brands != "") & ((brands.str.len_chars() > _LONGEST) | (brands == titles.str.strip_chars()))
         found = problems(ids, wrong, BRAND, quoted_each(brands) + " is the title, or too long for a brand")
         texts = {BRAND: brands.set(wrong, ""), **texts}
@@ -45,8 +45,34 @@ def read_further(
     return (pl.DataFrame(kept) if kept else None), found
 
 
-def _texts(cells: pl.Series) -> pl.Series:
-    """Text of cells of any simple type; "" where they say that there is nothing."""
+def read_texts(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame | None:
+    """Take columns of any simple type as text, see `read_text`; None where there is no such column.
+
+    Args:
+        frame: the cells as they were read.
+        names: columns of it.
+
+    Returns:
+        One String column per name.
+
+    Raises:
+        CatalogError: a column that holds neither text nor numbers.
+    """
+    return pl.DataFrame([read_text(frame[name]) for name in dict.fromkeys(names)]) if names else None
+
+
+def read_text(cells: pl.Series) -> pl.Series:
+    """Take cells of any simple type as text without blanks around it.
+
+    Args:
+        cells: (n,) text, numbers or truth values.
+
+    Returns:
+        (n,) String, "" where they say that there is nothing.
+
+    Raises:
+        CatalogError: cells of another type.
+    """
     plain = cells.cast(pl.String) if cells.dtype == pl.Boolean else cells
     text = as_text(plain, "further").fill_null("").str.replace_all("\x00", "", literal=True).str.strip_chars()
     return text.set(no_text(text), "").alias(cells.name)

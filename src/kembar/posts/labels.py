@@ -11,8 +11,50 @@ import polars as pl
 from kembar.arrays import Bools, Rows, connected
 from kembar.errors import CatalogError, EvidenceError, quoted
 from kembar.posts.cells import unguarded
-from kembar.posts.columns import Columns, check_ids, read_ids, read_labels
+from kembar.posts.columns import Columns
+from kembar.posts.ids import check_ids, read_ids
 from kembar.posts.sources import read_table
+from kembar.posts.text import as_text, wrong_type
+
+_NUMBER = r"^-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?$"  # with a leading zero it is a name
+_WHOLE = r"^-?[0-9]+(?:\.0*)?$"
+
+
+def read_labels(cells: pl.Series) -> Rows:
+    """Number the groups 0, 1, 2, ... by their sorted names, so that the order of rows does not matter.
+
+    Args:
+        cells: (n,) whole numbers (floats and text may hold them) or text; null, NaN, "" and -1 are unknown.
+
+    Returns:
+        (n,) int64 codes, dense from 0; -1 where unknown.
+
+    Raises:
+        CatalogError: numbers that are not whole, or cells of another type.
+    """
+    if cells.dtype == pl.Boolean:
+        raise wrong_type(cells, "label")
+    labels = cells if cells.dtype.is_integer() else as_text(cells, "label")
+    if labels.dtype == pl.String:
+        labels = _whole(labels.set(labels.is_in(["", "-1", "-1.0"]), None))
+    elif labels.dtype.is_signed_integer():
+        labels = labels.set(labels == -1, None)
+    return (labels.rank("dense").cast(pl.Int64) - 1).fill_null(-1).to_numpy()
+
+
+def _whole(labels: pl.Series) -> pl.Series:
+    """Read text as whole numbers where all of it is, so that a CSV file and a typed one give the same codes."""
+    given = labels.drop_nulls()
+    if not given.str.contains(_NUMBER).all():
+        return labels
+    whole = given.str.contains(_WHOLE)
+    if not whole.all():
+        raise CatalogError(
+            f"labels that are not whole numbers, such as {quoted(given.filter(~whole)[0])}",
+            "whole numbers or names of groups",
+            "Name the column of groups: Columns(label=...), or set it to None to ignore it.",
+        )
+    return labels.str.replace(r"\.0*$", "").cast(pl.Int64)
 
 
 def read_truth(path: Path | str, ids: pl.Series, columns: Columns | None = None) -> Rows:
