@@ -25,6 +25,7 @@ ORDER = [
     "grouping",
     "results",
     "matcher",
+    "linking",
     "fitting",
     "synthesis",
     "training",

@@ -35,6 +35,7 @@ from .fitting.tuning import tune as tune
 from .grouping.groups import Groups as Groups
 from .grouping.groups import average_link as average_link
 from .grouping.matches import Matches as Matches
+from .linking import link as link
 from .matcher import Matcher as Matcher
 from .matcher import match as match
 from .posts.catalog import Catalog as Catalog

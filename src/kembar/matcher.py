@@ -26,6 +26,7 @@ from kembar.evidence.fitted import Fitted, count_terms
 from kembar.evidence.gathering import Evidence, blended, gather
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.placeholders import as_compared
+from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import View, build_views, vectors_section, views_of
 from kembar.grouping.decision import decide
@@ -245,7 +246,9 @@ class Matcher:
 
     def _evidence(self, kept: Catalog, views: tuple[View, ...], config: Config, spare: Mapping[str, str]) -> Evidence:
         buckets = Buckets.of(kept.ids, self.buckets)
-        return gather(views, normalize(kept.titles), config, spare=frozenset(spare), buckets=buckets)
+        return gather(
+            views, normalize(kept.titles), config, spare=frozenset(spare), buckets=buckets, scope=Scope.of(kept)
+        )
 
 
 def with_photo_hashes(
@@ -307,7 +310,7 @@ def _classified(
 
 def _decided(pairs: Pairs, evidence: Evidence, copies: Copies, config: Config, catalog: Catalog) -> tuple[Edges, Rows]:
     """Decide about the kept posts, and let copies share their fate."""
-    edges, labels = decide(pairs, evidence.posts, config, _shares(catalog), evidence.cut_off())
+    edges, labels = decide(pairs, evidence.posts, config, _shares(catalog), evidence.cut_off(), evidence.scope)
     return copies.edges(edges, config.advanced.decide.cap), labels[copies.place]
 
 

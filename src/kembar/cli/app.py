@@ -13,6 +13,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from kembar.cli.columns import column_options
+from kembar.cli.link import app as link
 from kembar.cli.options import (
     Cache,
     Chosen,
@@ -76,6 +77,7 @@ app = typer.Typer(
     epilog="Try it: `kembar synth -n 5000 -o shop` then `kembar match shop/posts.csv --images shop/photos -o run`",
 )
 app.add_typer(train, name="train")
+app.add_typer(link)
 app.add_typer(runs)
 console = Console(stderr=True)
 

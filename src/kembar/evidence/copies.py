@@ -59,6 +59,10 @@ class Copies:
         columns: dict[str, Any] = {f"vector {i}": _dense_codes(given) for i, given in enumerate(vectors)}
         if catalog.further is not None:
             columns["further"] = _joined(catalog.further)
+        if catalog.sources is not None:  # no two posts of one source are one product, however alike
+            columns["source"] = catalog.ids.set(catalog.sources == "", "")
+        if catalog.within is not None:
+            columns["within"] = catalog.within
         alike = pl.DataFrame({"title": titles, "hash": catalog.hashes, "hashed": catalog.hashed, **columns})
         same = alike.columns
         counts = alike.with_row_index("row").select(

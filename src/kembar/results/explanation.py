@@ -16,10 +16,12 @@ from kembar.errors import CatalogError, FolderError, nearest, quoted, visible
 from kembar.evidence.gathering import BLENDED, SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.placeholders import as_compared
+from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import CONFLICT, Scorer, scorers_of
 from kembar.evidence.views import meaning as meaning_of
-from kembar.grouping.decision import RULES
+from kembar.grouping.decision import told_of
 from kembar.grouping.groups import Groups
+from kembar.grouping.links import LINKS
 from kembar.grouping.matches import Matches, within_groups
 from kembar.posts.catalog import Catalog
 from kembar.posts.further import BRAND
@@ -172,7 +174,8 @@ def explain(run: Run, a: str, b: str) -> Explanation:
         reasons = ["the two are copies of one post: same title, hash and vectors"]
     else:
         rules = _rule(evidence, config, matches, (first, second))
-        reasons = [*_compared(evidence, config), *rules, *_grouping(pairs, groups, config, first, second)]
+        compared = _compared(evidence, config, Scope.of(catalog.take([i, j])))
+        reasons = [*compared, *rules, *_grouping(pairs, groups, config, first, second)]
     shares: tuple[tuple[str, float | None, float], ...] = ()
     if evidence and not config.by_rules:
         shares, told = _classified(run, first, second)
@@ -303,7 +306,9 @@ def _veto(config: Config) -> bool:
     return bool(config.fusion_veto if config.by_rules else config.veto)
 
 
-def _compared(evidence: dict[str, float | None], config: Config) -> list[str]:
+def _compared(evidence: dict[str, float | None], config: Config, scope: Scope | None) -> list[str]:
+    if scope is not None and not scope.allows(np.array([0]), np.array([1])).all():
+        return ["never compared: posts of one source, or of two categories, are not the same product"]
     if not evidence:
         return ["never compared: in no view is either among the nearest neighbours of the other"]
     reasons = []
@@ -318,7 +323,7 @@ def _compared(evidence: dict[str, float | None], config: Config) -> list[str]:
 
 def _rule(evidence: dict[str, float | None], config: Config, matches: Matches, ends: tuple[int, int]) -> list[str]:
     """Tell what the rule asked, and what came of it, by the lists themselves."""
-    asked = RULES[config.rule].asks(evidence.get(SIMILARITY) or 0.0, config)
+    asked = told_of(config.rule, evidence.get(SIMILARITY) or 0.0, config)
     if config.rule == "group":
         return [asked]
     lists = [matches[end] for end in ends]
@@ -335,6 +340,8 @@ def _rule(evidence: dict[str, float | None], config: Config, matches: Matches, e
 
 
 def _grouping(pairs: Pairs, groups: Groups, config: Config, i: int, j: int) -> list[str]:
+    if config.rule in LINKS:
+        return ["groups are the posts that links connect"]
     labels, link = groups.labels, config.advanced.group.link
     by_size = link == "average" and config.target_size is not None
     cut = f"target size {config.target_size:g}" if by_size else f"cut {config.group_cut:.3f}"

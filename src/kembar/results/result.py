@@ -22,12 +22,14 @@ from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.folders import new_folder
 from kembar.grouping.groups import Groups
+from kembar.grouping.links import LINKS
 from kembar.grouping.matches import Matches, row_shares
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from kembar.results import charts
 from kembar.results.estimates import doubtful, estimated
 from kembar.results.explanation import Explanation, differences, explain
+from kembar.results.links import links_frame, write_links
 from kembar.results.questions import near, one_each, spread
 from kembar.results.report import summary
 from kembar.results.scores import Curve, b_cubed, curve, oracle, pair_score, score_edges
@@ -210,6 +212,11 @@ class Result:
         return pl.DataFrame({**columns, "size": self.groups.sizes()[labels]})
 
     @unforked
+    def links_frame(self) -> pl.DataFrame:
+        """Show the links between two catalogues, see `kembar.results.links.links_frame`."""
+        return links_frame(self.catalog, self.pairs, self.matches)
+
+    @unforked
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
         """Write the run folder: all of it or, on any failure, nothing.
 
@@ -225,6 +232,8 @@ class Result:
             self.groups_frame().write_csv(target / "groups.csv")
             self._answers().write_parquet(target / "matches.parquet")
             self.pairs.frame(self.catalog.ids).write_parquet(target / "pairs.parquet")
+            if self.config.rule in LINKS:
+                write_links(target, self.catalog, self.pairs, self.matches)
             self.catalog.save(target / "catalog")
             (target / CONFIG_FILE).write_text(self.config.text(), encoding="utf-8")
             _write_json(target / "report.json", self.report)
