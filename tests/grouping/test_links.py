@@ -119,6 +119,24 @@ def test_groups_never_hold_two_posts_that_are_ruled_out(seed, n):
     assert oracles.parts(labels.tolist()) == slow_average_link(pairs, n, scope, 0.3)
 
 
+@given(st.integers(0, 10_000), st.integers(2, 10))
+@examples(60)
+def test_groups_that_are_there_stay_whole_and_apart(seed, n):
+    rng = np.random.default_rng(seed)
+    old = int(rng.integers(1, n + 1))  # so many posts are grouped already, and are not compared again
+    start = np.r_[rng.integers(0, 3, old), np.arange(3, 3 + n - old)]
+    scope = Scope(np.r_[np.zeros(old, dtype=np.int64), np.full(n - old, -1)], np.full(n, -1))
+    left, right = np.triu_indices(n, 1)
+    kept = scope.allows(left, right)
+    score = rng.permutation(np.linspace(0.05, 1, max(1, int(kept.sum()))))[: int(kept.sum())].astype(np.float32)
+    labels = average_link(left[kept], right[kept], score, n, cut=0.3, limits=Limits(scope=scope, start=start))
+    assert oracles.parts(labels[:old].tolist()) == oracles.parts(start[:old].tolist())
+    table, groups = oracles.dense(left[kept], right[kept], score, n), oracles.parts(labels.tolist())
+    for i, a in enumerate(groups):  # no two groups are left that could be joined
+        for b in groups[:i]:
+            assert table[np.ix_(a, b)].mean() < 0.3 or min(a) < old > min(b)
+
+
 def test_a_post_is_not_filled_into_a_group_of_its_own_source():
     pairs = scored([(0, 2, 0.9), (1, 2, 0.9)])
     config = ruled("single=0.1")

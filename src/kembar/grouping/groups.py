@@ -125,10 +125,13 @@ class Limits:
     Attributes:
         crowded: (n,) bool, posts whose lists were cut among their own kind, see `crowded_posts`; None: there are none.
         scope: which posts may be one product; two groups with a pair that may not never join. None: all.
+        start: (n,) labels of groups that are there already and stay whole, whatever `scope` says of pairs within them;
+            None: each post is one of its own.
     """
 
     crowded: Bools | None = None
     scope: Scope | None = None
+    start: Rows | None = None
 
 
 NO_LIMITS: Final = Limits()
@@ -226,10 +229,19 @@ def average_link_tree(
     cut = max(_lowered(cut), float(np.finfo(np.float64).tiny))
     crowd = np.zeros(n) if limits.crowded is None else limits.crowded.astype(np.float64)
     total = np.where(similarity > 0, similarity, 0).astype(np.float64)
-    links = _Links(left, right, total, crowd[left] * crowd[right], np.zeros(len(left)))
-    height, kept, gone = _merges(links.reachable(n, cut, limits.scope).contracted(n), crowd, cut)
-    order = np.argsort(-height, kind="stable")
-    return Tree(height[order], kept[order], gone[order], n)
+    name = np.arange(n) if limits.start is None else _first_rows(limits.start)
+    links = _Links(name[left], name[right], total, crowd[left] * crowd[right], np.zeros(len(left)))
+    links = links.reachable(name, cut, limits.scope).contracted(n)
+    height, kept, gone = _merges(links, np.bincount(name, minlength=n), np.bincount(name, crowd, n), cut)
+    order, inside = np.argsort(-height, kind="stable"), np.flatnonzero(name != np.arange(n))
+    height = np.r_[np.full(len(inside), np.inf), height[order]]  # what is together from the start
+    return Tree(height, np.r_[name[inside], kept[order]], np.r_[inside, gone[order]], n)
+
+
+def _first_rows(labels: Rows) -> Rows:
+    """Name each row by the first one of its group: (n,)."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return first[inverse]
 
 
 def _lowered(cut: float) -> float:
@@ -255,18 +267,19 @@ class _Links:
     known: Doubles
     barred: Doubles
 
-    def reachable(self, n: int, cut: float, scope: Scope | None) -> "_Links":
+    def reachable(self, name: Rows, cut: float, scope: Scope | None) -> "_Links":
         """Drop pairs that no merge can ever join: a mean reaches the cut only where some single pair does.
 
-        Pairs that are out of scope are added where a chain of others could join them.
+        Pairs of rows, under the names of their groups, (n,), that are out of scope are added where a chain of others
+        could join them.
         """
         strong = self.total >= cut
-        part = components(self.low[strong], self.high[strong], n)
+        part = components(self.low[strong], self.high[strong], len(name))
         keep = (part[self.low] == part[self.high]) & ((self.total > 0) | (self.known > 0))
         low, high, total, known = self.low[keep], self.high[keep], self.total[keep], self.known[keep]
         if scope is None:
             return _Links(low, high, total, known, np.zeros(len(low)))
-        left, right = scope.apart(part)
+        left, right = (name[end] for end in scope.apart(part[name]))
         nothing, barred = np.zeros(len(left)), np.r_[np.zeros(len(low)), np.ones(len(left))]
         return _Links(np.r_[low, left], np.r_[high, right], np.r_[total, nothing], np.r_[known, nothing], barred)
 
@@ -293,16 +306,16 @@ class _Links:
         return np.where(self.barred > 0, 0.0, means)
 
 
-def _merges(links: _Links, crowd: Doubles, cut: float) -> tuple[Doubles, Rows, Rows]:
+def _merges(links: _Links, sizes: Rows, crowd: Doubles, cut: float) -> tuple[Doubles, Rows, Rows]:
     """List all merges at or above the cut: height, surviving and absorbed group (named by their smallest rows).
 
     Args:
-        links: between single posts.
-        crowd: (n,) float64, 1 for each crowded post.
+        links: between groups.
+        sizes: (n,) int64 posts of the group of each name.
+        crowd: (n,) float64 crowded posts of it.
         cut: above 0.
     """
-    n = len(crowd)
-    size, crowd = np.ones(n), crowd.copy()
+    n, size, crowd = len(crowd), sizes.astype(np.float64), crowd.copy()
     ceiling = np.full(n, np.inf)  # rounding must not lift a merge above the merges it rests on
     found: list[tuple[Doubles, Rows, Rows]] = []
     while len(links.low):
