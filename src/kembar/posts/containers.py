@@ -89,7 +89,7 @@ def open_content(path: Path) -> Content:
 def is_workbook(content: Content) -> bool:
     """Whether a zip archive is a workbook: of Excel, or in the OpenDocument format."""
     try:
-        with zipfile.ZipFile(content.file()) as archive:
+        with content.file() as file, zipfile.ZipFile(file) as archive:
             names = set(archive.namelist())
             return bool(names & {"xl/workbook.xml", "xl/workbook.bin"}) or (
                 "mimetype" in names and b"opendocument.spreadsheet" in archive.read("mimetype")[:80]

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -34,6 +35,8 @@ _MARKS: Final = (
 )
 _BLOCK: Final = 1 << 24  # bytes looked at in one go
 _SAMPLE: Final = 12_000  # bytes of lines that are tried in each encoding
+_SEARCHED: Final = 1 << 18  # bytes of each of 64 places where such lines are looked for
+_BEYOND: Final = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")  # a line with bytes beyond ASCII
 _ASCII: Final = math.log(1 / 40)  # of an ASCII character: every language has them
 _SURE: Final = 6.0  # log-odds over the next text, from which on nobody needs to be asked
 _WORST: Final = -9.0  # mean log probability of a character, below which a text is none
@@ -84,6 +87,7 @@ def as_utf8(raw: bytes, source: str, encoding: str | None = None) -> tuple[bytes
     wide = _wide(raw)
     if wide:
         return _decoded(raw, wide, source, f"{wide} without a byte order mark, by its zero bytes")
+    _check_binary(raw, source)
     if _is_utf8(raw):
         if b"\x1b$" in raw and _decodes(raw, "iso2022_jp"):
             return _decoded(raw, "iso2022_jp", source, "iso2022_jp, by its escape sequences")
@@ -112,6 +116,16 @@ def _given(raw: bytes, source: str, encoding: str) -> tuple[bytes, Note]:
             "Give another --encoding, or leave it out to have it found.",
         ) from error
     return text.removeprefix("\ufeff").encode("utf-8", "replace"), Note("encoding", f"{name}, as given")
+
+
+def _check_binary(raw: bytes, source: str) -> None:
+    start = raw[:65536]
+    if start.count(0) > len(start) // 20:  # a single null byte is a damaged title
+        raise CatalogError(
+            f"{quoted(source)}, which is not text (it starts with {quoted(raw[:12])})",
+            "a CSV or TSV file, in UTF-8 or in an encoding that --encoding names",
+            "Export the posts as CSV in UTF-8.",
+        )
 
 
 def _decodes(raw: bytes, encoding: str) -> bool:
@@ -193,9 +207,13 @@ def _likeliest(raw: bytes, source: str) -> tuple[bytes, Note]:
 
 def _sample(raw: bytes) -> bytes:
     """Take lines that have bytes beyond ASCII, spread over the file."""
-    lines = list(dict.fromkeys(found[0][:400] for found in re.finditer(rb"[^\n]*[\x80-\xff][^\n]*", raw)))
+    places = range(0, len(raw), max(_SEARCHED, len(raw) // 64))
+    parts = (raw[at : at + _SEARCHED] for at in places)
+    whole = (part if len(raw) <= _SEARCHED else part[part.find(b"\n") + 1 : part.rfind(b"\n") + 1] for part in parts)
+    found = (line[0] for part in whole for line in _BEYOND.finditer(part))
+    lines = list(dict.fromkeys(found)) or [line[0] for line in islice(_BEYOND.finditer(raw), 200)]
     step = max(1, sum(map(len, lines)) // _SAMPLE)
-    return b"\n".join(lines[::step])[: 2 * _SAMPLE]
+    return b"\n".join(lines[::step])[: 4 * _SAMPLE]
 
 
 def _readings(sample: bytes) -> Iterator[_Reading]:

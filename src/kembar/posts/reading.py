@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from typing import Final
 
 from kembar.errors import CatalogError, quoted
 from kembar.posts.columns import Columns
@@ -10,6 +11,8 @@ from kembar.posts.ids import check_padding, read_ids, rewritten_ids
 from kembar.posts.layout import Layout, Note
 from kembar.posts.sources import Source, Table, read_table
 from kembar.posts.tidying import joined, tidied
+
+_PLAIN: Final = ("encoding", "container", "header")  # what changes no row and no cell
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +48,11 @@ def read_posts(source: Source, columns: Columns, layout: Layout) -> tuple[Table,
     frame, products = joined(frame, found)
     ids = read_ids(frame[found.id])
     notes += (*products, *check_padding(ids), *rewritten_ids(ids, workbook=table.is_workbook))
-    _tell(table.source, notes)
+    _tell(table.source, (*table.notes, *notes))
     return replace(table, frame=frame, notes=(*table.notes, *notes)), found
 
 
 def _tell(source: str, notes: tuple[Note, ...]) -> None:
     for note in notes:
-        log.warning("%s: %s%s", source, f"{note.count:,} " if note.count else "", note.detail)
+        level = logging.INFO if note.kind in _PLAIN else logging.WARNING
+        log.log(level, "%s: %s%s", source, f"{note.count:,} " if note.count else "", note.detail)

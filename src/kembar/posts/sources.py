@@ -185,18 +185,12 @@ def _check_text(content: Content, start: bytes) -> None:
             f"one of {', '.join(SUFFIXES)}",
             f"{_looks(start)}Rename the file to what it holds, or export the posts as CSV or Parquet.",
         )
-    zeros = start.count(0)
-    if _looks(start) or (zeros > len(start) // 20 and not _is_wide(start)):  # a single null byte is a damaged title
+    if _looks(start) or b"\x00\x00\x00\x00" in start:  # fewer may be UTF-16, or a damaged title
         raise CatalogError(
             f"{quoted(content.name)}, which is not text (it starts with {quoted(start[:12])})",
             "a CSV or TSV file, in UTF-8 or in an encoding that --encoding names",
             f"{_looks(start)}Export the posts as CSV in UTF-8.",
         )
-
-
-def _is_wide(start: bytes) -> bool:
-    """Whether the zero bytes may be those of UTF-16 or UTF-32: runs of them are not text."""
-    return b"\x00\x00\x00\x00" not in start
 
 
 def _html(content: Content) -> CatalogError:

@@ -53,7 +53,7 @@ def joined(frame: pl.DataFrame, columns: Columns) -> tuple[pl.DataFrame, list[No
         One row per id with the first filled cell of each column, all its photos joined by "|", codes only where its
         rows agree; or the frame as it is, where rows of one id have several titles or labels.
     """
-    if not {columns.id, columns.title} <= set(frame.columns):
+    if not {columns.id, columns.title} <= set(frame.columns) or any(dtype.is_nested() for dtype in frame.dtypes):
         return frame, []
     texts = frame.select(_filled(name) for name in frame.columns)
     ids = texts[columns.id]

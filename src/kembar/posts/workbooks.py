@@ -4,7 +4,6 @@ Cells are read as text: a whole number without decimals, a date as 2024-03-05 00
 was stored with them; merged cells have theirs in the first cell alone.
 """
 
-import logging
 import re
 import zipfile
 from collections.abc import Sequence
@@ -22,8 +21,6 @@ _BLOCK: Final = 1 << 20
 _UNCOMPUTED: Final = re.compile(rb"<f[^>]*(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v>\s*</v>|</c>)")
 _MERGED: Final = re.compile(rb"<mergeCell\s")
 _LONGEST: Final = 4096  # bytes of a formula or a tag
-
-log = logging.getLogger(__name__)
 
 
 def read_workbook(content: Content, wanted: Wanted, layout: Layout) -> Table:
@@ -126,9 +123,6 @@ def _oddities(content: Content) -> tuple[Note, ...]:
         Note("cells", "formulas without a stored value, read as empty; save the workbook in a spreadsheet", uncomputed),
         Note("cells", "merged cells, of which only the first holds the value", merged),
     ]
-    for note in notes:
-        if note.count:
-            log.warning("%s: %d %s", content.name, note.count, note.detail)
     return tuple(note for note in notes if note.count)
 
 
