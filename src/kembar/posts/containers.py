@@ -16,7 +16,7 @@ from kembar.posts.layout import Note
 STANDARD_INPUT: Final = "-"
 
 _GZIP: Final = b"\x1f\x8b"
-_ZIP: Final = b"PK\x03\x04"
+_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")  # the second: with nothing inside
 _BLOCK: Final = 1 << 20
 _FREE: Final = 64 << 20  # bytes that anything may unpack to
 _RATIO: Final = 200  # times its packed size beyond these; tables of text shrink to a third or a twentieth

@@ -193,19 +193,28 @@ class _Text:
         return frame.rename(dict(zip(frame.columns, sorted(places, key=places.__getitem__), strict=True)))
 
     def _regular(self) -> tuple[bytes, tuple[Note, ...]]:
-        """Write irregular rows anew, with backslashes before quotes taken as such where nothing else parses."""
-        escaped = b'\\"' in self.data and b'\\\\"' not in self.data
-        try:
+        """Write irregular rows anew, with backslashes before quotes taken as such where they can be nothing else."""
+        count = self.data.count(b'\\"')
+        if not count or b'\\\\"' in self.data:
             return self._rewritten(self.data)
-        except CatalogError:
-            if not escaped:
-                raise
+        if not self._escapes():
+            with suppress(CatalogError):
+                return self._rewritten(self.data)
         try:
             data, notes = self._rewritten(self.data.replace(b'\\"', b'""'))
         except CatalogError:
-            return self._rewritten(self.data)  # the complaint about the text as it stands
-        count = self.data.count(b'\\"')
+            return self._rewritten(self.data)  # or the complaint about the text as it stands
         return data, (*notes, Note("cells", "quotes behind backslashes, read as quotes", count))
+
+    def _escapes(self) -> bool:
+        """Whether there is a backslash before a quote where standard quoting never has one.
+
+        There the quote would be doubled, or end its cell.
+        """
+        mark = re.escape(self.header.separator.encode())
+        inside = rb'\\"(?!["\r\n]|' + mark + rb"|$)"
+        unquoted = rb"(?m)(?:^|" + mark + rb')[^"\n' + mark + rb']*\\"'
+        return bool(re.search(inside, self.data) or re.search(unquoted, self.data))
 
     def _rewritten(self, data: bytes) -> tuple[bytes, tuple[Note, ...]]:
         r"""Write rows with every cell quoted, without blank ones; refuse, or leave out, the broken.

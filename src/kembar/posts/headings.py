@@ -41,6 +41,11 @@ class Headings:
         """Return the names of the columns to read, among those of a header."""
         return self.find(names)[0].wanted()
 
+    def plain(self, names: Collection[str]) -> Collection[str]:
+        """Return the names of the columns that are text or numbers: no lists, no objects."""
+        found, _ = self.find(names)
+        return {found.id, found.title, found.hash, found.label, found.price, found.brand} - {None}  # type: ignore[return-value]
+
     def find(self, names: Collection[str]) -> tuple[Columns, tuple[Note, ...]]:
         """Find the columns that are absent under their default names.
 
@@ -140,6 +145,7 @@ def _export(known: Mapping[str, str], given: set[str]) -> tuple[str, dict[str, s
                 "names that tell",
                 f"Name it: --{differ[0]}.",
             )
+        columns = its | columns
     return shop, columns
 
 

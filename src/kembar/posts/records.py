@@ -40,6 +40,9 @@ def read_json(raw: bytes, source: str, wanted: Wanted, layout: Layout) -> Table:
     columns = {name: [_text(record.get(name)) for record in records] for name in chosen}
     frame = pl.DataFrame(columns, schema=dict.fromkeys(chosen, pl.String))
     nested = [name for name in chosen if any(isinstance(record.get(name), dict | list) for record in records)]
+    for name in set(nested) & set(wanted.plain(names)):
+        at = next(at for at, record in enumerate(records, 1) if isinstance(record.get(name), dict | list))
+        raise _shape(source, f"a list or an object as {quoted(name)} of record {at}")
     notes += [Note("cells", f"lists or objects in {quoted(name)}, kept as JSON text") for name in nested]
     return Table(source, names, frame, (encoding, *notes), is_file=True)
 

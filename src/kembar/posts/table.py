@@ -40,6 +40,9 @@ class Wanted(Protocol):
     def wanted(self, names: Collection[str]) -> Collection[str]:
         """Return the names of the columns to read, among those of a header."""
 
+    def plain(self, names: Collection[str]) -> Collection[str]:
+        """Return the names of the columns that are text or numbers: no lists, no objects."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exactly:
@@ -55,6 +58,10 @@ class Exactly:
         """Return the names looked for, whatever there is."""
         del names
         return self.names
+
+    def plain(self, names: Collection[str]) -> Collection[str]:
+        """Return the names looked for."""
+        return self.wanted(names)
 
 
 def present(names: Collection[str], wanted: Wanted) -> list[str]:
