@@ -13,6 +13,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from kembar.cli.columns import column_options
+from kembar.cli.layout import layout_options
 from kembar.cli.link import app as link
 from kembar.cli.options import (
     Cache,
@@ -37,6 +38,7 @@ from kembar.cli.runs import app as runs
 from kembar.cli.train import app as train
 from kembar.errors import KembarError, visible
 from kembar.posts.columns import Columns
+from kembar.posts.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +105,7 @@ def top(
 
 @app.command(epilog="Example: `kembar match posts.csv --images photos -o run` — then look at run/report.md")
 @column_options()
+@layout_options
 def match(
     posts: Posts,
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", show_default=False)],
@@ -118,6 +121,7 @@ def match(
     quiet: Quiet = False,
     *,
     columns: Columns,
+    layout: Layout,
 ) -> None:
     """Match and group all posts of a catalogue.
 
@@ -133,7 +137,7 @@ def match(
 
     chosen = Chosen(recipe, model, config, settings).config()
     with reserved(output, overwrite=overwrite), _bars(quiet) as progress:
-        catalog = Catalog.read(posts, images=images, columns=columns)
+        catalog = Catalog.read(posts, images=images, columns=columns, layout=layout)
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
         means = resources(device, cache)
@@ -148,6 +152,7 @@ def match(
 
 @app.command(epilog="Example: `kembar tune posts.csv -o model` then `kembar match new.csv --model model -o run`")
 @column_options()
+@layout_options
 def tune(
     posts: Posts,
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to make.", show_default=False)],
@@ -175,6 +180,7 @@ def tune(
     quiet: Quiet = False,
     *,
     columns: Columns,
+    layout: Layout,
 ) -> None:
     """Learn to classify pairs, and where to cut, from posts whose groups are known or from labelled pairs.
 
@@ -194,7 +200,7 @@ def tune(
 
     chosen = Chosen(recipe, None, config, settings).config()
     with reserved(output, overwrite=overwrite, mark=MODEL_FILE), _bars(quiet) as progress:
-        catalog = Catalog.read(posts, images=images, columns=columns)
+        catalog = Catalog.read(posts, images=images, columns=columns, layout=layout)
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
         found = fit(
@@ -215,6 +221,7 @@ def tune(
     epilog="Example: `kembar encode posts.csv --encoder use -o use.parquet`, then `match --vectors use=use.parquet`"
 )
 @column_options("id", "title", "image")
+@layout_options
 def encode(
     posts: Posts,
     output: Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write.", show_default=False)],
@@ -228,6 +235,7 @@ def encode(
     quiet: Quiet = False,
     *,
     columns: Columns,
+    layout: Layout,
 ) -> None:
     """Turn the titles or photos of posts into vectors, by any encoder.
 
@@ -238,7 +246,7 @@ def encode(
     from kembar.posts.catalog import Catalog
 
     check_new_file(output, overwrite)
-    catalog = Catalog.read(posts, images=images, columns=columns)
+    catalog = Catalog.read(posts, images=images, columns=columns, layout=layout)
     with _bars(quiet) as progress:
         done = write_vectors(catalog, encoder, output, resources=resources(device, cache, progress))
     if not quiet:

@@ -1,7 +1,7 @@
 """The options that name the columns of a file: described once, added to each command that reads posts."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -38,7 +38,8 @@ def column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[...
     Args:
         wanted: fields of `Columns`; none: all of them.
     """
-    return _gathered("columns", {f"{field}_column": _parameter(field) for field in wanted or ALL}, _columns)
+    fields = wanted or ALL
+    return with_options("columns", [_parameter(field) for field in fields], lambda *names: _columns(fields, names))
 
 
 def right_column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -50,27 +51,33 @@ def right_column_options(*wanted: str) -> Callable[[Callable[..., None]], Callab
         wanted: fields of `Columns` that name one column.
     """
 
-    def given(names: dict[str, Any]) -> dict[str, Any]:
-        return {field: name for field, name in names.items() if name is not None}
+    def given(*names: str | None) -> dict[str, str]:
+        return {field: name for field, name in zip(wanted, names, strict=True) if name is not None}
 
-    return _gathered("right_columns", {f"{field}_right_column": _right(field) for field in wanted}, given)
+    return with_options("right_columns", [_right(field) for field in wanted], given)
 
 
-def _gathered(
-    argument: str, added: dict[str, inspect.Parameter], gather: Callable[[dict[str, Any]], Any]
+def with_options(
+    name: str, options: Sequence[inspect.Parameter], together: Callable[..., object]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Replace an argument of a command by options from which it is gathered, by field."""
+    """Give a command further options, of which one argument is made.
+
+    Args:
+        name: of the argument.
+        options: the parameters as typer reads them.
+        together: makes the argument of their values, in that order.
+    """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
-        own = [parameter for name, parameter in signature.parameters.items() if name != argument]
+        own = [parameter for own_name, parameter in signature.parameters.items() if own_name != name]
 
         @wraps(command)
         def called(**given: Any) -> None:
-            names = {name.split("_")[0]: given.pop(name) for name in added}
-            command(**given, **{argument: gather(names)})
+            values = [given.pop(option.name) for option in options]
+            command(**given, **{name: together(*values)})
 
-        parameters = [*own, *added.values()]
+        parameters = [*own, *options]
         called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return called
@@ -99,8 +106,9 @@ def _parameter(field: str) -> inspect.Parameter:
     return inspect.Parameter(name, kind, default=default, annotation=single)
 
 
-def _columns(names: dict[str, Any]) -> "Columns":
+def _columns(fields: Sequence[str], names: Sequence[Any]) -> "Columns":
     from kembar.posts.columns import Columns
 
-    given: dict[str, Any] = {field: tuple(name or ()) if field in _SEVERAL else name for field, name in names.items()}
+    named = zip(fields, names, strict=True)
+    given: dict[str, Any] = {field: tuple(name or ()) if field in _SEVERAL else name for field, name in named}
     return Columns(**given)

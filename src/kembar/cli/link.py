@@ -7,14 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from kembar.cli.columns import column_options, right_column_options
+from kembar.cli.layout import layout_options
 from kembar.cli.options import Cache, Chosen, ConfigFile, Device, Images, Model, Overwrite, Quiet, Settings, resources
 from kembar.posts.columns import Columns
+from kembar.posts.layout import Layout
 
 app = typer.Typer(rich_markup_mode="markdown")
 
 
 @app.command(epilog="Example: `kembar link mine.csv theirs.csv -o links` — then open links/links.csv")
 @column_options("id", "title", "image", "hash", "price", "brand", "further", "within")
+@layout_options
 @right_column_options("id", "title", "image", "hash", "price", "brand", "within")
 def link(
     ctx: typer.Context,
@@ -43,6 +46,7 @@ def link(
     *,
     columns: Columns,
     right_columns: dict[str, Any],
+    layout: Layout,
 ) -> None:
     """Find which posts of one catalogue sell the products of another.
 
@@ -60,8 +64,9 @@ def link(
 
     chosen = Chosen(None, model, config, [f"rule={kind}", *(settings or ())]).config()
     with reserved(output, overwrite=overwrite), ctx.obj(quiet) as progress:
-        mine = Catalog.read(left, images=images, columns=columns)
-        theirs = Catalog.read(right, images=right_images or images, columns=replace(columns, **right_columns))
+        mine = Catalog.read(left, images=images, columns=columns, layout=layout)
+        other = replace(columns, **right_columns)
+        theirs = Catalog.read(right, images=right_images or images, columns=other, layout=layout)
         means = resources(device, cache)
         result = Matcher(chosen, device=means.device, store=means.store).match(both(mine, theirs), progress=progress)
         progress("writing", 0, 0)

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from kembar.posts.further import read_further, read_text, read_texts
 from kembar.posts.hashes import format_hashes, read_hashes
 from kembar.posts.ids import check_ids, read_ids
 from kembar.posts.labels import read_labels
+from kembar.posts.layout import Layout, Note
 from kembar.posts.photo_names import photo_folder, read_images
 from kembar.posts.prices import read_prices
 from kembar.posts.problems import PROBLEMS, check_problems, ordered
-from kembar.posts.sources import Source, Table, read_table
+from kembar.posts.reading import read_posts
+from kembar.posts.sources import Source, Table
 from kembar.posts.stored import MANIFEST, POSTS, VERSION, incomplete, read_manifest, write
 from kembar.posts.text import read_titles
 from kembar.threads import unforked
@@ -51,6 +53,7 @@ class Catalog:
         prices: (n,) float64 above 0, NaN where unknown; None where the source has no prices at all.
         further: (n, c) String, further texts by the names of their columns, "" where missing, that of the brands named
             "brand"; None where there are none.
+        reading: what was noticed while the posts were read.
 
     Raises:
         CatalogError: lengths or types do not fit, an id is empty or repeated, a label is below -1.
@@ -70,6 +73,7 @@ class Catalog:
     sources: pl.Series | None = None
     within: pl.Series | None = None
     shown: pl.DataFrame | None = None
+    reading: tuple[Note, ...] = ()
 
     @unforked
     def __post_init__(self) -> None:
@@ -96,14 +100,23 @@ class Catalog:
         return f"Catalog({len(self)} posts, {int(self.has_titles.sum())} with a title, {known})"
 
     @classmethod
-    def read(cls, source: Source, *, images: Path | str | None = None, columns: Columns | None = None) -> "Catalog":
+    def read(
+        cls,
+        source: Source,
+        *,
+        images: Path | str | None = None,
+        columns: Columns | None = None,
+        layout: Layout | None = None,
+    ) -> "Catalog":
         """Read and check posts.
 
         Args:
-            source: a path to CSV, TSV, Parquet or Arrow IPC, or a polars, pandas or pyarrow table. Encoding and
-                separator of a text file are found by looking (see :mod:`kembar.posts.sources`).
+            source: a path to a table, such as CSV, Excel, JSON, a feed or Parquet, gzipped or not; "-" for standard
+                input; or a polars, pandas or pyarrow table.
             images: the photo folder; the names of photos are relative to it.
-            columns: which column holds what; by default the names of Kaggle's Shopee data.
+            columns: which column holds what; by default the names of Kaggle's Shopee data, and where these are absent
+                those of the exports of marketplaces and shops.
+            layout: what is said about a file, such as its encoding; by default all of it is found by looking.
 
         Returns:
             The catalogue, rows in the order given; damaged cells are listed in its problems.
@@ -112,16 +125,8 @@ class Catalog:
             CatalogError: the source cannot be read, has no posts, no usable id or nothing to match by; the photo
                 folder does not exist.
         """
-        chosen = columns or Columns()
         folder = photo_folder(images)
-        table = read_table(source, chosen.wanted())
-        chosen.check(table.source, table.names)
-        if not len(table.frame):
-            raise CatalogError(
-                f"{quoted(table.source)} with a header and no rows" if table.names else "nothing",
-                "at least one post",
-                "Export the posts again.",
-            )
+        table, chosen = read_posts(source, columns or Columns(), layout or Layout())
         if folder is not None and chosen.image not in table.names:
             log.warning("%s has no column of image names, so no photo in %s is used", table.source, folder)
         return cls._from_table(table, chosen, folder)
@@ -155,6 +160,7 @@ class Catalog:
             sources=None if columns.source is None else read_text(table.frame[columns.source]),
             within=None if columns.within is None else read_text(table.frame[columns.within]),
             shown=read_texts(table.frame, columns.shown),
+            reading=table.notes,
         )
 
     def _texts(self) -> list[tuple[str, pl.Series]]:
@@ -282,6 +288,7 @@ class Catalog:
             "labels": self.labels is not None,
             "folder": None if self.folder is None else str(self.folder.absolute()),
             "fingerprint": self.fingerprint(),
+            "reading": [asdict(note) for note in self.reading],
         }
         write(target, self._stored(), manifest)
 
@@ -348,6 +355,7 @@ class Catalog:
             damaged.explode("problems").unnest("problems").cast(PROBLEMS),  # type: ignore[arg-type]
             posts["price"].to_numpy() if "price" in posts.columns else None,
             **optional,
+            reading=tuple(Note(**note) for note in manifest.get("reading", ())),
         )
 
 
@@ -362,7 +370,7 @@ def _taken(values: Any, rows: Rows) -> Any:
     return None if values is None else values.gather(rows) if isinstance(values, pl.Series) else values[rows]
 
 
-_COLUMNS = tuple(field.name for field in fields(Catalog) if field.name not in ("folder", "problems"))
+_COLUMNS = tuple(field.name for field in fields(Catalog) if field.name not in ("folder", "problems", "reading"))
 """The fields with a value for each post."""
 
 

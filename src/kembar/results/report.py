@@ -29,7 +29,8 @@ def summary(report: Mapping[str, Any]) -> str:
     Returns:
         The text: counts, scores where groups are known, how sure the run is, damaged posts, a chart of group sizes.
     """
-    parts = [_counts(report), _scores(report), _estimate(report), _problems(report), _sizes(report), _seconds(report)]
+    found = [_counts(report), _reading(report), _scores(report), _estimate(report), _problems(report)]
+    parts = [*found, _sizes(report), _seconds(report)]
     return visible("\n\n".join(["# What kembar found", *(part for part in parts if part)])) + "\n"
 
 
@@ -49,6 +50,16 @@ def _counts(report: Mapping[str, Any]) -> str:
             f"- {report['candidate_pairs']:,} candidate pairs were compared, and scored by {_model(report['model'])}",
         ]
     )
+
+
+def _reading(report: Mapping[str, Any]) -> str:
+    """Tell what was noticed while the posts were read."""
+    notes = report.get("reading")  # not in reports of older versions
+    if not notes:
+        return ""
+    counts = (f"{note['count']:,} " if note["count"] else "" for note in notes)
+    lines = [f"- {note['kind']}: {count}{note['detail']}" for note, count in zip(notes, counts, strict=True)]
+    return "\n".join(["## How the posts were read", "", *lines])
 
 
 def _cut(posts: int, most: int) -> list[str]:

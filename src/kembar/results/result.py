@@ -339,6 +339,7 @@ def _report(result: Result) -> dict[str, Any]:
             "label": int((result._labels() >= 0).sum()),
             **({} if catalog.prices is None else {"price": int((~np.isnan(catalog.prices)).sum())}),
         },
+        "reading": [asdict(note) for note in catalog.reading],
         "problems": {
             "posts": catalog.problems["posting_id"].n_unique(),
             "kinds": kinds.to_dicts(),
