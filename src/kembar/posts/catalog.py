@@ -19,6 +19,7 @@ from kembar.posts.hashes import format_hashes, read_hashes
 from kembar.posts.ids import check_ids, read_ids
 from kembar.posts.labels import read_labels
 from kembar.posts.photo_names import photo_folder, read_images
+from kembar.posts.post_photos import Cells, Photos
 from kembar.posts.prices import read_prices
 from kembar.posts.problems import PROBLEMS, check_problems, ordered
 from kembar.posts.sources import Source, Table, read_table
@@ -28,7 +29,8 @@ from kembar.threads import unforked
 
 __all__ = ["PROBLEMS", "Catalog", "Columns", "Source"]
 
-_TABLES = ("further", "identifiers", "shown")  # the fields that are tables of texts; names in catalog.parquet begin so
+_TABLES = ("further", "identifiers", "shown", "further_images", "further_hashes")
+"""The fields that are tables of texts; names in catalog.parquet begin so."""
 _TEXTS = ("sources", "within")  # the fields that are texts and may be absent
 _CHUNK = 100_000  # rows hashed or formatted in one go
 
@@ -51,6 +53,9 @@ class Catalog:
         prices: (n,) float64 above 0, NaN where unknown; None where the source has no prices at all.
         further: (n, c) String, further texts by the names of their columns, "" where missing, that of the brands named
             "brand"; None where there are none.
+        further_images: (n, c) String, file names of further photos, "" where there are fewer; None where no post has
+            more than one.
+        further_hashes: (n, c) String, their perceptual hashes as 16 hex digits, "" where unknown.
 
     Raises:
         CatalogError: lengths or types do not fit, an id is empty or repeated, a label is below -1.
@@ -70,6 +75,8 @@ class Catalog:
     sources: pl.Series | None = None
     within: pl.Series | None = None
     shown: pl.DataFrame | None = None
+    further_images: pl.DataFrame | None = None
+    further_hashes: pl.DataFrame | None = None
 
     @unforked
     def __post_init__(self) -> None:
@@ -174,8 +181,38 @@ class Catalog:
         """(n,) bool, True where a photo is named; whether the file exists is only known when it is read."""
         return (self.images != "").to_numpy()
 
+    @unforked
+    def photos(self) -> Photos:
+        """Return all photos, those of a post one behind the other, the first one first."""
+        cells, first = self._photo_cells(), (self.hashes, self.hashed)
+        return Photos(self.images, *first) if cells is None else cells.photos(*first)
+
+    @unforked
+    def with_photos(self, photos: Photos, problems: pl.DataFrame) -> "Catalog":
+        """Return the same posts with other names or hashes of their photos, and further problems.
+
+        Args:
+            photos: as many as :meth:`photos` gives, in the same order.
+            problems: as in :meth:`with_hashes`.
+
+        Returns:
+            A new catalogue; this one is left as it is.
+
+        Raises:
+            CatalogError: lengths, types or ids do not fit.
+        """
+        cells = self._photo_cells()
+        kept = {"images": photos.images} if cells is None else cells.filled(photos)
+        hashes = kept.pop("hashes", photos.hashes), kept.pop("hashed", photos.hashed)
+        return replace(self, **kept).with_hashes(*hashes, problems)
+
+    def _photo_cells(self) -> Cells | None:
+        if self.further_images is None:
+            return None
+        return Cells.of(self.images, self.further_images, self.further_hashes)
+
     def photo_paths(self) -> list[Path | None]:
-        """Return the path of each photo, None where no photo is named or there is no photo folder."""
+        """Return the path of each first photo, None where no photo is named or there is no photo folder."""
         if self.folder is None:
             return [None] * len(self)
         return [self.folder / name if name else None for name in self.images]
@@ -207,7 +244,7 @@ class Catalog:
 
     @unforked
     def with_hashes(self, hashes: npt.NDArray[np.uint64], hashed: Bools, problems: pl.DataFrame) -> "Catalog":
-        """Return the same posts with other perceptual hashes and further problems.
+        """Return the same posts with other perceptual hashes of their first photos and further problems.
 
         Args:
             hashes: (n,) uint64, 0 where unknown.
