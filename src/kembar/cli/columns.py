@@ -8,25 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 if TYPE_CHECKING:
+    from kembar.errors import CatalogError
     from kembar.posts.columns import Columns
 
 _PANEL: Final = "Columns"
 _OPTIONS: Final[dict[str, tuple[str, str, str | None]]] = {  # by field: option, help, name by default
     "id": ("--id", "Column of posting ids.", "posting_id"),
     "title": ("--title", "Column of titles.", "title"),
-    "image": ("--image", "Column of photo file names.", "image"),
     "hash": ("--hash", "Column of 64-bit perceptual hashes, 16 hex digits.", "image_phash"),
     "label": ("--label", "Column of known groups.", "label_group"),
     "price": ("--price", "Column of prices, all in one currency.", "price"),
     "brand": ("--brand", "Column of brands.", "brand"),
 }
 _SEVERAL: Final[dict[str, tuple[str, str]]] = {
+    "image": ("--image", "Column of photo file names; repeat for further photos.  [default: image]"),
     "further": (
         "--column",
         "Another column that describes the post, such as a model number or a description; repeat for more.",
     ),
 }
-ALL: Final = (*_OPTIONS, *_SEVERAL)
+ALL: Final = tuple(dict.fromkeys(("id", "title", "image", *_OPTIONS, *_SEVERAL)))
 
 
 def column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -44,6 +45,8 @@ def column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[...
         @wraps(command)
         def called(**given: Any) -> None:
             names = {field: given.pop(f"{field}_column") for field in wanted or ALL}
+            if names.get("image") and given.get("images", "") is None:
+                raise _no_folder(names["image"][0])
             command(**given, columns=_columns(names))
 
         parameters = [*own, *added.values()]
@@ -70,4 +73,15 @@ def _columns(names: dict[str, Any]) -> "Columns":
     from kembar.posts.columns import Columns
 
     given: dict[str, Any] = {field: tuple(name or ()) if field in _SEVERAL else name for field, name in names.items()}
-    return Columns(**given)
+    first, *further = given.pop("image", ()) or ("image",)
+    return Columns(**given, image=first, further_images=tuple(further))
+
+
+def _no_folder(column: str) -> "CatalogError":
+    from kembar.errors import CatalogError, quoted
+
+    return CatalogError(
+        f"--image {quoted(column)} without --images",
+        "the folder that holds the photos",
+        "Name it: --images FOLDER. Without one no photo is looked at.",
+    )

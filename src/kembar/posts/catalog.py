@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from kembar.posts.further import read_further, read_text, read_texts
 from kembar.posts.hashes import format_hashes, read_hashes
 from kembar.posts.ids import check_ids, read_ids
 from kembar.posts.labels import read_labels
+from kembar.posts.notes import Note
+from kembar.posts.photo_folder import read_photo_folder
 from kembar.posts.photo_names import photo_folder, read_images
 from kembar.posts.post_photos import Cells, Photos
 from kembar.posts.prices import read_prices
@@ -56,6 +58,7 @@ class Catalog:
         further_images: (n, c) String, file names of further photos, "" where there are fewer; None where no post has
             more than one.
         further_hashes: (n, c) String, their perceptual hashes as 16 hex digits, "" where unknown.
+        notes: what was noticed while the posts were read, and is no damage.
 
     Raises:
         CatalogError: lengths or types do not fit, an id is empty or repeated, a label is below -1.
@@ -77,6 +80,7 @@ class Catalog:
     shown: pl.DataFrame | None = None
     further_images: pl.DataFrame | None = None
     further_hashes: pl.DataFrame | None = None
+    notes: tuple[Note, ...] = ()
 
     @unforked
     def __post_init__(self) -> None:
@@ -108,7 +112,8 @@ class Catalog:
 
         Args:
             source: a path to CSV, TSV, Parquet or Arrow IPC, or a polars, pandas or pyarrow table. Encoding and
-                separator of a text file are found by looking (see :mod:`kembar.posts.sources`).
+                separator of a text file are found by looking (see :mod:`kembar.posts.sources`). Or a folder of photos:
+                each is a post whose id is its name (see :mod:`kembar.posts.photo_folder`).
             images: the photo folder; the names of photos are relative to it.
             columns: which column holds what; by default the names of Kaggle's Shopee data.
 
@@ -119,6 +124,8 @@ class Catalog:
             CatalogError: the source cannot be read, has no posts, no usable id or nothing to match by; the photo
                 folder does not exist.
         """
+        if isinstance(source, str | Path) and Path(source).is_dir() and images is None:
+            return cls._of_photos(Path(source))
         chosen = columns or Columns()
         folder = photo_folder(images)
         table = read_table(source, chosen.wanted())
@@ -129,9 +136,15 @@ class Catalog:
                 "at least one post",
                 "Export the posts again.",
             )
-        if folder is not None and chosen.image not in table.names:
+        if folder is not None and not {chosen.image, *chosen.further_images} & set(table.names):
             log.warning("%s has no column of image names, so no photo in %s is used", table.source, folder)
         return cls._from_table(table, chosen, folder)
+
+    @classmethod
+    def _of_photos(cls, folder: Path) -> "Catalog":
+        posts, notes = read_photo_folder(folder)
+        catalog = cls._from_table(Table(folder.name, posts.columns, posts), Columns(), folder)
+        return replace(catalog, notes=(*notes, *catalog.notes))
 
     @classmethod
     def _from_table(cls, table: Table, columns: Columns, folder: Path | None) -> "Catalog":
@@ -140,17 +153,17 @@ class Catalog:
 
         ids = read_ids(cells(columns.id))
         titles, bad_titles = read_titles(cells(columns.title), ids)
-        images, bad_images = read_images(cells(columns.image), ids, folder)
+        images = read_images([cells(name) for name in (columns.image, *columns.further_images)], ids, folder)
         hashes, hashed, bad_hashes = read_hashes(cells(columns.hash), ids)
         labels = read_labels(cells(columns.label)) if columns.label in table.frame.columns else None
         prices, bad_prices = read_prices(cells(columns.price), ids)
         further, bad_brands = read_further(table.frame, columns.brand, columns.further, ids, titles)
-        problems = ordered(pl.concat([bad_titles, bad_images, bad_hashes, bad_prices, bad_brands]), ids)
+        problems = ordered(pl.concat([bad_titles, images.problems, bad_hashes, bad_prices, bad_brands]), ids)
         known = None if np.isnan(prices).all() else prices
         return cls(
             ids,
             titles,
-            images,
+            images.first,
             hashes,
             hashed,
             labels,
@@ -162,6 +175,8 @@ class Catalog:
             sources=None if columns.source is None else read_text(table.frame[columns.source]),
             within=None if columns.within is None else read_text(table.frame[columns.within]),
             shown=read_texts(table.frame, columns.shown),
+            further_images=images.further,
+            notes=images.notes,
         )
 
     def _texts(self) -> list[tuple[str, pl.Series]]:
@@ -319,6 +334,7 @@ class Catalog:
             "labels": self.labels is not None,
             "folder": None if self.folder is None else str(self.folder.absolute()),
             "fingerprint": self.fingerprint(),
+            "notes": [asdict(note) for note in self.notes],
         }
         write(target, self._stored(), manifest)
 
@@ -385,6 +401,7 @@ class Catalog:
             damaged.explode("problems").unnest("problems").cast(PROBLEMS),  # type: ignore[arg-type]
             posts["price"].to_numpy() if "price" in posts.columns else None,
             **optional,
+            notes=tuple(Note(**note) for note in manifest.get("notes", ())),
         )
 
 
@@ -399,7 +416,7 @@ def _taken(values: Any, rows: Rows) -> Any:
     return None if values is None else values.gather(rows) if isinstance(values, pl.Series) else values[rows]
 
 
-_COLUMNS = tuple(field.name for field in fields(Catalog) if field.name not in ("folder", "problems"))
+_COLUMNS = tuple(field.name for field in fields(Catalog) if field.name not in ("folder", "problems", "notes"))
 """The fields with a value for each post."""
 
 

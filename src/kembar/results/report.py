@@ -40,6 +40,7 @@ def _counts(report: Mapping[str, Any]) -> str:
         [
             f"- {n:,} posts: {have['title']:,} with a title, {have['image']:,} with a photo, "
             + ", ".join([f"{have['hash']:,} with a hash", *more]),
+            *(f"- {note['count']:,} {note['detail']}" for note in report.get("notes", ())),
             f"- {report['matched_posts']:,} posts ({report['matched_posts'] / max(1, n):.1%}) have a match, "
             f"{report['mean_matches']:.2f} posts per list on average, the post itself counted",
             *_cut(report["cut_lists"], report["longest_list"] - 1),

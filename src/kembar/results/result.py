@@ -331,6 +331,7 @@ def _report(result: Result) -> dict[str, Any]:
             **({} if catalog.prices is None else {"price": int((~np.isnan(catalog.prices)).sum())}),
             **({} if catalog.further_images is None else {"several photos": _several(catalog)}),
         },
+        "notes": [asdict(note) for note in catalog.notes],
         "problems": {
             "posts": catalog.problems["posting_id"].n_unique(),
             "kinds": kinds.to_dicts(),
