@@ -92,8 +92,8 @@ def _listed(text: str) -> list[str] | None:
 
 def _named(entry: Any) -> str | None:
     if isinstance(entry, dict):
-        entry = next((entry[key] for key in _KEYS if key in entry), None)
-    return entry if isinstance(entry, str) else None
+        entry = next((entry[key] for key in _KEYS if key in entry), entry)
+    return "" if entry is None else entry if isinstance(entry, str) else None
 
 
 def _photos(names: list[str], is_file: Callable[[str], bool]) -> bool:
