@@ -21,7 +21,7 @@ _OPTIONS: Final[dict[str, tuple[str, str, str | None]]] = {  # by field: option,
     "brand": ("--brand", "Column of brands.", "brand"),
 }
 _SEVERAL: Final[dict[str, tuple[str, str]]] = {
-    "image": ("--image", "Column of photo file names; repeat for further photos.  [default: image]"),
+    "image": ("--image", "Column of photo file names, `image` by default; repeat for further photos."),
     "further": (
         "--column",
         "Another column that describes the post, such as a model number or a description; repeat for more.",
