@@ -1,8 +1,9 @@
 """Slow, obvious twins of the fast functions: Python sets, loops over posts, dense matrices."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -43,6 +44,18 @@ def neighbors(table: Array, k: int, floor: float = -math.inf) -> tuple[Array, Ar
         index[i, : len(best)] = best
         score[i, : len(best)] = [1 if j == i else table[i, j] for j in best]
     return index, score
+
+
+def best_of_rows(score: Callable[..., Array], offsets: Array, base: Any, others: Array) -> Array:
+    """Each post with several rows: the greatest score of a pair of rows, one after the other; NaN where all are."""
+    table = np.full((len(offsets) - 1, len(others) - 1), np.nan, dtype=np.float32)
+    for i, j in np.ndindex(*table.shape):
+        for one in range(offsets[i], offsets[i + 1]):
+            for other in range(others[j], others[j + 1]):
+                found = score(np.array([one]), np.array([other]), base)[0]
+                if not math.isnan(found) and not table[i, j] >= found:
+                    table[i, j] = found
+    return table
 
 
 # fusion

@@ -44,6 +44,21 @@ def ragged(counts: npt.NDArray[np.integer]) -> tuple[Rows, Rows]:
     return which, np.arange(len(which)) - offsets_of(counts)[:-1][which]
 
 
+def members(offsets: Rows, lists: Rows) -> tuple[Rows, Rows]:
+    """Take some of n lists that lie one behind the other.
+
+    Args:
+        offsets: (n + 1,) their bounds.
+        lists: (m,) the numbers of those wanted, in any order.
+
+    Returns:
+        The rows of their members, list by list, and (m + 1,) the bounds of these; int64.
+    """
+    counts = (offsets[1:] - offsets[:-1])[lists]
+    which, place = ragged(counts)
+    return offsets[lists][which] + place, offsets_of(counts)
+
+
 def run_starts(*keys: npt.NDArray[Any]) -> Bools:
     """Mark where a run of equal values begins: (n,) bool; with several keys, of equal rows."""
     starts = np.ones(len(keys[0]), dtype=bool)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Doubles, Progress, Rows
+from kembar.arrays import Doubles, Progress, Rows, members
 from kembar.classifier.choice import chosen
 from kembar.classifier.classify import classify
 from kembar.classifier.pair_classifier import PairClassifier
@@ -37,6 +37,7 @@ from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
 from kembar.posts.columns import Columns
 from kembar.posts.hashing import hash_photos
+from kembar.posts.post_photos import Photos
 from kembar.posts.sources import Source
 from kembar.posts.titles import normalize
 from kembar.results.result import Result, peak_memory
@@ -265,23 +266,28 @@ def with_photo_hashes(
     Returns:
         The catalogue with more hashes, and with a problem row for each photo that could not be used.
     """
+    if not config.hash or catalog.folder is None:
+        return catalog
     for rows in buckets or Buckets.whole(len(catalog)):
-        wanted = rows[(catalog.has_images & ~catalog.hashed)[rows]]
-        if config.hash and catalog.folder is not None and len(wanted):
-            catalog = _hashed_rows(catalog, wanted, progress)
+        photos = catalog.photos()
+        own = rows if photos.offsets is None else members(photos.offsets, rows)[0]
+        wanted = own[((photos.images != "").to_numpy() & ~photos.hashed)[own]]
+        if len(wanted):
+            catalog = _hashed_photos(catalog, photos, wanted, progress)
     return catalog
 
 
-def _hashed_rows(catalog: Catalog, wanted: Rows, progress: Progress | None) -> Catalog:
-    found = hash_photos(catalog.take(wanted).photo_paths(), progress=progress)
-    hashes, hashed = catalog.hashes.copy(), catalog.hashed.copy()
+def _hashed_photos(catalog: Catalog, photos: Photos, wanted: Rows, progress: Progress | None) -> Catalog:
+    folder = catalog.folder or Path()
+    found = hash_photos([folder / name for name in photos.images.gather(wanted)], progress=progress)
+    hashes, hashed = photos.hashes.copy(), photos.hashed.copy()
     hashes[wanted], hashed[wanted] = found.hashes, found.hashed
     problems = found.problems.select(
-        catalog.ids.gather(wanted[found.problems["row"].to_numpy()]).alias("posting_id"),
+        catalog.ids.gather(photos.posts()[wanted[found.problems["row"].to_numpy()]]).alias("posting_id"),
         pl.lit("image").alias("part"),
         pl.col("problem"),
     )
-    return catalog.with_hashes(hashes, hashed, problems)
+    return catalog.with_photos(replace(photos, hashes=hashes, hashed=hashed), problems)
 
 
 def _kept(catalog: Catalog, vectors: Mapping[str, Embeddings]) -> tuple[Rows, Copies, Catalog, dict[str, Embeddings]]:
@@ -290,7 +296,7 @@ def _kept(catalog: Catalog, vectors: Mapping[str, Embeddings]) -> tuple[Rows, Co
     brought = _sorted(vectors, order)
     ordered = catalog.take(order)
     copies = Copies.find(ordered, normalize(ordered.titles), brought.values())
-    kept = {name: Embeddings(given.vectors[copies.kept]) for name, given in brought.items()}
+    kept = {name: given.take(copies.kept) for name, given in brought.items()}
     return order, copies, ordered.take(copies.kept), kept
 
 
@@ -340,7 +346,7 @@ def _sorted(embeddings: Mapping[str, Embeddings], order: Rows) -> dict[str, Embe
                 "one per post, in the order of the posts",
                 "Read them with Embeddings.read.",
             )
-    return {name: Embeddings(given.vectors[order]) for name, given in embeddings.items()}
+    return {name: given.take(order) for name, given in embeddings.items()}
 
 
 def _spare(

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from kembar.errors import CatalogError, FolderError
 from kembar.posts.catalog import PROBLEMS, Catalog, Columns
 from kembar.posts.layout import Layout
+from kembar.posts.notes import Note
 from kembar.posts.problems import problems
 from places import DATA
 from properties import examples
@@ -515,6 +516,9 @@ def test_frame_reads_back() -> None:
 
 @pytest.mark.parametrize("dropped", ["title", "image", "image_phash", "label_group"])
 def test_a_catalogue_without_a_column(tmp_path: Path, dropped: str) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.jpg", "b.jpg", "sub/d.jpg"):
+        (tmp_path / name).touch()
     catalog = Catalog.read(pl.DataFrame(POSTS).drop(dropped), images=tmp_path)
     assert len(catalog) == 4
     assert (catalog.labels is None) == (dropped == "label_group")
@@ -530,8 +534,11 @@ def test_a_catalogue_without_a_column(tmp_path: Path, dropped: str) -> None:
 
 def test_save_and_load(tmp_path: Path) -> None:
     frame = pl.DataFrame({**POSTS, "title": ["a\x00", "b", None, "d"], "image": ["/x", "b", "../c", "d"]})
+    (tmp_path / "b").touch()
     catalog = Catalog.read(frame, images=tmp_path)
+    assert catalog.notes == (Note("photos", "photos of 2 that are missing, such as 'd'", 1),)
     catalog.save(tmp_path / "new" / "saved")
+    assert Catalog.load(tmp_path / "new" / "saved").notes == catalog.notes
     assert sorted(path.name for path in (tmp_path / "new" / "saved").iterdir()) == [
         "catalog.json",
         "catalog.parquet",

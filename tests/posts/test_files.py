@@ -51,12 +51,12 @@ def zipped(**files: bytes) -> bytes:
 
 
 def notes(catalog: Catalog) -> dict[str, int]:
-    return {note.detail: note.count for note in catalog.reading}
+    return {note.detail: note.count for note in catalog.notes}
 
 
 def told(catalog: Catalog, words: str) -> int:
     """The count of the one note that has these words."""
-    (count,) = [note.count for note in catalog.reading if words in note.detail]
+    (count,) = [note.count for note in catalog.notes if words in note.detail]
     return count
 
 
@@ -343,8 +343,8 @@ def test_padded_ids_are_kept_and_noted(write: Write) -> None:
 def test_notes_are_saved_with_the_catalogue(write: Write, tmp_path: Path) -> None:
     catalog = Catalog.read(write("sep=;\n" + SEMICOLONS))
     catalog.save(tmp_path / "saved")
-    assert Catalog.load(tmp_path / "saved").reading == catalog.reading != ()
-    assert catalog.take([0]).reading == catalog.reading
+    assert Catalog.load(tmp_path / "saved").notes == catalog.notes != ()
+    assert catalog.take([0]).notes == catalog.notes
 
 
 # workbooks

@@ -1,9 +1,11 @@
+import base64
 import io
 import logging
 import re
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -122,6 +124,39 @@ def test_draft_hash_of_other_formats_is_exact(tmp_path: Path) -> None:
 
 
 # --- opening
+
+
+HEIC = (  # 64 x 64 pixels: red and blue rise downwards, green to the right
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAVZtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAAAA"
+    "AERAAAEAAQAAAAABegABAAAAAAAAAD4AAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA1mlwcnAAAAC3"
+    "aXBjbwAAAHhodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQArQgEBA3AAAAMAkAAAAwAA"
+    "AwAeoCCBBZbqSSmubgIaDAgAAAMAyAAAAwAIQGIAAQAHRAHBcrAiQAAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAAABBw"
+    "aXhpAAAAAAMICAgAAAAXaXBtYQAAAAAAAAABAAEEgQIDBAAAAEZtZGF0AAAAOigBrxmA934yLVtkDGlrqVUWPUDs8d3pEDqFAQjPY1z5SfenLHr/"
+    "Nts2s0677NydpjjT5UXY9sNtFIA="
+)
+
+
+@pytest.fixture
+def heic(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "phone.jpg").write_bytes(base64.b64decode(HEIC))
+    photos._formats.cache_clear()
+    yield tmp_path / "phone.jpg"
+    photos._formats.cache_clear()
+
+
+def test_heic_is_read_with_the_extra(heic: Path) -> None:
+    pytest.importorskip("pi_heif")
+    corners = [open_photo(heic).getpixel(at) for at in ((1, 1), (62, 1), (1, 62), (62, 62))]
+    assert [tuple(value > 127 for value in corner) for corner in corners] == [  # type: ignore[union-attr]
+        *((False, False, False), (False, True, False), (True, False, True), (True, True, True))
+    ]
+
+
+def test_heic_without_the_extra_names_what_to_install(heic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    with pytest.raises(PhotoError, match=r'it is HEIC, for which pip install "kembar\[heif\]" is needed'):
+        hash_file(heic, draft=False)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])

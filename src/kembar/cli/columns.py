@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 if TYPE_CHECKING:
+    from kembar.errors import CatalogError
     from kembar.posts.columns import Columns
 
 _PANEL: Final = "Columns"
@@ -15,7 +16,6 @@ _RIGHT: Final = "Columns of the right file, where they differ"
 _OPTIONS: Final[dict[str, tuple[str, str, str | None]]] = {  # by field: option, help, name by default
     "id": ("--id", "Column of posting ids.", "posting_id"),
     "title": ("--title", "Column of titles.", "title"),
-    "image": ("--image", "Column of photo file names.", "image"),
     "hash": ("--hash", "Column of 64-bit perceptual hashes, 16 hex digits.", "image_phash"),
     "label": ("--label", "Column of known groups.", "label_group"),
     "price": ("--price", "Column of prices, all in one currency.", "price"),
@@ -24,12 +24,13 @@ _OPTIONS: Final[dict[str, tuple[str, str, str | None]]] = {  # by field: option,
     "within": ("--within", "Column of categories; posts of two categories are never the same product.", None),
 }
 _SEVERAL: Final[dict[str, tuple[str, str]]] = {
+    "image": ("--image", "Column of photo file names, `image` by default; repeat for further photos."),
     "further": (
         "--column",
         "Another column that describes the post, such as a model number or a description; repeat for more.",
     ),
 }
-ALL: Final = (*_OPTIONS, *_SEVERAL)
+ALL: Final = tuple(dict.fromkeys(("id", "title", "image", *_OPTIONS, *_SEVERAL)))
 
 
 def column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -111,4 +112,15 @@ def _columns(fields: Sequence[str], names: Sequence[Any]) -> "Columns":
 
     named = zip(fields, names, strict=True)
     given: dict[str, Any] = {field: tuple(name or ()) if field in _SEVERAL else name for field, name in named}
-    return Columns(**given)
+    first, *further = given.pop("image", ()) or ("image",)
+    return Columns(**given, image=first, further_images=tuple(further))
+
+
+def _no_folder(column: str) -> "CatalogError":
+    from kembar.errors import CatalogError, quoted
+
+    return CatalogError(
+        f"--image {quoted(column)} without --images",
+        "the folder that holds the photos",
+        "Name it: --images FOLDER. Without one no photo is looked at.",
+    )

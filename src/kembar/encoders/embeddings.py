@@ -7,20 +7,22 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Floats, unit_rows
+from kembar.arrays import Bools, Floats, Rows, members, unit_rows
 from kembar.errors import EvidenceError
 from kembar.threads import unforked
 
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """One vector per post.
+    """One vector per post, or several.
 
     Attributes:
         vectors: (n, d) float32 unit rows; all zero where a post has no vector.
+        offsets: None, or (posts + 1,) int64 where posts have several, one per photo: the bounds of each post's rows.
     """
 
     vectors: Floats
+    offsets: Rows | None = None
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or self.vectors.dtype != np.float32:
@@ -31,7 +33,19 @@ class Embeddings:
             )
 
     def __len__(self) -> int:
-        return len(self.vectors)
+        return len(self.vectors) if self.offsets is None else len(self.offsets) - 1
+
+    def take(self, posts: Rows) -> "Embeddings":
+        """Keep some posts: (m,) their numbers."""
+        if self.offsets is None:
+            return Embeddings(self.vectors[posts])
+        rows, offsets = members(self.offsets, posts)
+        return Embeddings(self.vectors[rows], offsets)
+
+    def known(self) -> Bools:
+        """Tell which posts have a vector: (n,) bool."""
+        some = self.vectors.any(axis=1)
+        return some if self.offsets is None else np.logical_or.reduceat(some, self.offsets[:-1])
 
     @classmethod
     def of(cls, vectors: npt.ArrayLike) -> "Embeddings":

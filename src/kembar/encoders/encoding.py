@@ -1,5 +1,6 @@
 """The vectors that a configuration asks for: encoders opened, posts encoded, what is known already looked up."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Floats, Rows
+from kembar.arrays import Floats, Rows, members
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.protocol import Encoder, Modality
@@ -20,6 +21,8 @@ from kembar.folders import new_file
 from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def encode_posts(
         encoder = open_encoder(spec, device=means.device)
         _check_modality(name, spec, encoder, modality)
         kept = replace(means, store=None) if spec in SHIPPED and modality == "title" else means
-        embeddings[name] = Embeddings(_encoded(catalog, encoder, buckets, kept, problems))
+        embeddings[name] = _encoded(catalog, encoder, buckets, kept, problems)
     return Encoded(embeddings, _problem_rows(catalog, problems))
 
 
@@ -96,7 +99,10 @@ def write_vectors(
     encoder = open_encoder(spec, device=means.device)
     if encoder.modality == "photo" and catalog.folder is None:
         raise CatalogError(f"posts without a photo folder for {spec!r}", "a folder of photos", "Name it with --images.")
-    vectors = _encoded(catalog, encoder, None, means, {})
+    if catalog.further_images is not None:
+        log.warning("of each post the first photo is encoded: a file of vectors has one per post")
+        catalog = replace(catalog, further_images=None, further_hashes=None)
+    vectors = _encoded(catalog, encoder, None, means, {}).vectors
     known = vectors.any(axis=1)
     with new_file(path) as target:
         pl.DataFrame({"posting_id": catalog.ids.filter(pl.Series(known)), "vector": vectors[known]}).with_columns(
@@ -123,7 +129,7 @@ def _wanted(catalog: Catalog, config: Config, brought: Mapping[str, Embeddings])
         ("photo", config.photo, config.photo_encoder, "photo"),
         *((name, part.use, part.encoder, part.modality) for name, part in config.vectors.items()),
     ]
-    photos = catalog.folder is not None and bool(catalog.has_images.any())
+    photos = catalog.folder is not None and bool((catalog.photos().images != "").any())
     for name, use, spec, modality in sections:
         if use and spec is not None and name not in brought and (modality == "title" or photos):
             yield name, spec, modality
@@ -140,25 +146,28 @@ def _check_modality(name: str, spec: str, encoder: Encoder, modality: Modality) 
 
 def _encoded(
     catalog: Catalog, encoder: Encoder, buckets: Buckets | None, resources: Resources, problems: dict[int, str]
-) -> Floats:
-    """Encode posts bucket by bucket: (n, d) float32; problems take the rows of photos that cannot be used."""
+) -> Embeddings:
+    """Encode posts bucket by bucket; problems take the rows of posts whose photos cannot be used."""
     parts = buckets or Buckets.whole(len(catalog))
+    if encoder.modality == "title":
+        titles = normalize(catalog.titles)
+        return Embeddings(parts.arrays(lambda rows: _titles(titles.gather(rows), encoder, resources)))
+    photos = catalog.photos()
+    if (offsets := photos.offsets) is not None:
+        parts = Buckets(tuple(members(offsets, rows)[0] for rows in parts))
+    posts = photos.posts()
 
     def work(rows: Rows) -> Floats:
-        """Encode the posts of one bucket."""
-        posts = catalog if len(parts) == 1 else catalog.take(rows)
-        if encoder.modality == "title":
-            return _titles(posts, encoder, resources)
+        """Encode the photos of one bucket."""
         found: dict[int, str] = {}
-        vectors = _photos(posts, encoder, resources, found)
-        problems.update((int(rows[row]), problem) for row, problem in found.items())
+        vectors = _photos(photos.images.gather(rows), catalog.folder, encoder, resources, found)
+        problems.update((int(posts[rows[row]]), problem) for row, problem in found.items())
         return vectors
 
-    return parts.arrays(work)
+    return Embeddings(parts.arrays(work), offsets)
 
 
-def _titles(catalog: Catalog, encoder: Encoder, resources: Resources) -> Floats:
-    titles = normalize(catalog.titles)
+def _titles(titles: pl.Series, encoder: Encoder, resources: Resources) -> Floats:
     # In some encoders the last bits depend on the batch: in the titles' own order, the order of rows changes nothing.
     order = titles.arg_sort().to_numpy()
     vectors = np.empty((len(titles), encoder.dimension), dtype=np.float32)
@@ -166,11 +175,13 @@ def _titles(catalog: Catalog, encoder: Encoder, resources: Resources) -> Floats:
     return vectors
 
 
-def _photos(catalog: Catalog, encoder: Encoder, resources: Resources, problems: dict[int, str]) -> Floats:
-    rows = np.flatnonzero(catalog.has_images)
-    rows = rows[catalog.images.gather(rows).arg_sort().to_numpy()]  # as titles
-    paths = [path for path in catalog.take(rows).photo_paths() if path is not None]
-    vectors = np.zeros((len(catalog), encoder.dimension), dtype=np.float32)
+def _photos(
+    images: pl.Series, folder: Path | None, encoder: Encoder, resources: Resources, problems: dict[int, str]
+) -> Floats:
+    rows = np.flatnonzero(images != "")
+    rows = rows[images.gather(rows).arg_sort().to_numpy()]  # as titles
+    paths = [folder / name for name in images.gather(rows)] if folder is not None else []
+    vectors = np.zeros((len(images), encoder.dimension), dtype=np.float32)
 
     def told(index: int, problem: str) -> None:
         problems[int(rows[index])] = problem

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Floats, Hashes, Rows, mixed, offsets_of, ragged
+from kembar.arrays import Hashes, Rows, mixed, offsets_of, ragged
 from kembar.encoders.embeddings import Embeddings
 from kembar.evidence.edges import Edges, capped
 from kembar.evidence.search import row_keys
@@ -51,18 +52,18 @@ class Copies:
         Returns:
             The copies; where there are few of each post, all rows are kept.
         """
-        vectors = [given.vectors for given in embeddings]
+        vectors = list(embeddings)
         keys = content_keys(catalog, titles, vectors)
-        bare = (titles == "").to_numpy() & ~catalog.hashed
-        for given in vectors:
-            bare &= ~given.any(axis=1)
-        columns: dict[str, Any] = {f"vector {i}": _dense_codes(given) for i, given in enumerate(vectors)}
+        bare = keys == 0
+        columns: dict[str, Any] = {f"vector {i}": _codes(given) for i, given in enumerate(vectors)}
         if catalog.further is not None:
             columns["further"] = _joined(catalog.further)
         if catalog.sources is not None:  # no two posts of one source are one product, however alike
             columns["source"] = catalog.ids.set(catalog.sources == "", "")
         if catalog.within is not None:
             columns["within"] = catalog.within
+        if catalog.further_images is not None:
+            columns["photos"] = _photo_keys(catalog)
         alike = pl.DataFrame({"title": titles, "hash": catalog.hashes, "hashed": catalog.hashed, **columns})
         same = alike.columns
         counts = alike.with_row_index("row").select(
@@ -127,13 +128,13 @@ class Copies:
         return capped((rows[other], target[at][other], score[at][other]), cap)
 
 
-def content_keys(catalog: Catalog, titles: pl.Series, vectors: Sequence[Floats]) -> Hashes:
+def content_keys(catalog: Catalog, titles: pl.Series, vectors: Sequence[Embeddings]) -> Hashes:
     """Give posts that hold the same the same key, whatever catalogue they are in.
 
     Args:
         catalog: n posts.
         titles: (n,) String in normal form.
-        vectors: (n, d) each, in a fixed order.
+        vectors: of the posts, in a fixed order.
 
     Returns:
         (n,) uint64: of the title, the hash, further texts and all vectors; 0 where a post has no evidence.
@@ -142,10 +143,15 @@ def content_keys(catalog: Catalog, titles: pl.Series, vectors: Sequence[Floats])
     digests = (int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") for text in texts)
     key = np.fromiter(digests, dtype=np.uint64, count=len(catalog))
     bare = (titles == "").to_numpy() & ~catalog.hashed
-    for part in (catalog.hashes, catalog.hashed.astype(np.uint64), *(row_keys(given) for given in vectors)):
+    parts = [catalog.hashes, catalog.hashed.astype(np.uint64), *(_vector_keys(given) for given in vectors)]
+    if catalog.further_images is not None:
+        photos = catalog.photos()
+        bare &= ~photos.known()
+        parts.append(_photo_keys(catalog))
+    for part in parts:
         key = mixed(key + part + np.uint64(0x9E3779B97F4A7C15))
     for given in vectors:
-        bare &= ~given.any(axis=1)
+        bare &= ~given.known()
     return np.where(bare, np.uint64(0), np.maximum(key, np.uint64(1)))
 
 
@@ -154,7 +160,27 @@ def _joined(further: pl.DataFrame) -> pl.Series:
     return further.select(pl.concat_str(pl.all(), separator="\n")).to_series()
 
 
-def _dense_codes(vectors: Floats) -> Rows:
-    """Number distinct rows."""
+def _photo_keys(catalog: Catalog) -> Hashes:
+    """Give posts with the same hashes of their photos the same key: (n,) uint64."""
+    photos = catalog.photos()
+    return _summed(mixed(photos.hashes + np.uint64(1)) * photos.hashed, photos.offsets)
+
+
+def _vector_keys(given: Embeddings) -> Hashes:
+    """Give posts with the same vectors the same key: (n,) uint64."""
+    keys = row_keys(given.vectors)
+    return keys if given.offsets is None else _summed(keys, given.offsets)
+
+
+def _summed(keys: Hashes, offsets: Rows | None) -> Hashes:
+    """Make one key per post, whatever the order of its photos."""
+    return keys if offsets is None else np.add.reduceat(keys, offsets[:-1])
+
+
+def _codes(given: Embeddings) -> npt.NDArray[np.integer]:
+    """Number posts so that those with the same vectors have the same number."""
+    if given.offsets is not None:
+        return _vector_keys(given)
+    vectors = given.vectors
     whole = np.ascontiguousarray(vectors + np.float32(0)).view(np.dtype((np.void, vectors.shape[1] * 4))).ravel()
     return np.unique(whole, return_inverse=True)[1].astype(np.int64)

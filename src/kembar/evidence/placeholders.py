@@ -19,6 +19,7 @@ from kembar.evidence.variants import without_variants
 from kembar.posts.catalog import Catalog
 from kembar.posts.further import BRAND
 from kembar.posts.hashes import format_hashes
+from kembar.posts.post_photos import Photos
 from kembar.posts.problems import PROBLEMS
 from kembar.posts.titles import normalize
 
@@ -59,36 +60,44 @@ def set_aside(catalog: Catalog) -> Catalog:
     Returns:
         The same posts, some without their photo or their title, with a problem row for each.
     """
-    titles = normalize(catalog.titles)
-    blank = catalog.hashed & np.isin(catalog.hashes, np.array(BLANK, dtype=np.uint64))
-    shared = _placeholders(catalog, titles, catalog.hashed & ~blank)
-    generic = _generic(catalog, titles, catalog.hashed & ~blank & (shared == 0))
-    if not (blank.any() or shared.any() or generic.any()):
-        return catalog
+    titles, photos = normalize(catalog.titles), catalog.photos()
+    posts = photos.posts()
+    blank = photos.hashed & np.isin(photos.hashes, np.array(BLANK, dtype=np.uint64))
+    shared = _placeholders(photos, titles, photos.hashed & ~blank)
     gone = blank | (shared > 0)
-    found = [
-        _listed(catalog, blank, "image", pl.repeat("a photo of one colour, set aside", len(catalog), eager=True)),
-        _listed(catalog, shared > 0, "image", _told(catalog, shared)),
-        _listed(catalog, generic > 0, "title", _told_generic(titles, generic)),
-    ]
     kept = replace(
-        catalog,
-        images=catalog.images.set(pl.Series(gone), ""),
-        titles=catalog.titles.set(pl.Series(generic > 0), ""),
+        photos,
+        images=photos.images.set(pl.Series(gone), ""),
+        hashes=np.where(gone, np.uint64(0), photos.hashes),
+        hashed=photos.hashed & ~gone,
     )
-    hashes = np.where(gone, np.uint64(0), catalog.hashes)
-    return kept.with_hashes(hashes, catalog.hashed & ~gone, pl.concat(found))
+    generic = _generic(catalog, titles, kept.hashed if kept.offsets is None else kept.hashed[kept.offsets[:-1]])
+    if not (gone.any() or generic.any()):
+        return catalog
+    ids = catalog.ids.gather(posts)
+    found = [
+        _listed(ids, blank, "image", pl.repeat("a photo of one colour, set aside", len(ids), eager=True)),
+        _listed(ids, shared > 0, "image", _told(photos, shared)),
+        _listed(catalog.ids, generic > 0, "title", _told_generic(titles, generic)),
+    ]
+    untitled = replace(catalog, titles=catalog.titles.set(pl.Series(generic > 0), ""))
+    return untitled.with_photos(kept, pl.concat(found))
 
 
-def _placeholders(catalog: Catalog, titles: pl.Series, hashed: Bools) -> Rows:
-    """(n,) how many posts share a photo that says nothing, 0 for all other posts.
+def _placeholders(photos: Photos, titles: pl.Series, hashed: Bools) -> Rows:
+    """(p,) how many posts share a photo that says nothing, 0 for all other photos; a post that repeats it counts once.
 
     The mean cosine of the m unit vectors v of a crowd is (|sum v|^2 - m) / (m (m - 1)).
     """
     rows = np.flatnonzero(hashed)
-    crowd, size = _crowds(catalog.hashes[rows])
-    titled = rows[(titles.gather(rows) != "").to_numpy()]
-    named = crowd[np.isin(rows, titled)]
+    crowd, size = _crowds(photos.hashes[rows])
+    posts, once = photos.posts()[rows], np.ones(len(rows), dtype=bool)
+    if photos.offsets is not None:
+        once[:] = False
+        once[np.unique(crowd * len(titles) + posts, return_index=True)[1]] = True
+        size = np.bincount(crowd[once], minlength=len(size))
+    has = once & (titles.gather(posts) != "").to_numpy()
+    titled, named = posts[has], crowd[has]
     count = np.bincount(named, minlength=len(size))
     some = count >= _SHARED
     unlike = np.zeros(len(size), dtype=bool)
@@ -96,7 +105,7 @@ def _placeholders(catalog: Catalog, titles: pl.Series, hashed: Bools) -> Rows:
         looked = titled[some[named]]
         vectors = Tfidf("word", (1, 1), 1.0).encode(titles)[looked]
         unlike = some & (_mean_cosine(vectors, named[some[named]], count) < _UNLIKE)
-    found = np.zeros(len(catalog), dtype=np.int64)
+    found = np.zeros(len(hashed), dtype=np.int64)
     found[rows] = np.where(unlike, size, 0)[crowd]
     return found
 
@@ -140,13 +149,13 @@ def _crowds(values: npt.NDArray[np.integer]) -> tuple[Rows, Rows]:
     return crowd.astype(np.int64), size.astype(np.int64)
 
 
-def _listed(catalog: Catalog, which: Bools, part: str, text: pl.Series) -> pl.DataFrame:
-    found = {"posting_id": catalog.ids.filter(pl.Series(which)), "problem": text.filter(pl.Series(which))}
+def _listed(ids: pl.Series, which: Bools, part: str, text: pl.Series) -> pl.DataFrame:
+    found = {"posting_id": ids.filter(pl.Series(which)), "problem": text.filter(pl.Series(which))}
     return pl.DataFrame(found).with_columns(part=pl.lit(part)).select(*PROBLEMS)
 
 
-def _told(catalog: Catalog, shared: Rows) -> pl.Series:
-    frame = pl.DataFrame({"hash": format_hashes(catalog.hashes), "posts": shared})
+def _told(photos: Photos, shared: Rows) -> pl.Series:
+    frame = pl.DataFrame({"hash": format_hashes(photos.hashes), "posts": shared})
     text = pl.format("a photo (hash {}) that {} posts of unlike titles share, set aside", "hash", "posts")
     return frame.select(text).to_series()
 

@@ -4,9 +4,9 @@ A view holds what it knows of n posts: their vectors. It makes an index to searc
 scores given pairs, both among its own posts and against those of another view of the same kind.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Protocol, Self, TypeAlias
+from typing import Final, Literal, Protocol, Self
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,7 @@ from kembar.evidence.blending import blend, query_expansion
 from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.pairs import dense_similarity, hash_similarity, sparse_similarity
 from kembar.evidence.search import DenseIndex, HashIndex, SparseIndex
+from kembar.evidence.several import Search, SearchRows, SeveralRows, row_weights
 from kembar.posts.catalog import Catalog
 from kembar.posts.scripts import SPACELESS
 
@@ -31,8 +32,6 @@ Signs are few and shared by many titles: those of one product are less alike tha
 
 Modality = Literal["title", "photo"]
 Family = Literal["terms", "vectors", "hash"]
-Search: TypeAlias = Callable[[Any, Rows | None], Neighbors]
-"""Finds the neighbours of the posts of a view in an index, given their own rows there (-1: not there)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +220,8 @@ class SparseView:
 
 
 @dataclass(frozen=True, slots=True)
-class DenseView:
-    """Vectors of any encoder: (n, d) float32 unit rows, all zero where a post has none."""
+class DenseView(SeveralRows):
+    """Vectors of any encoder: (p, d) float32 unit rows, all zero where there is none; offsets: see `SeveralRows`."""
 
     name: str
     vectors: Floats
@@ -231,52 +230,53 @@ class DenseView:
     floor: float = 0.0
     weight: float = 1.0
     least: float = 0.0
+    offsets: Rows | None = None
 
     @property
     def blends(self) -> bool:
         """Means of vectors are vectors."""
         return True
 
-    def __len__(self) -> int:
+    def rows(self) -> int:
+        """Count the vectors."""
         return len(self.vectors)
 
-    def take(self, rows: Rows) -> "DenseView":
-        """Keep some rows."""
-        return replace(self, vectors=self.vectors[rows])
+    def take_rows(self, rows: Rows) -> "DenseView":
+        """Keep some vectors."""
+        return replace(self, vectors=self.vectors[rows], offsets=None)
 
-    def index(self) -> Search:
+    def index_rows(self) -> SearchRows:
         """Search by cosine."""
         base = DenseIndex.of(self.vectors)
-        return lambda queries, own: base.search(queries.vectors, self.k, own=own, floor=self.least)
+        return lambda queries, own, k: base.search(queries.vectors, k, own=own, floor=self.least)
 
-    def places(self) -> Rows:
-        """Give each post as many."""
-        return np.full(len(self), self.k)
-
-    def score(self, left: Rows, right: Rows, base: "DenseView | None" = None) -> Floats:
+    def score_rows(self, left: Rows, right: Rows, base: "DenseView") -> Floats:
         """Compare pairs by cosine."""
-        return dense_similarity(self.vectors, left, right, base=None if base is None else base.vectors)
+        return dense_similarity(self.vectors, left, right, base=base.vectors)
 
-    def hidden(self, posts: Bools) -> "DenseView":
-        """Make their rows zero."""
-        return replace(self, vectors=np.where(posts[:, None], np.float32(0), self.vectors))
+    def hidden_rows(self, rows: Bools) -> "DenseView":
+        """Make vectors zero."""
+        return replace(self, vectors=np.where(rows[:, None], np.float32(0), self.vectors))
 
     def blended(self, weights: Sparse, base: "DenseView | None" = None) -> "DenseView":
-        """Blend the rows."""
-        return replace(self, vectors=blend((base or self).vectors, weights))
+        """Blend the vectors."""
+        other = self if base is None else base
+        return replace(self, vectors=blend(other.vectors, row_weights(self, weights, other)))
 
-    def joined(self, parts: "Sequence[DenseView]", order: Rows) -> "DenseView":
-        """Stack the rows."""
+    def joined_rows(self, parts: "Sequence[DenseView]", order: Rows) -> "DenseView":
+        """Stack the vectors."""
         return replace(self, vectors=np.concatenate([part.vectors for part in parts])[order])
 
     def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "DenseView":
-        """Concatenate each row with its expansion."""
+        """Concatenate each vector with its expansion; stay where posts have several."""
+        if self.offsets is not None:
+            return self
         return replace(self, vectors=query_expansion(self.vectors, neighbors, k=k, alpha=alpha))
 
 
 @dataclass(frozen=True, slots=True)
-class HashView:
-    """Perceptual hashes: (n,) uint64, and (n,) bool telling which are known."""
+class HashView(SeveralRows):
+    """Perceptual hashes: (p,) uint64, and (p,) bool telling which are known; offsets: see `SeveralRows`."""
 
     name: str
     hashes: Hashes
@@ -286,42 +286,39 @@ class HashView:
     modality: Modality = "photo"
     floor: float = 1 - 20 / 64
     weight: float = 1.0
+    offsets: Rows | None = None
 
     @property
     def blends(self) -> bool:
         """A mean of hashes is not a hash."""
         return False
 
-    def __len__(self) -> int:
+    def rows(self) -> int:
+        """Count the hashes."""
         return len(self.hashes)
 
-    def take(self, rows: Rows) -> "HashView":
+    def take_rows(self, rows: Rows) -> "HashView":
         """Keep some hashes."""
-        return replace(self, hashes=self.hashes[rows], hashed=self.hashed[rows])
+        return replace(self, hashes=self.hashes[rows], hashed=self.hashed[rows], offsets=None)
 
-    def index(self) -> Search:
+    def index_rows(self) -> SearchRows:
         """Search by differing bits."""
         base = HashIndex.of(self.hashes, self.hashed)
-        return lambda queries, own: base.search(queries.hashes, queries.hashed, self.k, own=own, radius=self.radius)
+        return lambda queries, own, k: base.search(queries.hashes, queries.hashed, k, own=own, radius=self.radius)
 
-    def places(self) -> Rows:
-        """Give each post as many."""
-        return np.full(len(self), self.k)
-
-    def score(self, left: Rows, right: Rows, base: "HashView | None" = None) -> Floats:
+    def score_rows(self, left: Rows, right: Rows, base: "HashView") -> Floats:
         """Compare pairs by their share of equal bits."""
-        other = base or self
-        return hash_similarity((self.hashes, self.hashed), (other.hashes, other.hashed), left, right)
+        return hash_similarity((self.hashes, self.hashed), (base.hashes, base.hashed), left, right)
 
-    def hidden(self, posts: Bools) -> "HashView":
-        """Forget that their hashes are known."""
-        return replace(self, hashed=self.hashed & ~posts)
+    def hidden_rows(self, rows: Bools) -> "HashView":
+        """Forget that hashes are known."""
+        return replace(self, hashed=self.hashed & ~rows)
 
     def blended(self, weights: Sparse, base: "HashView | None" = None) -> "HashView":
         """Stay: a mean of hashes is not a hash."""
         return self
 
-    def joined(self, parts: "Sequence[HashView]", order: Rows) -> "HashView":
+    def joined_rows(self, parts: "Sequence[HashView]", order: Rows) -> "HashView":
         """Stack the hashes."""
         hashes, hashed = np.concatenate([part.hashes for part in parts]), np.concatenate([p.hashed for p in parts])
         return replace(self, hashes=hashes[order], hashed=hashed[order])
@@ -375,10 +372,12 @@ def views_of(
     for name, given in embeddings.items():
         use, how, modality = vectors_section(config, name)
         if use and given.vectors.any():
-            views.append(DenseView(name, given.vectors, how.k, modality, how.floor, how.weight, how.least))
-    if getattr(config, HASH.name) and catalog.hashed.any():
+            numbers = how.floor, how.weight, how.least
+            views.append(DenseView(name, given.vectors, how.k, modality, *numbers, given.offsets))
+    photos = catalog.photos()
+    if getattr(config, HASH.name) and photos.hashed.any():
         part = config.advanced.hash
-        hashes = HashView(HASH.name, catalog.hashes, catalog.hashed, part.k, part.radius)
+        hashes = HashView(HASH.name, photos.hashes, photos.hashed, part.k, part.radius, offsets=photos.offsets)
         views.append(replace(hashes, floor=part.floor, weight=part.weight))
     return tuple(sorted(views, key=lambda view: view.modality == "photo"))
 
@@ -387,7 +386,7 @@ def available(catalog: Catalog, config: Config, embeddings: Mapping[str, Embeddi
     """Name the views that the posts give and the configuration uses."""
     terms = set(term_encoders(config)) if catalog.has_titles.any() else set()
     dense = {name for name, given in embeddings.items() if vectors_section(config, name)[0] and given.vectors.any()}
-    return terms | dense | ({HASH.name} if getattr(config, HASH.name) and catalog.hashed.any() else set())
+    return terms | dense | ({HASH.name} if getattr(config, HASH.name) and catalog.photos().hashed.any() else set())
 
 
 def vectors_section(config: Config, name: str) -> tuple[bool, Cosines, Modality]:

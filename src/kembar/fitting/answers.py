@@ -105,7 +105,7 @@ def _in_order(
     order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
     place = np.argsort(order)
     moved = LabelledPairs(place[answers.left], place[answers.right], answers.same)
-    vectors = {name: Embeddings(given.vectors[order]) for name, given in embeddings.items()}
+    vectors = {name: given.take(order) for name, given in embeddings.items()}
     return catalog.take(order), moved, vectors
 
 

@@ -323,7 +323,7 @@ def _labels(catalog: Catalog, folds: int, pool: str) -> Rows:
 
 
 def _taken(embeddings: Mapping[str, Embeddings] | None, rows: Rows) -> dict[str, Embeddings]:
-    return {name: Embeddings(given.vectors[rows]) for name, given in (embeddings or {}).items()}
+    return {name: given.take(rows) for name, given in (embeddings or {}).items()}
 
 
 def _with(config: Config, setting: Setting) -> Config:

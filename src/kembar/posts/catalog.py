@@ -18,8 +18,11 @@ from kembar.posts.further import read_further, read_text, read_texts
 from kembar.posts.hashes import format_hashes, read_hashes
 from kembar.posts.ids import check_ids, read_ids
 from kembar.posts.labels import read_labels
-from kembar.posts.layout import Layout, Note
+from kembar.posts.layout import Layout
+from kembar.posts.notes import Note
+from kembar.posts.photo_folder import is_photo_folder, read_photo_folder
 from kembar.posts.photo_names import photo_folder, read_images
+from kembar.posts.post_photos import Cells, Photos
 from kembar.posts.prices import read_prices
 from kembar.posts.problems import PROBLEMS, check_problems, ordered
 from kembar.posts.reading import read_posts
@@ -30,7 +33,8 @@ from kembar.threads import unforked
 
 __all__ = ["PROBLEMS", "Catalog", "Columns", "Source"]
 
-_TABLES = ("further", "identifiers", "shown")  # the fields that are tables of texts; names in catalog.parquet begin so
+_TABLES = ("further", "identifiers", "shown", "further_images", "further_hashes")
+"""The fields that are tables of texts; names in catalog.parquet begin so."""
 _TEXTS = ("sources", "within")  # the fields that are texts and may be absent
 _CHUNK = 100_000  # rows hashed or formatted in one go
 
@@ -53,7 +57,10 @@ class Catalog:
         prices: (n,) float64 above 0, NaN where unknown; None where the source has no prices at all.
         further: (n, c) String, further texts by the names of their columns, "" where missing, that of the brands named
             "brand"; None where there are none.
-        reading: what was noticed while the posts were read.
+        further_images: (n, c) String, file names of further photos, "" where there are fewer; None where no post has
+            more than one.
+        further_hashes: (n, c) String, their perceptual hashes as 16 hex digits, "" where unknown.
+        notes: what was noticed while the posts were read, and is no damage.
 
     Raises:
         CatalogError: lengths or types do not fit, an id is empty or repeated, a label is below -1.
@@ -73,7 +80,9 @@ class Catalog:
     sources: pl.Series | None = None
     within: pl.Series | None = None
     shown: pl.DataFrame | None = None
-    reading: tuple[Note, ...] = ()
+    further_images: pl.DataFrame | None = None
+    further_hashes: pl.DataFrame | None = None
+    notes: tuple[Note, ...] = ()
 
     @unforked
     def __post_init__(self) -> None:
@@ -112,7 +121,8 @@ class Catalog:
 
         Args:
             source: a path to a table, such as CSV, Excel, JSON, a feed or Parquet, gzipped or not; "-" for standard
-                input; or a polars, pandas or pyarrow table.
+                input; or a polars, pandas or pyarrow table. Or a folder of photos: each is a post whose id is its name
+                (see :mod:`kembar.posts.photo_folder`).
             images: the photo folder; the names of photos are relative to it.
             columns: which column holds what; by default the names of Kaggle's Shopee data, and where these are absent
                 those of the exports of marketplaces and shops.
@@ -125,11 +135,19 @@ class Catalog:
             CatalogError: the source cannot be read, has no posts, no usable id or nothing to match by; the photo
                 folder does not exist.
         """
+        if images is None and isinstance(source, str | Path) and is_photo_folder(Path(source)):
+            return cls._of_photos(Path(source))
         folder = photo_folder(images)
         table, chosen = read_posts(source, columns or Columns(), layout or Layout())
-        if folder is not None and chosen.image not in table.names:
+        if folder is not None and not {chosen.image, *chosen.further_images} & set(table.names):
             log.warning("%s has no column of image names, so no photo in %s is used", table.source, folder)
         return cls._from_table(table, chosen, folder)
+
+    @classmethod
+    def _of_photos(cls, folder: Path) -> "Catalog":
+        posts, notes = read_photo_folder(folder)
+        catalog = cls._from_table(Table(folder.name, posts.columns, posts), Columns(), folder)
+        return replace(catalog, notes=(*notes, *catalog.notes))
 
     @classmethod
     def _from_table(cls, table: Table, columns: Columns, folder: Path | None) -> "Catalog":
@@ -138,17 +156,17 @@ class Catalog:
 
         ids = read_ids(cells(columns.id))
         titles, bad_titles = read_titles(cells(columns.title), ids)
-        images, bad_images = read_images(cells(columns.image), ids, folder)
+        images = read_images([cells(name) for name in (columns.image, *columns.further_images)], ids, folder)
         hashes, hashed, bad_hashes = read_hashes(cells(columns.hash), ids)
         labels = read_labels(cells(columns.label)) if columns.label in table.frame.columns else None
         prices, bad_prices = read_prices(cells(columns.price), ids)
         further, bad_brands = read_further(table.frame, columns.brand, columns.further, ids, titles)
-        problems = ordered(pl.concat([bad_titles, bad_images, bad_hashes, bad_prices, bad_brands]), ids)
+        problems = ordered(pl.concat([bad_titles, images.problems, bad_hashes, bad_prices, bad_brands]), ids)
         known = None if np.isnan(prices).all() else prices
         return cls(
             ids,
             titles,
-            images,
+            images.first,
             hashes,
             hashed,
             labels,
@@ -160,7 +178,8 @@ class Catalog:
             sources=None if columns.source is None else read_text(table.frame[columns.source]),
             within=None if columns.within is None else read_text(table.frame[columns.within]),
             shown=read_texts(table.frame, columns.shown),
-            reading=table.notes,
+            further_images=images.further,
+            notes=(*table.notes, *images.notes),
         )
 
     def _texts(self) -> list[tuple[str, pl.Series]]:
@@ -180,8 +199,38 @@ class Catalog:
         """(n,) bool, True where a photo is named; whether the file exists is only known when it is read."""
         return (self.images != "").to_numpy()
 
+    @unforked
+    def photos(self) -> Photos:
+        """Return all photos, those of a post one behind the other, the first one first."""
+        cells, first = self._photo_cells(), (self.hashes, self.hashed)
+        return Photos(self.images, *first) if cells is None else cells.photos(*first)
+
+    @unforked
+    def with_photos(self, photos: Photos, problems: pl.DataFrame) -> "Catalog":
+        """Return the same posts with other names or hashes of their photos, and further problems.
+
+        Args:
+            photos: as many as :meth:`photos` gives, in the same order.
+            problems: as in :meth:`with_hashes`.
+
+        Returns:
+            A new catalogue; this one is left as it is.
+
+        Raises:
+            CatalogError: lengths, types or ids do not fit.
+        """
+        cells = self._photo_cells()
+        kept = {"images": photos.images} if cells is None else cells.filled(photos)
+        hashes = kept.pop("hashes", photos.hashes), kept.pop("hashed", photos.hashed)
+        return replace(self, **kept).with_hashes(*hashes, problems)
+
+    def _photo_cells(self) -> Cells | None:
+        if self.further_images is None:
+            return None
+        return Cells.of(self.images, self.further_images, self.further_hashes)
+
     def photo_paths(self) -> list[Path | None]:
-        """Return the path of each photo, None where no photo is named or there is no photo folder."""
+        """Return the path of each first photo, None where no photo is named or there is no photo folder."""
         if self.folder is None:
             return [None] * len(self)
         return [self.folder / name if name else None for name in self.images]
@@ -213,7 +262,7 @@ class Catalog:
 
     @unforked
     def with_hashes(self, hashes: npt.NDArray[np.uint64], hashed: Bools, problems: pl.DataFrame) -> "Catalog":
-        """Return the same posts with other perceptual hashes and further problems.
+        """Return the same posts with other perceptual hashes of their first photos and further problems.
 
         Args:
             hashes: (n,) uint64, 0 where unknown.
@@ -288,7 +337,7 @@ class Catalog:
             "labels": self.labels is not None,
             "folder": None if self.folder is None else str(self.folder.absolute()),
             "fingerprint": self.fingerprint(),
-            "reading": [asdict(note) for note in self.reading],
+            "notes": [asdict(note) for note in self.notes],
         }
         write(target, self._stored(), manifest)
 
@@ -355,7 +404,7 @@ class Catalog:
             damaged.explode("problems").unnest("problems").cast(PROBLEMS),  # type: ignore[arg-type]
             posts["price"].to_numpy() if "price" in posts.columns else None,
             **optional,
-            reading=tuple(Note(**note) for note in manifest.get("reading", ())),
+            notes=tuple(Note(**note) for note in manifest.get("notes", ())),
         )
 
 
@@ -370,7 +419,7 @@ def _taken(values: Any, rows: Rows) -> Any:
     return None if values is None else values.gather(rows) if isinstance(values, pl.Series) else values[rows]
 
 
-_COLUMNS = tuple(field.name for field in fields(Catalog) if field.name not in ("folder", "problems", "reading"))
+_COLUMNS = tuple(field.name for field in fields(Catalog) if field.name not in ("folder", "problems", "notes"))
 """The fields with a value for each post."""
 
 

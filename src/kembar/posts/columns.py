@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields
 
 from kembar.errors import CatalogError, nearest, quoted
 
-_SEVERAL = ("further", "identifiers", "shown")
+_SEVERAL = ("further", "identifiers", "shown", "further_images")
 """The fields that name any number of columns."""
-_OPTION = {"further": "column", "identifiers": "identifier", "shown": "with"}
+_OPTION = {"further": "column", "identifiers": "identifier", "shown": "with", "further_images": "image"}
 """Where the command line has another name."""
 
 
@@ -20,7 +20,7 @@ class Columns:
     Args:
         id: name of the post, unique; text or whole numbers.
         title: what the seller wrote; None to ignore titles; likewise below.
-        image: file name of the photo, relative to the photo folder.
+        image: file name of the photo, relative to the photo folder, or several of them in one cell.
         hash: 64-bit perceptual hash of the photo, 16 hex digits.
         label: group of the posts that sell the same product.
         price: what the post asks for, in any currency; all posts in the same one.
@@ -30,6 +30,7 @@ class Columns:
         source: who lists the post, such as a seller or a shop; a source lists a product at most once.
         within: a category; posts of two categories are never the same product.
         shown: columns that are carried into the results as they are.
+        further_images: columns of further photos.
 
     Raises:
         CatalogError: a name is not a non-empty string.
@@ -47,6 +48,7 @@ class Columns:
     source: str | None = None
     within: str | None = None
     shown: tuple[str, ...] = ()
+    further_images: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in _SEVERAL:
@@ -85,7 +87,7 @@ class Columns:
                 f"a column {quoted(name)}" if field in _SEVERAL else f"a column {quoted(name)} for the {field}",
                 f"Name the right one: Columns({field}=...), or --{_OPTION.get(field, field)}.{nearest(name, names)}",
             )
-        if not {self.title, self.image, self.hash} & set(names):
+        if not {self.title, self.image, self.hash, *self.further_images} & set(names):
             raise CatalogError(
                 f"{quoted(source)} with nothing to match posts by; it has {_listed(names)}",
                 "at least one column of titles, image names or perceptual hashes",

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from kembar.errors import CatalogError, nearest, quoted
-from kembar.posts.layout import Note
+from kembar.posts.notes import Note
 
 STANDARD_INPUT: Final = "-"
 

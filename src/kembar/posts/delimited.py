@@ -21,7 +21,8 @@ import polars as pl
 
 from kembar.errors import CatalogError, quoted
 from kembar.posts.encodings import as_utf8
-from kembar.posts.layout import Layout, Note
+from kembar.posts.layout import Layout
+from kembar.posts.notes import Note
 from kembar.posts.table import Table, Wanted, blanks_note, header_row, once, skipped_note, stripped
 
 _SEPARATORS: Final = ",\t;|"

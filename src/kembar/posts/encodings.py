@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 
 from kembar.errors import CatalogError, quoted
-from kembar.posts.layout import Note
+from kembar.posts.notes import Note
 
 _MARKS: Final = (
     (b"\xff\xfe\x00\x00", "utf-32-le"),

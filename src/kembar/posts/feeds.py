@@ -6,7 +6,8 @@ from xml.parsers import expat
 import polars as pl
 
 from kembar.errors import CatalogError, quoted
-from kembar.posts.layout import Layout, Note
+from kembar.posts.layout import Layout
+from kembar.posts.notes import Note
 from kembar.posts.table import Table, Wanted, present
 
 _RECORDS: Final = {"item", "entry", "offer"}

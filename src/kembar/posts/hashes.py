@@ -33,11 +33,17 @@ def read_hashes(cells: pl.Series, ids: pl.Series) -> tuple[npt.NDArray[np.uint64
     bad = ~good & (text != "")
     if bad.any() and not good.any():
         raise _no_hash(text.filter(bad))
+    found = problems(ids, bad, "hash", quoted_each(text) + " is not 16 hex digits")
+    return *parse_hashes(text), found
+
+
+def parse_hashes(text: pl.Series) -> tuple[npt.NDArray[np.uint64], Bools]:
+    """Parse 16 hex digits each: (n,) String to (n,) uint64, and (n,) bool, False (and 0) where it is anything else."""
+    good = text.str.contains(_HASH)
     digits = text.set(~good, "0" * 16)
     # in halves: a signed 64-bit integer cannot hold all digits
     high, low = (digits.str.slice(at, 8).str.to_integer(base=16).cast(pl.UInt64).to_numpy() for at in (0, 8))
-    found = problems(ids, bad, "hash", quoted_each(text) + " is not 16 hex digits")
-    return (high << np.uint64(32)) | low, good.to_numpy(), found
+    return (high << np.uint64(32)) | low, good.to_numpy()
 
 
 def format_hashes(hashes: npt.NDArray[np.uint64]) -> pl.Series:

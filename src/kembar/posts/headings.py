@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from kembar.errors import CatalogError, quoted
 from kembar.posts.columns import Columns
-from kembar.posts.layout import Note
+from kembar.posts.notes import Note
 
 _FOUND: Final = ("id", "title", "image", "price", "brand")
 """The fields found by name under the name of the field itself; a gtin becomes an identifier."""

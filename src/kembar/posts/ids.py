@@ -3,7 +3,7 @@
 import polars as pl
 
 from kembar.errors import CatalogError, quoted
-from kembar.posts.layout import Note
+from kembar.posts.notes import Note
 from kembar.posts.text import as_text
 
 

@@ -1,4 +1,4 @@
-"""How a file is laid out, as far as its user says so, and what was noticed while it was read."""
+"""How a file is laid out, as far as its user says so."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -37,18 +37,3 @@ class Layout:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 0):
                 raise CatalogError(f"{name} = {quoted(value)}", "a whole number from 0", "Give a number of rows.")
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """One thing noticed while reading.
-
-    Args:
-        kind: what it is about: "encoding", "container", "header", "rows", "cells", "columns", "products".
-        detail: it, in words.
-        count: of how many rows or cells; 0 where nothing is counted.
-    """
-
-    kind: str
-    detail: str
-    count: int = 0

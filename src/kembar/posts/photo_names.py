@@ -1,13 +1,43 @@
 """The names of photos, relative to a photo folder that none of them leads out of."""
 
-import os
+import logging
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
 from kembar.errors import CatalogError, nearest, quoted
+from kembar.posts.notes import Note
+from kembar.posts.photo_cells import ADDRESS, photo_names
+from kembar.posts.photo_files import PhotoFiles, leaving
+from kembar.posts.post_photos import numbered
 from kembar.posts.problems import problems, quoted_each
-from kembar.posts.text import as_text
+
+MOST: Final = 12
+"""Photos of a post that are used."""
+_MANY: Final = 0.2  # share of missing photos that is worth a warning
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The photos that posts name.
+
+    Attributes:
+        first: (n,) String, "" where there is none.
+        further: (n, c) String, further ones, "" where there are fewer; None where no post has more than one.
+        problems: names that cannot be used: absolute ones, names with a part ``..`` or a null byte, links that lead
+            out, names that fit several addresses; and posts with more than twelve photos.
+        notes: photos that were looked up under another name, and missing ones where they are many.
+    """
+
+    first: pl.Series
+    further: pl.DataFrame | None
+    problems: pl.DataFrame
+    notes: tuple[Note, ...]
 
 
 def photo_folder(images: Path | str | None) -> Path | None:
@@ -29,56 +59,111 @@ def photo_folder(images: Path | str | None) -> Path | None:
     )
 
 
-def read_images(cells: pl.Series, ids: pl.Series, folder: Path | None) -> tuple[pl.Series, pl.DataFrame]:
+def read_images(columns: list[pl.Series], ids: pl.Series, folder: Path | None) -> Images:
     """Take photo names as text, dropping those that lead out of the photo folder.
 
+    A name that the folder does not have is looked up as shops write it: the last parts of a URL, without its query;
+    with ``%20`` read; with other slashes; without the name of the folder; in other case, where one file fits.
+
     Args:
-        cells: (n,) text, names relative to the folder.
+        columns: (n,) each, text or lists of text: names relative to the folder, or URLs that end in them.
         ids: (n,) ids, for the problems.
-        folder: the photo folder; without one, links are not looked at.
+        folder: the photo folder; without one, nothing is looked up.
 
     Returns:
-        (n,) String, "" where missing or dropped; and the problems: absolute names, names with a part ``..``, links
-        that lead out, names with a null byte.
+        The photos.
 
     Raises:
-        CatalogError: cells of another type.
+        CatalogError: cells of another type; a folder that has none of the photos.
     """
-    names = as_text(cells, "image").fill_null("")
-    nulls = names.str.contains("\x00", literal=True)
-    leaving = names.str.contains(r"^(?:[/\\]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)")
-    if folder is not None:
-        leaving |= _linked_out(names.set(nulls, ""), folder)
-    found = [
-        problems(ids, nulls, "image", "a name with a null byte"),
-        problems(ids, leaving & ~nulls, "image", quoted_each(names) + " leads out of the photo folder"),
+    files = PhotoFiles(folder)
+    given = photo_names(columns, files.__contains__)
+    found = _looked_up(given, files)
+    names, owner = found["file"], ids.gather(found["post"])
+    nulls, shared = names.str.contains("\x00", literal=True), found["shared"]
+    out = (leaving(names) | files.outside(names.set(nulls, ""))) & ~nulls
+    kept = found.filter(~(out | nulls | shared))
+    notes = [] if folder is None else [*_other_names(kept), *_missing(kept, folder)]
+    first, further, many = _arranged(kept.select("post", "file").unique(maintain_order=True), len(ids))
+    refused = [
+        problems(owner, nulls, "image", "a name with a null byte"),
+        problems(owner, out, "image", quoted_each(found["name"]) + " leads out of the photo folder"),
+        problems(owner, shared, "image", quoted_each(found["name"]) + " and other addresses end in one file name"),
+        problems(ids, many, "image", f"more than {MOST} photos, of which the first {MOST} are used"),
     ]
-    return names.set(leaving | nulls, ""), pl.concat(found)
+    return Images(first, further, pl.concat(refused), tuple(notes))
 
 
-def _linked_out(names: pl.Series, folder: Path) -> pl.Series:
-    """Mark the names that a symbolic link takes out of the folder: one listing per folder, no system call per photo."""
-    root = os.path.realpath(folder)
-    parents = names.str.extract(r"(?s)^(.*)/[^/]*$").fill_null("")
-    outside: list[str] = []
-    outside_parents: list[str] = []
-    for parent in parents.unique().sort():
-        real = os.path.realpath(os.path.join(root, parent))  # noqa: PTH118 - the name exactly as given
-        if not _is_inside(real, root):
-            outside_parents.append(parent)
-            continue
-        links = [name for name, path in _links(real) if not _is_inside(path, root)]
-        outside += [f"{parent}/{name}" if parent else name for name in links]
-    return parents.is_in(outside_parents) | names.is_in(outside)
+def _looked_up(given: pl.DataFrame, files: PhotoFiles) -> pl.DataFrame:
+    """Find the file of each name.
+
+    Returns:
+        The same rows with `file` (String, the name itself where there is none), `there` (Boolean), and `shared`, True
+        where one file name is the end of several posts' different addresses: it cannot be the photo of all of them.
+    """
+    names = given["name"]
+    there = files.present(names)
+    odd = names.filter(~there).unique()
+    found = {name: file for name in odd if (file := files.find(name)) is not None}
+    same = given.with_columns(file=names, there=there, shared=pl.lit(False))
+    if not found:
+        return same
+    table = pl.DataFrame(
+        {"name": list(found), "found": list(found.values()), "path": [_address_path(name) for name in found]}
+    )
+    joined = same.join(table, on="name", how="left", maintain_order="left")
+    several = (pl.col("path").n_unique().over("found") > 1) & (pl.col("post").n_unique().over("found") > 1)
+    return joined.select(
+        "post",
+        "name",
+        pl.coalesce("found", "file").alias("file"),
+        pl.col("there") | pl.col("found").is_not_null(),
+        (pl.col("path").is_not_null() & several).fill_null(False).alias("shared"),
+    )
 
 
-def _links(folder: str) -> list[tuple[str, str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return [(entry.name, entry.path) for entry in entries if entry.is_symlink()]
-    except OSError:  # no such folder, or not readable: its photos are found missing later
+def _address_path(name: str) -> str | None:
+    """Take the path of a URL, None for other names."""
+    found = ADDRESS.fullmatch(name.strip())
+    return re.sub(r"[?#].*", "", found[2], flags=re.DOTALL) if found else None
+
+
+def _other_names(found: pl.DataFrame) -> list[Note]:
+    other = found.filter(pl.col("name") != pl.col("file"))
+    if not len(other):
         return []
+    name, file = other.row(0)[1:3]
+    detail = f"photos looked up under another name, such as {quoted(name)} as {quoted(file)}"
+    return [Note("photos", detail, len(other))]
 
 
-def _is_inside(path: str, root: str) -> bool:
-    return os.path.commonpath([root, os.path.realpath(path)]) == root
+def _missing(found: pl.DataFrame, folder: Path) -> list[Note]:
+    """Refuse a folder that has none of the photos; warn where it lacks many."""
+    gone = found.filter(~pl.col("there"))["name"]
+    if not len(gone) or len(gone) < _MANY * len(found):
+        return []
+    example = f"such as {quoted(gone[0])}"
+    if len(gone) == len(found):
+        raise CatalogError(
+            f"{quoted(folder)}, which holds none of the {len(gone):,} photos that the posts name, {example}",
+            "the folder that the names of photos are relative to",
+            "Check --images and the column of photos (--image). Nothing is downloaded: docs/formats.md tells how to "
+            "fetch photos of which a file has the addresses.",
+        )
+    log.warning("%d of %d photos are not in %s, %s", len(gone), len(found), quoted(folder), example)
+    return [Note("photos", f"photos of {len(found):,} that are missing, {example}", len(gone))]
+
+
+def _arranged(names: pl.DataFrame, n: int) -> tuple[pl.Series, pl.DataFrame | None, pl.Series]:
+    """Put names into columns by their place: the first ones, further ones, and which of n posts have too many."""
+    empty = pl.repeat("", n, dtype=pl.String, eager=True)
+    place = names.select(pl.int_range(pl.len()).over("post")).to_series()
+    first = names.filter(place == 0)
+    images = empty.scatter(first["post"], first["file"])
+    many = pl.repeat(False, n, dtype=pl.Boolean, eager=True).scatter(names.filter(place == MOST)["post"], True)
+    width = min(int(place.max() or 0), MOST - 1)  # type: ignore[arg-type]
+    if not width:
+        return images, None, many
+    more, at = names.filter((place > 0) & (place <= width)), place.filter((place > 0) & (place <= width))
+    cells = pl.repeat("", n * width, dtype=pl.String, eager=True).scatter((at - 1) * n + more["post"], more["file"])
+    return images, numbered(cells, n), many

@@ -34,7 +34,7 @@ MAX_WORK: Final = 2_000_000_000
 take some seconds; progressive photos have some ten scans. A bound on work and not on seconds, so that the same photos
 are used on every machine."""
 
-_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "HEIF", "BMP", "TIFF", "JPEG2000", "PPM")
 _END_OF_JPEG, _SCAN = b"\xff\xd9", b"\xff\xda"
 _HASH_SIDE = 512  # measured on 66 real photos: of three the hash changes, by 2 bits each; below 1,024 pixels of none
 _STRIP = 1 << 20  # pixels converted at once
@@ -52,7 +52,8 @@ def open_photo(path: Path, *, size: int | None = None, max_pixels: int = MAX_PIX
     quarter, is decoded as far as it goes: a warning is logged, and `info["truncated"]` of the image is true.
 
     Args:
-        path: JPEG, PNG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or PPM file; the suffix of its name does not matter.
+        path: JPEG, PNG, GIF, WebP, AVIF, BMP, TIFF, JPEG 2000 or PPM file, or HEIC with the extra heif; the suffix of
+            its name does not matter.
         size: shorter side of the returned image, in pixels; larger photos are scaled down and smaller ones
             up, the proportions kept, which suits encoders that resize and then crop. A JPEG is decoded at
             reduced scale, never below 1.5 times this size. None keeps the photo's own size.
@@ -238,9 +239,8 @@ def _identify(stream: IO[bytes], path: Path, max_pixels: int) -> ImageFile.Image
         raise _refused(path, f"is too large ({error})", limit, fix) from error
     except Exception as error:
         formats = f"an image: {', '.join(_FORMATS)}"
-        raise _refused(
-            path, "is not an image that can be read", formats, "Fetch or convert the photo again."
-        ) from error
+        reason = "is not an image that can be read" + _lacking(stream)
+        raise _refused(path, reason, formats, "Fetch or convert the photo again.") from error
     if image.width * image.height > max_pixels:
         raise _refused(path, f"has {image.width} x {image.height} pixels", limit, fix)
     if image.format in ("JPEG", "MPO"):
@@ -272,10 +272,26 @@ def _reduce(image: ImageFile.ImageFile, draft: _Draft | None) -> None:
         image.draft(mode, (side, side))
 
 
+def _lacking(stream: IO[bytes]) -> str:
+    """Tell what would read a HEIC or AVIF photo, where it is one and nothing here does."""
+    stream.seek(0)
+    start = stream.read(12)
+    kind = {"hei": "HEIF", "hev": "HEIF", "mif": "HEIF", "msf": "HEIF", "avi": "AVIF"}.get(
+        start[8:11].decode("latin-1")
+    )
+    if start[4:8] != b"ftyp" or kind is None or kind in _formats():
+        return ""
+    return f': it is {"HEIC" if kind == "HEIF" else kind}, for which pip install "kembar[heif]" is needed'
+
+
 @functools.cache
 def _formats() -> tuple[str, ...]:
     """List the formats of photos that this Pillow reads; some others, such as EPS, would start programs."""
     Image.init()
+    with suppress(ImportError):  # the extra heif
+        import pi_heif  # of pillow-heif the part that decodes, without the GPL encoder in its wheels
+
+        pi_heif.register_heif_opener(thumbnails=False)
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 

@@ -8,7 +8,8 @@ from kembar.errors import CatalogError, quoted
 from kembar.posts.columns import Columns
 from kembar.posts.headings import Headings
 from kembar.posts.ids import check_padding, read_ids, rewritten_ids
-from kembar.posts.layout import Layout, Note
+from kembar.posts.layout import Layout
+from kembar.posts.notes import Note
 from kembar.posts.sources import Source, Table, read_table
 from kembar.posts.tidying import joined, tidied
 

@@ -11,7 +11,8 @@ import polars as pl
 
 from kembar.errors import CatalogError, quoted
 from kembar.posts.encodings import as_utf8
-from kembar.posts.layout import Layout, Note
+from kembar.posts.layout import Layout
+from kembar.posts.notes import Note
 from kembar.posts.table import Table, Wanted, present
 
 _DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda _: None)

@@ -7,7 +7,7 @@ from typing import Protocol
 import polars as pl
 
 from kembar.errors import CatalogError, quoted
-from kembar.posts.layout import Note
+from kembar.posts.notes import Note
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import polars as pl
 
 from kembar.posts.columns import Columns
 from kembar.posts.headings import is_heading, is_instruction, is_total
-from kembar.posts.layout import Layout, Note
+from kembar.posts.layout import Layout
+from kembar.posts.notes import Note
 
 _TEMPLATE: Final = 10  # rows below a header that may be those of a template
 JOIN: Final = "|"

@@ -13,6 +13,7 @@ from kembar.errors import CatalogError, quoted
 from kembar.posts.catalog import Catalog
 from kembar.threads import unforked
 
+_TABLES: Final = ("further", "identifiers", "shown", "further_hashes")
 MARK: Final = "/"  # between the name of a catalogue and the id that a post has there
 
 
@@ -37,11 +38,12 @@ def united(catalogs: Mapping[str, Catalog]) -> Catalog:
         part.problems.with_columns(posting_id=pl.lit(name + MARK) + pl.col("posting_id"))
         for name, part in catalogs.items()
     ]
-    tables = {name: [getattr(part, name) for part in parts] for name in ("further", "identifiers", "shown")}
+    tables = {name: [getattr(part, name) for part in parts] for name in _TABLES}
+    tables["further_images"] = [_further(part, folder) for part in parts]
     return Catalog(
         ids=names + MARK + pl.concat([part.ids for part in parts]),
         titles=pl.concat([part.titles for part in parts]),
-        images=pl.concat([_below(part, folder) for part in parts]),
+        images=pl.concat([_below(part.images, part, folder) for part in parts]),
         hashes=np.concatenate([part.hashes for part in parts]),
         hashed=np.concatenate([part.hashed for part in parts]),
         labels=None,
@@ -50,9 +52,8 @@ def united(catalogs: Mapping[str, Catalog]) -> Catalog:
         prices=_prices(parts),
         sources=names,
         within=_texts([part.within for part in parts], parts),
-        further=_tables(tables["further"], parts),
-        identifiers=_tables(tables["identifiers"], parts),
-        shown=_tables(tables["shown"], parts),
+        notes=tuple(note for part in parts for note in part.notes),
+        **{name: _tables(given, parts) for name, given in tables.items()},
     )
 
 
@@ -68,12 +69,18 @@ def _common(folders: Sequence[Path]) -> Path | None:
         ) from error
 
 
-def _below(catalog: Catalog, folder: Path | None) -> pl.Series:
-    """Name the photos of a catalogue from a folder that its own lies in; without its folder it has no photos."""
+def _below(images: pl.Series, catalog: Catalog, folder: Path | None) -> pl.Series:
+    """Name photos of a catalogue from a folder that its own lies in; without its folder it has no photos."""
     if catalog.folder is None or folder is None:
-        return catalog.images.clear(len(catalog)).fill_null("")
+        return images.clear(len(images)).fill_null("")
     path = catalog.folder.absolute().relative_to(folder).as_posix()
-    return catalog.images if path == "." else (path + "/" + catalog.images).set(catalog.images == "", "")
+    return images if path == "." else (path + "/" + images).set(images == "", "").alias(images.name)
+
+
+def _further(catalog: Catalog, folder: Path | None) -> pl.DataFrame | None:
+    """Name the further photos of a catalogue likewise."""
+    given = catalog.further_images
+    return None if given is None else pl.DataFrame([_below(images, catalog, folder) for images in given])
 
 
 def _prices(parts: Sequence[Catalog]) -> Doubles | None:

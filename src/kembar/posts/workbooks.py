@@ -13,7 +13,8 @@ import polars as pl
 
 from kembar.errors import CatalogError, MissingExtraError, quoted
 from kembar.posts.containers import Content, check_size
-from kembar.posts.layout import Layout, Note
+from kembar.posts.layout import Layout
+from kembar.posts.notes import Note
 from kembar.posts.table import Table, Wanted, blanks_note, header_row, once, skipped_note, stripped
 
 _SEARCHED: Final = 30  # rows among which the header is looked for

@@ -294,8 +294,10 @@ def _facts(catalog: Catalog, i: int, j: int, parted: Apart) -> list[str]:
     facts.append(f"quantities: {said[0]} | {said[1]}")
     told = [(kind, sides) for kind, sides in parted.items() if kind not in ("quantities", "words")]
     facts += [f"{kind} in one title only: {one} | {other}" for kind, (one, other) in told]
-    if catalog.hashed[i] and catalog.hashed[j]:
-        bits = int(np.bitwise_count(catalog.hashes[i] ^ catalog.hashes[j]))
+    one, other = (catalog.take([row]).photos() for row in (i, j))
+    if one.hashed.any() and other.hashed.any():
+        apart = np.bitwise_count(one.hashes[one.hashed][:, None] ^ other.hashes[other.hashed])
+        bits = int(apart.min())  # of the two most alike, where a post has several photos
         facts.append(f"photos: the perceptual hashes differ in {bits} of 64 bits")
     else:
         facts.append("photos: at least one post has no perceptual hash")

@@ -41,6 +41,7 @@ def _counts(report: Mapping[str, Any]) -> str:
         [
             f"- {n:,} posts: {have['title']:,} with a title, {have['image']:,} with a photo, "
             + ", ".join([f"{have['hash']:,} with a hash", *more]),
+            *(f"- {note['count']:,} {note['detail']}" for note in report.get("notes", ())),
             f"- {report['matched_posts']:,} posts ({report['matched_posts'] / max(1, n):.1%}) have a match, "
             f"{report['mean_matches']:.2f} posts per list on average, the post itself counted",
             *_cut(report["cut_lists"], report["longest_list"] - 1),
@@ -54,7 +55,7 @@ def _counts(report: Mapping[str, Any]) -> str:
 
 def _reading(report: Mapping[str, Any]) -> str:
     """Tell what was noticed while the posts were read."""
-    notes = report.get("reading")  # not in reports of older versions
+    notes = report.get("notes")  # not in reports of older versions
     if not notes:
         return ""
     counts = (f"{note['count']:,} " if note["count"] else "" for note in notes)

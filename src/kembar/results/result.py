@@ -335,11 +335,12 @@ def _report(result: Result) -> dict[str, Any]:
             **({} if catalog.further is None else {text.name: int((text != "").sum()) for text in catalog.further}),
             "title": int(catalog.has_titles.sum()),
             "image": int(catalog.has_images.sum()),
-            "hash": int(catalog.hashed.sum()),
+            "hash": int(catalog.photos().known().sum()),
             "label": int((result._labels() >= 0).sum()),
             **({} if catalog.prices is None else {"price": int((~np.isnan(catalog.prices)).sum())}),
+            **({} if catalog.further_images is None else {"several photos": _several(catalog)}),
         },
-        "reading": [asdict(note) for note in catalog.reading],
+        "notes": [asdict(note) for note in catalog.notes],
         "problems": {
             "posts": catalog.problems["posting_id"].n_unique(),
             "kinds": kinds.to_dicts(),
@@ -373,6 +374,12 @@ def _estimate(result: Result) -> dict[str, Any]:
     found = estimated(pairs, groups)
     told = doubtful(pairs, groups, result.groups.ids)
     return {**asdict(found), "doubtful": told.to_dicts()}
+
+
+def _several(catalog: Catalog) -> int:
+    """Count the posts with more than one photo."""
+    offsets = catalog.photos().offsets
+    return 0 if offsets is None else int((np.diff(offsets) > 1).sum())
 
 
 def _rows_of(ids: pl.Series, rows: pl.DataFrame) -> Rows:

@@ -344,7 +344,7 @@ def write_shop(
         shop.posts.write_csv(partial / "posts.csv")
         if drawing is not None:
             (partial / "photos").mkdir()
-            _draw(shop, partial / "photos", drawing)
+            draw_shop(shop, partial / "photos", drawing)
     return shop
 
 
@@ -377,7 +377,8 @@ def _jobs(shop: Shop, folder: Path, size: int) -> Iterator[Job]:
         )
 
 
-def _draw(shop: Shop, folder: Path, drawing: Drawing) -> None:
+def draw_shop(shop: Shop, folder: Path, drawing: Drawing) -> None:
+    """Draw the photos of a shop into a folder that exists."""
     n, done = shop.posts.height, 0
     threads = drawing.threads or default_threads()
     with in_order(save_photos, _jobs(shop, folder, drawing.size), threads=threads, ahead=2 * threads) as saved:

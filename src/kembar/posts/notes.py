@@ -1,0 +1,19 @@
+"""What was noticed while posts were read: taken otherwise than it stands there, but no damage."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing noticed while reading.
+
+    Args:
+        kind: what it is about: "encoding", "container", "header", "rows", "cells", "columns", "products", "photos" or
+            "files".
+        detail: it, in words.
+        count: of how many rows, cells or files; 0 where nothing is counted.
+    """
+
+    kind: str
+    detail: str
+    count: int = 0
