@@ -1,7 +1,8 @@
 """The options that name the columns of a file: described once, added to each command that reads posts."""
 
+import csv
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -26,7 +27,14 @@ _SEVERAL: Final[dict[str, tuple[str, str]]] = {
         "Another column that describes the post, such as a model number or a description; repeat for more.",
     ),
 }
-ALL: Final = (*_OPTIONS, *_SEVERAL)
+_LISTS: Final[dict[str, tuple[str, str]]] = {  # several names in one option, separated by commas
+    "shown": (
+        "--with",
+        "Columns to carry into groups.csv and matches.parquet, such as `title,price`; `title` and `image` always work. "
+        "groups.csv is then for spreadsheets: text that begins with = + - @ has an apostrophe before it.",
+    ),
+}
+ALL: Final = (*_OPTIONS, *_SEVERAL, *_LISTS)
 
 
 def column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -57,8 +65,8 @@ def column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[...
 def _parameter(field: str) -> inspect.Parameter:
     """Describe the option of a field as typer reads it."""
     name, kind = f"{field}_column", inspect.Parameter.KEYWORD_ONLY
-    if field in _SEVERAL:
-        option, text = _SEVERAL[field]
+    if field in _SEVERAL or field in _LISTS:
+        option, text = {**_SEVERAL, **_LISTS}[field]
         several = Annotated[list[str] | None, typer.Option(option, help=text, rich_help_panel=_PANEL)]
         return inspect.Parameter(name, kind, default=None, annotation=several)
     option, text, default = _OPTIONS[field]
@@ -69,5 +77,13 @@ def _parameter(field: str) -> inspect.Parameter:
 def _columns(names: dict[str, Any]) -> "Columns":
     from kembar.posts.columns import Columns
 
-    given: dict[str, Any] = {field: tuple(name or ()) if field in _SEVERAL else name for field, name in names.items()}
-    return Columns(**given)
+    given = {field: name for field, name in names.items() if field in _OPTIONS}
+    several = {field: tuple(name or ()) for field, name in names.items() if field in _SEVERAL}
+    lists = {field: _separated(name or ()) for field, name in names.items() if field in _LISTS}
+    return Columns(**given, **several, **lists)
+
+
+def _separated(texts: Iterable[str]) -> tuple[str, ...]:
+    """Take names apart at their commas, but for those in double quotes."""
+    names = [name.strip() for row in csv.reader(texts, skipinitialspace=True) for name in row]
+    return tuple(dict.fromkeys(name for name in names if name))
