@@ -51,7 +51,7 @@ def _changed(config: Config, settings: Iterable[str]) -> Config:
         changed = changed.settled(None if config.by_rules else PairClassifier.load(config.model).cut)
     before, after = (_leaves(each.model_dump(mode="json")) for each in (config, changed))
     for key in (key for key in after | before if before.get(key) != after.get(key)):
-        if not key.startswith(DECIDING):
+        if not any(key == own or key.startswith(f"{own}.") for own in DECIDING):
             raise ConfigError(
                 f"{key} = {after.get(key)!r}, where the run has {before.get(key)!r}",
                 f"options that only decide about its pairs: {', '.join(DECIDING)}",

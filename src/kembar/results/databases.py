@@ -123,6 +123,8 @@ def _opened(target: str) -> Iterator[tuple[str, Any, str]]:
     check_file(path)
     there = Path(path).is_file() and Path(path).stat().st_size > 0
     with nullcontext(Path(path)) if there else new_file(path) as file:
+        if not there:
+            file.unlink()  # DuckDB takes no empty file for a database
         yield kind, driver, str(file)
 
 

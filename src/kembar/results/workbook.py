@@ -57,10 +57,11 @@ def _groups(book: Any, result: "Result") -> None:
     ordered = table.sort("size", "group_id", "posting_id", descending=[True, False, False])
     rows = ordered["row"].to_list()
     table = ordered.drop("row").select("group_id", "size", "posting_id", "title", pl.all().exclude(_FIRST))
-    photos = {"photo": [result.catalog.photo_paths()[row] for row in rows[:PHOTOS]]}
+    paths = result.catalog.photo_paths()
+    photos = {"photo": [paths[row] for row in rows[:PHOTOS]]}
     bands = (ordered["group_id"].rle_id() % 2).to_list()
     for number, start in enumerate(range(0, max(1, len(table)), ROWS), 1):
-        part = {name: paths[start : start + ROWS] for name, paths in photos.items()}
+        part = {name: given[start : start + ROWS] for name, given in photos.items()}
         name = "Groups" if number == 1 else f"Groups {number}"
         _sheet(book, name, table[start : start + ROWS], part, bands[start : start + ROWS])
 
@@ -108,10 +109,10 @@ def _sheet(
     """Write a table below its header, photos in the first columns."""
     sheet = book.add_worksheet(name)
     shown = {column: paths for column, paths in photos.items() if any(paths)}
-    header = [*shown, *table.columns]
+    header, bold = [*shown, *table.columns], book.add_format({"bold": True, "bottom": 1})
     for at, column in enumerate(header):
         sheet.set_column(at, at, _WIDTHS.get(column, 16))
-        sheet.write_string(0, at, _cell(column), book.add_format({"bold": True, "bottom": 1}))
+        sheet.write_string(0, at, _cell(column), bold)
     formats = [book.add_format({"bg_color": color, "valign": "top", "text_wrap": True}) for color in _BANDS]
     for at, row in enumerate(table.iter_rows(), 1):
         form = formats[bands[at - 1]]
