@@ -26,6 +26,7 @@ ORDER = [
     "results",
     "matcher",
     "linking",
+    "regrouping",
     "fitting",
     "synthesis",
     "training",
@@ -117,7 +118,7 @@ import kembar
 for module in pkgutil.walk_packages(kembar.__path__, "kembar."):
     if module.name != "kembar.__main__":
         importlib.import_module(module.name)
-from kembar.results.result import peak_memory
+from kembar.plan import peak_memory
 print(peak_memory())
 """
 

@@ -45,6 +45,7 @@ from .posts.photos import open_photo as open_photo
 from .posts.photos import perceptual_hash as perceptual_hash
 from .posts.quantities import Quantities as Quantities
 from .posts.titles import normalize as normalize
+from .regrouping import regroup as regroup
 from .results.explanation import Explanation as Explanation
 from .results.result import Result as Result
 from .synthesis import Drawing as Drawing

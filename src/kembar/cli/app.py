@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from kembar.cli.columns import column_options
+from kembar.cli.columns import ALL, column_options
 from kembar.cli.layout import layout_options
 from kembar.cli.link import app as link
 from kembar.cli.options import (
@@ -103,7 +103,7 @@ def top(
     logging.getLogger("kembar").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-@app.command(epilog="Example: `kembar match posts.csv --images photos -o run` — then look at run/report.md")
+@app.command(epilog="Example: `kembar match posts.csv --images photos -o run` — then open run/report.html")
 @column_options()
 @layout_options
 def match(
@@ -125,15 +125,16 @@ def match(
 ) -> None:
     """Match and group all posts of a catalogue.
 
-    Writes a run folder: **matches.csv** (Kaggle's form: posting_id, its matches with itself first), **groups.csv**,
-    **matches.parquet** (both as lists and names), **pairs.parquet** (the evidence for each pair that was compared),
-    **report.md** and **report.json**, **group-sizes.svg**, **config.toml** and **manifest.json**. Posts without a
-    title, photo or hash are matched on what they have. Where the label column is there, the report has F1.
+    Writes a run folder: **report.html** (to look at, with photos), **matches.csv** (Kaggle's form: posting_id, its
+    matches with itself first), **groups.csv** (the group of each post, how sure it is, and columns of the input by
+    --with), **matches.parquet** (both as lists and names), **pairs.parquet** (the evidence for each pair that was
+    compared), **report.md** and **report.json**, **group-sizes.svg**, **config.toml** and **manifest.json**. Posts
+    without a title, photo or hash are matched on what they have. Where the label column is there, the report has F1.
     """
+    from kembar.cli.summary import draw
     from kembar.folders import reserved
     from kembar.matcher import Matcher
     from kembar.posts.catalog import Catalog
-    from kembar.results.report import summary
 
     chosen = Chosen(recipe, model, config, settings).config()
     with reserved(output, overwrite=overwrite), _bars(quiet) as progress:
@@ -146,12 +147,12 @@ def match(
         progress("writing", 0, 0)
         result.save(output, overwrite=overwrite)
     if not quiet:
-        print(summary(result.report))
+        draw(result.report)
         print(f"Wrote {output}")
 
 
 @app.command(epilog="Example: `kembar tune posts.csv -o model` then `kembar match new.csv --model model -o run`")
-@column_options()
+@column_options(*(field for field in ALL if field != "shown"))
 @layout_options
 def tune(
     posts: Posts,

@@ -1,7 +1,8 @@
 """The options that name the columns of a file: described once, added to each command that reads posts."""
 
+import csv
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -30,7 +31,14 @@ _SEVERAL: Final[dict[str, tuple[str, str]]] = {
         "Another column that describes the post, such as a model number or a description; repeat for more.",
     ),
 }
-ALL: Final = tuple(dict.fromkeys(("id", "title", "image", *_OPTIONS, *_SEVERAL)))
+_LISTS: Final[dict[str, tuple[str, str]]] = {  # several names in one option, separated by commas
+    "shown": (
+        "--with",
+        "Columns to carry into groups.csv and matches.parquet, such as `title,price`; `title` and `image` always work. "
+        "groups.csv is then for spreadsheets: text that begins with = + - @ has an apostrophe before it.",
+    ),
+}
+ALL: Final = tuple(dict.fromkeys(("id", "title", "image", *_OPTIONS, *_SEVERAL, *_LISTS)))
 
 
 def column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -98,8 +106,8 @@ def _right(field: str) -> inspect.Parameter:
 def _parameter(field: str) -> inspect.Parameter:
     """Describe the option of a field as typer reads it."""
     name, kind = f"{field}_column", inspect.Parameter.KEYWORD_ONLY
-    if field in _SEVERAL:
-        option, text = _SEVERAL[field]
+    if field in _SEVERAL or field in _LISTS:
+        option, text = {**_SEVERAL, **_LISTS}[field]
         several = Annotated[list[str] | None, typer.Option(option, help=text, rich_help_panel=_PANEL)]
         return inspect.Parameter(name, kind, default=None, annotation=several)
     option, text, default = _OPTIONS[field]
@@ -110,10 +118,18 @@ def _parameter(field: str) -> inspect.Parameter:
 def _columns(fields: Sequence[str], names: Sequence[Any]) -> "Columns":
     from kembar.posts.columns import Columns
 
-    named = zip(fields, names, strict=True)
-    given: dict[str, Any] = {field: tuple(name or ()) if field in _SEVERAL else name for field, name in named}
+    named = dict(zip(fields, names, strict=True))
+    given: dict[str, Any] = {field: name for field, name in named.items() if field in _OPTIONS}
+    given |= {field: tuple(name or ()) for field, name in named.items() if field in _SEVERAL}
+    given |= {field: _separated(name or ()) for field, name in named.items() if field in _LISTS}
     first, *further = given.pop("image", ()) or ("image",)
     return Columns(**given, image=first, further_images=tuple(further))
+
+
+def _separated(texts: Iterable[str]) -> tuple[str, ...]:
+    """Take names apart at their commas, but for those in double quotes."""
+    names = [name.strip() for row in csv.reader(texts, skipinitialspace=True) for name in row]
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _no_folder(column: str) -> "CatalogError":

@@ -130,6 +130,13 @@ class Config(Section):
         except ValidationError as error:
             raise explained(error, cls) from None
 
+    def with_settings(self, settings: Iterable[str]) -> "Config":
+        """Apply changes such as "cut=0.5", in order; raises ConfigError as `read` does."""
+        tree = self.model_dump(mode="json")
+        for setting in settings:
+            set_option(tree, current_name(setting))
+        return Config.of(tree)
+
     def text(self, header: str = "") -> str:
         """Write the configuration as TOML, every key with its meaning, the lines of a header above it as comments."""
         lines: list[str] = []

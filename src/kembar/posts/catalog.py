@@ -14,7 +14,7 @@ import polars as pl
 from kembar.arrays import Bools, Doubles, Rows
 from kembar.errors import CatalogError, quoted
 from kembar.posts.columns import Columns
-from kembar.posts.further import read_further, read_text, read_texts
+from kembar.posts.further import read_further, read_shown, read_text, read_texts
 from kembar.posts.hashes import format_hashes, read_hashes
 from kembar.posts.ids import check_ids, read_ids
 from kembar.posts.labels import read_labels
@@ -177,7 +177,7 @@ class Catalog:
             identifiers=read_texts(table.frame, columns.identifiers),
             sources=None if columns.source is None else read_text(table.frame[columns.source]),
             within=None if columns.within is None else read_text(table.frame[columns.within]),
-            shown=read_texts(table.frame, columns.shown),
+            shown=read_shown(table.frame, columns.shown, titles, images.first),
             further_images=images.further,
             notes=(*table.notes, *images.notes),
         )

@@ -4,11 +4,16 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 from kembar.errors import CatalogError, nearest, quoted
+from kembar.posts.further import ALWAYS_SHOWN
 
 _SEVERAL = ("further", "identifiers", "shown", "further_images")
 """The fields that name any number of columns."""
 _OPTION = {"further": "column", "identifiers": "identifier", "shown": "with", "further_images": "image"}
 """Where the command line has another name."""
+
+
+_ALWAYS = tuple(("shown", name) for name in ALWAYS_SHOWN)
+"""What needs no column of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,8 @@ class Columns:
         identifiers: columns of codes that name a product everywhere, such as a GTIN or a manufacturer's part number.
         source: who lists the post, such as a seller or a shop; a source lists a product at most once.
         within: a category; posts of two categories are never the same product.
-        shown: columns that are carried into the results as they are.
+        shown: columns that are carried into the results as they are; "title" and "image" are always possible, and are
+            the columns named above.
         further_images: columns of further photos.
 
     Raises:
@@ -66,7 +72,8 @@ class Columns:
     def _named(self) -> list[tuple[str, str | None]]:
         """List what each column holds, and its name."""
         own = [(field.name, getattr(self, field.name)) for field in fields(self) if field.name not in _SEVERAL]
-        return [*own, *((field, name) for field in _SEVERAL for name in getattr(self, field))]
+        several = [(field, name) for field in _SEVERAL for name in getattr(self, field)]
+        return [*own, *(each for each in several if each not in _ALWAYS)]
 
     def wanted(self) -> list[str]:
         """Return the names to read, in the order of the fields."""
