@@ -1,8 +1,8 @@
-"""Evidence that says nothing, because many unlike posts share it: blank photos, "no image" pictures, generic titles.
+"""Evidence that says nothing, because many unlike posts share it: photos of nothing, generic titles, wrong codes.
 
 A photo that posts of unlike titles share is the shop system's placeholder; a title that posts of unlike photos share
-("Baju wanita murah") names a kind of thing, not a product. Both are set aside before anything is compared, and listed
-among the problems of the run.
+("Baju wanita murah") names a kind of thing, not a product; an identifier that posts of unlike titles share is the
+example of a template. All are set aside before anything is compared, and listed among the problems of the run.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ from kembar.evidence.variants import without_variants
 from kembar.posts.catalog import Catalog
 from kembar.posts.further import BRAND
 from kembar.posts.hashes import format_hashes
-from kembar.posts.problems import PROBLEMS
+from kembar.posts.problems import PROBLEMS, ordered
 from kembar.posts.titles import normalize
 
 BLANK: Final = (0x8000000000000000, 0)
@@ -60,8 +60,9 @@ def set_aside(catalog: Catalog) -> Catalog:
         The same posts, some without their photo or their title, with a problem row for each.
     """
     titles = normalize(catalog.titles)
+    catalog = _without_shared_codes(catalog, titles)
     blank = catalog.hashed & np.isin(catalog.hashes, np.array(BLANK, dtype=np.uint64))
-    shared = _placeholders(catalog, titles, catalog.hashed & ~blank)
+    shared = _placeholders(catalog.hashes, catalog.hashed & ~blank, titles)
     generic = _generic(catalog, titles, catalog.hashed & ~blank & (shared == 0))
     if not (blank.any() or shared.any() or generic.any()):
         return catalog
@@ -80,13 +81,13 @@ def set_aside(catalog: Catalog) -> Catalog:
     return kept.with_hashes(hashes, catalog.hashed & ~gone, pl.concat(found))
 
 
-def _placeholders(catalog: Catalog, titles: pl.Series, hashed: Bools) -> Rows:
-    """(n,) how many posts share a photo that says nothing, 0 for all other posts.
+def _placeholders(values: npt.NDArray[np.integer], known: Bools, titles: pl.Series) -> Rows:
+    """(n,) how many posts share a value that says nothing, 0 for all other posts.
 
     The mean cosine of the m unit vectors v of a crowd is (|sum v|^2 - m) / (m (m - 1)).
     """
-    rows = np.flatnonzero(hashed)
-    crowd, size = _crowds(catalog.hashes[rows])
+    rows = np.flatnonzero(known)
+    crowd, size = _crowds(values[rows])
     titled = rows[(titles.gather(rows) != "").to_numpy()]
     named = crowd[np.isin(rows, titled)]
     count = np.bincount(named, minlength=len(size))
@@ -96,9 +97,26 @@ def _placeholders(catalog: Catalog, titles: pl.Series, hashed: Bools) -> Rows:
         looked = titled[some[named]]
         vectors = Tfidf("word", (1, 1), 1.0).encode(titles)[looked]
         unlike = some & (_mean_cosine(vectors, named[some[named]], count) < _UNLIKE)
-    found = np.zeros(len(catalog), dtype=np.int64)
+    found = np.zeros(len(titles), dtype=np.int64)
     found[rows] = np.where(unlike, size, 0)[crowd]
     return found
+
+
+def _without_shared_codes(catalog: Catalog, titles: pl.Series) -> Catalog:
+    """Take identifiers that posts of unlike titles share: a template's example, another product's code copied."""
+    if catalog.identifiers is None:
+        return catalog
+    found, kept = [catalog.problems], {}
+    for codes in catalog.identifiers:
+        shared = _placeholders(codes.rank("dense").to_numpy(), (codes != "").to_numpy(), titles)
+        text = pl.format("the {} '{}', which {} posts of unlike titles share, set aside", *_thrice(codes, shared))
+        found.append(_listed(catalog, shared > 0, "identifier", pl.select(text).to_series()))
+        kept[codes.name] = codes.set(pl.Series(shared > 0), "")
+    return replace(catalog, identifiers=pl.DataFrame(kept), problems=ordered(pl.concat(found), catalog.ids))
+
+
+def _thrice(codes: pl.Series, shared: Rows) -> tuple[pl.Expr, pl.Series, pl.Series]:
+    return pl.lit(codes.name), codes, pl.Series(shared)
 
 
 def _mean_cosine(vectors: sp.csr_matrix, crowd: Rows, count: Rows) -> Doubles:

@@ -16,8 +16,9 @@ from kembar.errors import CatalogError, quoted
 from kembar.posts.columns import Columns
 from kembar.posts.further import read_further, read_text, read_texts
 from kembar.posts.hashes import format_hashes, read_hashes
+from kembar.posts.identifiers import read_identifiers
 from kembar.posts.ids import check_ids, read_ids
-from kembar.posts.labels import read_labels
+from kembar.posts.labels import read_groups
 from kembar.posts.photo_names import photo_folder, read_images
 from kembar.posts.prices import read_prices
 from kembar.posts.problems import PROBLEMS, check_problems, ordered
@@ -51,6 +52,8 @@ class Catalog:
         prices: (n,) float64 above 0, NaN where unknown; None where the source has no prices at all.
         further: (n, c) String, further texts by the names of their columns, "" where missing, that of the brands named
             "brand"; None where there are none.
+        identifiers: (n, c) String, codes in normal form by the names of their columns (see kembar.posts.identifiers),
+            "" where missing; None where there are none.
 
     Raises:
         CatalogError: lengths or types do not fit, an id is empty or repeated, a label is below -1.
@@ -135,10 +138,12 @@ class Catalog:
         titles, bad_titles = read_titles(cells(columns.title), ids)
         images, bad_images = read_images(cells(columns.image), ids, folder)
         hashes, hashed, bad_hashes = read_hashes(cells(columns.hash), ids)
-        labels = read_labels(cells(columns.label)) if columns.label in table.frame.columns else None
+        labels, bad_labels = read_groups(table.frame, columns, ids)
+        columns = columns.without_label_as_evidence()
         prices, bad_prices = read_prices(cells(columns.price), ids)
         further, bad_brands = read_further(table.frame, columns.brand, columns.further, ids, titles)
-        problems = ordered(pl.concat([bad_titles, bad_images, bad_hashes, bad_prices, bad_brands]), ids)
+        identifiers, bad_codes = read_identifiers(table.frame, columns.identifiers, ids)
+        bad = [bad_titles, bad_images, bad_hashes, bad_labels, bad_prices, bad_brands, bad_codes]
         known = None if np.isnan(prices).all() else prices
         return cls(
             ids,
@@ -148,10 +153,10 @@ class Catalog:
             hashed,
             labels,
             folder,
-            problems,
+            ordered(pl.concat(bad), ids),
             known,
             further,
-            identifiers=read_texts(table.frame, columns.identifiers),
+            identifiers,
             sources=None if columns.source is None else read_text(table.frame[columns.source]),
             within=None if columns.within is None else read_text(table.frame[columns.within]),
             shown=read_texts(table.frame, columns.shown),

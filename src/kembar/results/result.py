@@ -323,7 +323,7 @@ def _report(result: Result) -> dict[str, Any]:
     return {
         "posts": len(catalog),
         "with": {
-            **({} if catalog.further is None else {text.name: int((text != "").sum()) for text in catalog.further}),
+            **{text.name: int((text != "").sum()) for text in _described(catalog)},
             "title": int(catalog.has_titles.sum()),
             "image": int(catalog.has_images.sum()),
             "hash": int(catalog.hashed.sum()),
@@ -352,6 +352,11 @@ def _report(result: Result) -> dict[str, Any]:
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
         "peak_memory": result.peak_memory,
     }
+
+
+def _described(catalog: Catalog) -> list[pl.Series]:
+    """List the texts and codes that a catalogue has besides titles."""
+    return [text for table in (catalog.further, catalog.identifiers) if table is not None for text in table]
 
 
 def _estimate(result: Result) -> dict[str, Any]:
