@@ -6,26 +6,25 @@ Fellegi and Sunter (1969),
 
     ln P(equal | one product) / P(equal | two products)    and    ln P(unequal | one) / P(unequal | two),
 
-come from all pairs of which both posts have a code, each counting for one product by its probability; then by its
-probability with these weights, and so on (expectation and maximisation, as in kembar.classifier.match_weights). Before
-there are many pairs, a guess stands in.
+come from the pairs that the classifier, which knows nothing of identifiers, is sure of. It is wrong about some of them,
+and those have unequal codes: so a guess, which holds for such codes elsewhere, counts as much as 200 pairs.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from kembar.arrays import Doubles, Floats
-from kembar.classifier.match_weights import log_odds, odds_to_probability, updated
+from kembar.arrays import Bools, Floats
+from kembar.classifier.match_weights import updated
 from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.identifier_view import WEIGHT, identifier_columns
 from kembar.evidence.pairs import Pairs
 
-_GUESSED: Final = 20.0  # pairs of each kind that the guess counts for
-_ROUNDS: Final = 3
-_MOST: Final = 7.0  # what all identifiers together can add: a pair that is sure without them stays as it is
+_SURE: Final = 0.95  # a probability from which on a pair is one product; below the rest of it, two
+_GUESSED: Final = 200.0  # pairs of each kind that the guess counts for
+_MOST: Final = 7.0  # what all identifiers together can add: the classifier can still be surer than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,59 +61,37 @@ def weighed_by_identifiers(pairs: Pairs, gtins: Collection[str], *, learned: boo
         log-odds. The same pairs where there are no identifiers.
     """
     columns = identifier_columns(pairs)
-    if not columns or not len(pairs):
+    if not columns:
         return pairs
     probability = pairs.evidence[SIMILARITY]
-    guesses = {name: GTIN if name in gtins else OTHER for name in columns}
-    weights = _estimated(probability, columns, guesses, _ROUNDS if learned else 0)
-    told = {name + WEIGHT: weight.astype(np.float32) for name, weight in weights.items()}
-    total = np.where(probability > 0, _sum(weights), 0.0).astype(np.float32)
+    one, two = (probability >= _SURE, probability <= 1 - _SURE) if learned else (np.zeros(len(pairs), bool),) * 2
+    told: dict[str, Floats] = {}
+    for name, column in columns.items():
+        equal, unequal = agreement_weights(column, one, two, GTIN if name in gtins else OTHER)
+        weight = np.where(np.isnan(column) | (probability == 0), 0.0, np.where(column == 1, equal, unequal))
+        told[name + WEIGHT] = weight.astype(np.float32)
+    total = np.clip(np.sum(list(told.values()), axis=0), -_MOST, _MOST)  # two codes of one product say much the same
     return pairs.with_evidence(**told, **{SIMILARITY: updated(probability, total)})
 
 
-def _estimated(
-    probability: Floats, columns: Mapping[str, Floats], guesses: Mapping[str, Guess], rounds: int
-) -> dict[str, Doubles]:
-    """Estimate what each pair gets from each column: (m,) log-odds."""
-    prior, possible = log_odds(probability), probability > 0
-    weights = {name: _applied(columns[name], agreement_weights(None, columns[name], guesses[name])) for name in columns}
-    for _ in range(rounds):
-        belief = possible * odds_to_probability(prior + _sum(weights))
-        weights = {
-            name: _applied(columns[name], agreement_weights(belief, columns[name], guesses[name])) for name in columns
-        }
-    return weights
-
-
-def agreement_weights(belief: Doubles | None, column: Floats, guess: Guess) -> tuple[float, float]:
+def agreement_weights(column: Floats, one: Bools, two: Bools, guess: Guess) -> tuple[float, float]:
     """Estimate two match weights.
 
     Args:
-        belief: (m,) probabilities that a pair is one product, or 0 and 1 where the truth is known; None: no pairs.
         column: (m,) 1 for equal codes, 0 for unequal ones, NaN where a post has none.
-        guess: counts for 20 pairs of each kind.
+        one: (m,) bool, pairs that are one product.
+        two: (m,) bool, pairs that are two.
+        guess: counts for 200 pairs of each kind.
 
     Returns:
-        What equal codes add to the log-odds, at least 0, and what unequal ones do, at most 0.
+        What equal codes add to the log-odds, in [0, 7], and what unequal ones do, in [-guess.against, 0].
     """
-    one, two = guess.one, guess.two
-    if belief is not None:
-        known, equal = ~np.isnan(column), column == 1
-        one = _share(belief[equal].sum(), belief[known].sum(), guess.one)
-        two = _share((1 - belief[equal]).sum(), (1 - belief[known]).sum(), guess.two)
-    equal_weight, unequal_weight = np.log(one / two), np.log((1 - one) / (1 - two))
-    return float(np.clip(equal_weight, 0, _MOST)), float(np.clip(unequal_weight, -guess.against, 0))
+    m, u = _share_equal(column[one], guess.one), _share_equal(column[two], guess.two)
+    equal, unequal = np.log(m / u), np.log((1 - m) / (1 - u))
+    return float(np.clip(equal, 0, _MOST)), float(np.clip(unequal, -guess.against, 0))
 
 
-def _share(part: float, whole: float, guess: float) -> float:
-    return float((part + _GUESSED * guess) / (whole + _GUESSED))
-
-
-def _applied(column: Floats, weights: tuple[float, float]) -> Doubles:
-    """Give each pair its weight: 0 where a post has no code."""
-    return np.where(np.isnan(column), 0.0, np.where(column == 1, *weights))
-
-
-def _sum(weights: Mapping[str, Doubles]) -> Doubles:
-    """Add up the weights of all columns, which say much the same: no further than one alone could go."""
-    return np.clip(np.sum(list(weights.values()), axis=0), -_MOST, _MOST)
+def _share_equal(column: Floats, guess: float) -> float:
+    """Tell how many of the pairs with two codes have equal ones, the guess counted among them."""
+    equal, known = np.count_nonzero(column == 1), np.count_nonzero(~np.isnan(column))
+    return (equal + _GUESSED * guess) / (known + _GUESSED)
