@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Bools, Doubles, Progress, Rows, members
+from kembar.classifier.agreement import weighed_by_identifiers
 from kembar.classifier.choice import chosen
 from kembar.classifier.classify import classify
 from kembar.classifier.pair_classifier import PairClassifier
@@ -23,6 +24,7 @@ from kembar.errors import EvidenceError
 from kembar.evidence.copies import Copies
 from kembar.evidence.fitted import Fitted, count_terms
 from kembar.evidence.gathering import Evidence, blended, gather
+from kembar.evidence.identifier_view import EQUAL, identifier_views
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scope import Scope
@@ -36,6 +38,7 @@ from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
 from kembar.posts.columns import Columns
 from kembar.posts.hashing import hash_photos
+from kembar.posts.identifiers import holds_gtins
 from kembar.posts.post_photos import Photos
 from kembar.posts.sources import Source
 from kembar.posts.titles import normalize
@@ -154,6 +157,7 @@ class Matcher:
                     ("pairs",),
                     _classified,
                 ),
+                Stage("identifiers", ("pairs", "kept", "classifier"), ("pairs",), _identified),
                 Stage(
                     "decisions",
                     ("pairs", "order", "copies", "config", "catalog", "cut_off"),
@@ -247,15 +251,14 @@ class Matcher:
         counted = [count_terms(titles.gather(rows), config) for rows in buckets] if (titles != "").any() else []
         fitted = Fitted.fit(titles, copies, counted, config, kept.further)
         weighed = fitted.weigh(counted, buckets) if counted else {}
-        return fitted, views_of(weighed, kept, config, vectors)
+        return fitted, (*views_of(weighed, kept, config, vectors), *identifier_views(kept))
 
     def _evidence(
         self, kept: Catalog, views: tuple[View, ...], config: Config, spare: Mapping[str, str]
     ) -> tuple[Evidence, Bools]:
         buckets = Buckets.of(kept.ids, self.buckets)
-        found = gather(
-            views, normalize(kept.titles), config, spare=frozenset(spare), buckets=buckets, scope=Scope.of(kept)
-        )
+        apart, scope = frozenset(spare) | {view.name for view in identifier_views(kept)}, Scope.of(kept)
+        found = gather(views, normalize(kept.titles), config, spare=apart, buckets=buckets, scope=scope)
         return found, found.cut_off()
 
 
@@ -319,6 +322,13 @@ def _classified(
         return pairs
     scorers = scorers_of(evidence.titles, evidence.quantities, kept, (fitted.titles, fitted.tokens))
     return classify(pairs, evidence.posts, scorers, classifier, spare, veto=classifier.veto)
+
+
+def _identified(pairs: Pairs, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
+    """Add what identifiers say; a pair with probability 0, as where quantities contradict each other, keeps it."""
+    codes = () if kept.identifiers is None else tuple(kept.identifiers)
+    gtins = {EQUAL + column.name for column in codes if holds_gtins(column)}
+    return weighed_by_identifiers(pairs, gtins, learned=classifier is not None)
 
 
 def decided(

@@ -30,6 +30,11 @@ _SEVERAL: Final[dict[str, tuple[str, str]]] = {
         "--column",
         "Another column that describes the post, such as a model number or a description; repeat for more.",
     ),
+    "identifiers": (
+        "--identifier",
+        "Column of codes that name a product everywhere, such as a GTIN (EAN, UPC, ISBN) or a manufacturer's part "
+        "number; repeat for more.",
+    ),
 }
 _LISTS: Final[dict[str, tuple[str, str]]] = {  # several names in one option, separated by commas
     "shown": (

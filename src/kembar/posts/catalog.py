@@ -14,10 +14,11 @@ import polars as pl
 from kembar.arrays import Bools, Doubles, Rows
 from kembar.errors import CatalogError, quoted
 from kembar.posts.columns import Columns
-from kembar.posts.further import read_further, read_shown, read_text, read_texts
+from kembar.posts.further import read_further, read_shown, read_text
 from kembar.posts.hashes import format_hashes, read_hashes
+from kembar.posts.identifiers import read_identifiers
 from kembar.posts.ids import check_ids, read_ids
-from kembar.posts.labels import read_labels
+from kembar.posts.labels import read_groups
 from kembar.posts.layout import Layout
 from kembar.posts.notes import Note
 from kembar.posts.photo_folder import is_photo_folder, read_photo_folder
@@ -57,6 +58,11 @@ class Catalog:
         prices: (n,) float64 above 0, NaN where unknown; None where the source has no prices at all.
         further: (n, c) String, further texts by the names of their columns, "" where missing, that of the brands named
             "brand"; None where there are none.
+        identifiers: (n, c) String, codes in normal form by the names of their columns (see kembar.posts.identifiers),
+            "" where missing; None where there are none.
+        sources: (n,) String, who lists the post, "" where unknown; None where nothing is known of it.
+        within: (n,) String, category, "" where unknown; likewise.
+        shown: (n, c) String, columns that are carried into the results; None where there are none.
         further_images: (n, c) String, file names of further photos, "" where there are fewer; None where no post has
             more than one.
         further_hashes: (n, c) String, their perceptual hashes as 16 hex digits, "" where unknown.
@@ -158,10 +164,12 @@ class Catalog:
         titles, bad_titles = read_titles(cells(columns.title), ids)
         images = read_images([cells(name) for name in (columns.image, *columns.further_images)], ids, folder)
         hashes, hashed, bad_hashes = read_hashes(cells(columns.hash), ids)
-        labels = read_labels(cells(columns.label)) if columns.label in table.frame.columns else None
+        labels, bad_labels = read_groups(table.frame, columns, ids)
+        columns = columns.without_label_as_evidence()
         prices, bad_prices = read_prices(cells(columns.price), ids)
         further, bad_brands = read_further(table.frame, columns.brand, columns.further, ids, titles)
-        problems = ordered(pl.concat([bad_titles, images.problems, bad_hashes, bad_prices, bad_brands]), ids)
+        identifiers, bad_codes = read_identifiers(table.frame, columns.identifiers, ids)
+        bad = [bad_titles, images.problems, bad_hashes, bad_labels, bad_prices, bad_brands, bad_codes]
         known = None if np.isnan(prices).all() else prices
         return cls(
             ids,
@@ -171,10 +179,10 @@ class Catalog:
             hashed,
             labels,
             folder,
-            problems,
+            ordered(pl.concat(bad), ids),
             known,
             further,
-            identifiers=read_texts(table.frame, columns.identifiers),
+            identifiers,
             sources=None if columns.source is None else read_text(table.frame[columns.source]),
             within=None if columns.within is None else read_text(table.frame[columns.within]),
             shown=read_shown(table.frame, columns.shown, titles, images.first),

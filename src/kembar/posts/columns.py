@@ -1,7 +1,8 @@
 """Which column of a source holds what, and whether the source has it."""
 
+import logging
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from kembar.errors import CatalogError, nearest, quoted
 from kembar.posts.further import ALWAYS_SHOWN
@@ -10,6 +11,8 @@ _SEVERAL = ("further", "identifiers", "shown", "further_images")
 """The fields that name any number of columns."""
 _OPTION = {"further": "column", "identifiers": "identifier", "shown": "with", "further_images": "image"}
 """Where the command line has another name."""
+
+log = logging.getLogger(__name__)
 
 
 _ALWAYS = tuple(("shown", name) for name in ALWAYS_SHOWN)
@@ -78,6 +81,20 @@ class Columns:
     def wanted(self) -> list[str]:
         """Return the names to read, in the order of the fields."""
         return list(dict.fromkeys(name for _, name in self._named() if name is not None))
+
+    def without_label_as_evidence(self) -> "Columns":
+        """Leave the column of known groups out of what posts are compared by: it holds what is to be found.
+
+        Warns in the log where it was named as both.
+        """
+        brand = None if self.brand == self.label else self.brand
+        further, identifiers = (
+            tuple(name for name in names if name != self.label) for names in (self.further, self.identifiers)
+        )
+        if (brand, further, identifiers) == (self.brand, self.further, self.identifiers):
+            return self
+        log.warning("%r holds the known groups, so posts are not compared by it", self.label)
+        return replace(self, brand=brand, further=further, identifiers=identifiers)
 
     def check(self, source: str, names: Collection[str]) -> None:
         """Check the names against those of a source.

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from kembar.evidence.pairs import Pairs
+from kembar.posts.catalog import Catalog
 from kembar.results.estimates import doubtful, estimated
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _given(result: "Result") -> dict[str, int]:
     """Count the posts that have each kind of evidence."""
     catalog = result.catalog
     return {
-        **({} if catalog.further is None else {text.name: int((text != "").sum()) for text in catalog.further}),
+        **{text.name: int((text != "").sum()) for text in _described(catalog)},
         "title": int(catalog.has_titles.sum()),
         "image": int(catalog.has_images.sum()),
         "hash": int(catalog.photos().known().sum()),
@@ -61,6 +62,11 @@ def _given(result: "Result") -> dict[str, int]:
         **({} if catalog.prices is None else {"price": int((~np.isnan(catalog.prices)).sum())}),
         **({} if catalog.further_images is None else {"several photos": _several(catalog.further_images)}),
     }
+
+
+def _described(catalog: Catalog) -> list[pl.Series]:
+    """List the texts and codes that a catalogue has besides titles."""
+    return [text for table in (catalog.further, catalog.identifiers) if table is not None for text in table]
 
 
 def _several(further: pl.DataFrame) -> int:

@@ -9,11 +9,12 @@ import polars as pl
 
 from kembar.arrays import Rows
 from kembar.classifier.classify import RULES as BY_RULES
-from kembar.classifier.classify import WEIGHT, contributions, passed_over
+from kembar.classifier.classify import contributions, passed_over
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
 from kembar.errors import CatalogError, FolderError, nearest, quoted, visible
 from kembar.evidence.gathering import BLENDED, SIMILARITY
+from kembar.evidence.identifier_view import EQUAL, WEIGHT
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scope import Scope
@@ -25,6 +26,7 @@ from kembar.grouping.links import LINKS
 from kembar.grouping.matches import Matches, within_groups
 from kembar.posts.catalog import Catalog
 from kembar.posts.further import BRAND
+from kembar.posts.identifiers import holds_gtins
 from kembar.posts.quantities import Quantities
 from kembar.posts.titles import normalize
 from kembar.results import charts
@@ -294,6 +296,7 @@ def _facts(catalog: Catalog, i: int, j: int, parted: Apart) -> list[str]:
     facts.append(f"quantities: {said[0]} | {said[1]}")
     told = [(kind, sides) for kind, sides in parted.items() if kind not in ("quantities", "words")]
     facts += [f"{kind} in one title only: {one} | {other}" for kind, (one, other) in told]
+    facts += _same_identifiers(catalog, i, j)
     one, other = (catalog.take([row]).photos() for row in (i, j))
     if one.hashed.any() and other.hashed.any():
         apart = np.bitwise_count(one.hashes[one.hashed][:, None] ^ other.hashes[other.hashed])
@@ -302,6 +305,17 @@ def _facts(catalog: Catalog, i: int, j: int, parted: Apart) -> list[str]:
     else:
         facts.append("photos: at least one post has no perceptual hash")
     return facts
+
+
+def _same_identifiers(catalog: Catalog, i: int, j: int) -> list[str]:
+    """Tell of each kind of code that both posts have."""
+    told = []
+    for codes in () if catalog.identifiers is None else catalog.identifiers:
+        one, other = codes[i], codes[j]
+        kind = "GTIN" if holds_gtins(codes) else codes.name
+        if one and other:
+            told.append(f"same {kind} {one}" if one == other else f"another {kind}: {one} | {other}")
+    return told
 
 
 def _veto(config: Config) -> bool:
@@ -382,6 +396,8 @@ def _share(name: str, value: float | None, share: float) -> str:
 def _line(name: str, value: float | None) -> str:
     base = name.removesuffix(BLENDED).removesuffix(WEIGHT)
     meaning = _MEANING.get(base) or meaning_of(base)
+    if name.startswith(EQUAL):
+        meaning = f"1 where both posts have the same {base.removeprefix(EQUAL)}, 0 where theirs differ"
     if name.endswith(BLENDED):
         meaning += ", after blending with sure neighbours"
     if name.endswith(WEIGHT):
