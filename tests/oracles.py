@@ -220,8 +220,10 @@ def truth(labels: Sequence[int]) -> list[set[int]]:
 
 
 def mean_scores(matches: Sequence[set[int]], labels: Sequence[int], rows: Sequence[int]) -> tuple[float, float, float]:
-    """Mean F1, precision and recall over some posts; every list holds its own post."""
+    """Mean F1, precision and recall over some posts; every list holds its own post, and posts of unknown group do not
+    count in the lists of others."""
     true = truth(labels)
+    matches = [{j for j in found if j == i or labels[j] >= 0} for i, found in enumerate(matches)]
     f1 = [2 * len(matches[i] & true[i]) / (len(matches[i]) + len(true[i])) for i in rows]
     precision = [len(matches[i] & true[i]) / len(matches[i]) for i in rows]
     recall = [len(matches[i] & true[i]) / len(true[i]) for i in rows]

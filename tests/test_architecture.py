@@ -25,6 +25,8 @@ ORDER = [
     "grouping",
     "results",
     "matcher",
+    "linking",
+    "regrouping",
     "fitting",
     "synthesis",
     "training",
@@ -116,7 +118,7 @@ import kembar
 for module in pkgutil.walk_packages(kembar.__path__, "kembar."):
     if module.name != "kembar.__main__":
         importlib.import_module(module.name)
-from kembar.results.result import peak_memory
+from kembar.plan import peak_memory
 print(peak_memory())
 """
 

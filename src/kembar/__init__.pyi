@@ -35,6 +35,7 @@ from .fitting.tuning import tune as tune
 from .grouping.groups import Groups as Groups
 from .grouping.groups import average_link as average_link
 from .grouping.matches import Matches as Matches
+from .linking import link as link
 from .matcher import Matcher as Matcher
 from .matcher import match as match
 from .posts.catalog import Catalog as Catalog
@@ -44,6 +45,7 @@ from .posts.photos import open_photo as open_photo
 from .posts.photos import perceptual_hash as perceptual_hash
 from .posts.quantities import Quantities as Quantities
 from .posts.titles import normalize as normalize
+from .regrouping import regroup as regroup
 from .results.explanation import Explanation as Explanation
 from .results.result import Result as Result
 from .synthesis import Drawing as Drawing

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Doubles, Progress, Rows, members
+from kembar.arrays import Bools, Doubles, Progress, Rows, members
+from kembar.classifier.agreement import weighed_by_identifiers
 from kembar.classifier.choice import chosen
 from kembar.classifier.classify import classify
 from kembar.classifier.pair_classifier import PairClassifier
@@ -21,25 +22,27 @@ from kembar.encoders.resources import Resources
 from kembar.encoders.store import VectorStore
 from kembar.errors import EvidenceError
 from kembar.evidence.copies import Copies
-from kembar.evidence.edges import Edges
 from kembar.evidence.fitted import Fitted, count_terms
 from kembar.evidence.gathering import Evidence, blended, gather
+from kembar.evidence.identifier_view import EQUAL, identifier_views
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.placeholders import as_compared
+from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import View, build_views, vectors_section, views_of
 from kembar.grouping.decision import decide
 from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches, row_shares, shopee_shares
-from kembar.plan import Clock, Plan, Stage
+from kembar.plan import Clock, Plan, Stage, peak_memory
 from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
 from kembar.posts.columns import Columns
 from kembar.posts.hashing import hash_photos
+from kembar.posts.identifiers import holds_gtins
 from kembar.posts.post_photos import Photos
 from kembar.posts.sources import Source
 from kembar.posts.titles import normalize
-from kembar.results.result import Result, peak_memory
+from kembar.results.result import Result
 
 BUCKETS: Final = 1
 """Parts of a catalogue that the stages work in; all posts are in memory, so that one is best."""
@@ -125,7 +128,7 @@ class Matcher:
         """
         clock = Clock(progress)
         given = {"catalog": catalog, "brought": dict(embeddings or {})}
-        wanted = ("catalog", "config", "pairs", "matches", "groups", "copy_of")
+        wanted = ("catalog", "config", "pairs", "matches", "groups", "copy_of", "cut_off")
         found = dict(zip(wanted, self.plan(progress).run(given, wanted, clock), strict=True))
         return Result(**found, seconds=clock.seconds, peak_memory=peak_memory())
 
@@ -146,7 +149,7 @@ class Matcher:
                 Stage("settings", ("catalog", "vectors", "brought"), ("config", "classifier", "spare"), self._settings),
                 Stage("copies", ("catalog", "vectors"), ("order", "copies", "kept", "kept_vectors"), _kept),
                 Stage("vectors", ("kept", "kept_vectors", "copies", "config"), ("fitted", "views"), self._views),
-                Stage("neighbours", ("kept", "views", "config", "spare"), ("evidence",), self._evidence),
+                Stage("neighbours", ("kept", "views", "config", "spare"), ("evidence", "cut_off"), self._evidence),
                 Stage("blending", ("evidence", "config"), ("pairs",), blended),
                 Stage(
                     "classifier",
@@ -154,11 +157,17 @@ class Matcher:
                     ("pairs",),
                     _classified,
                 ),
-                Stage("decisions", ("pairs", "evidence", "copies", "config", "catalog"), ("edges", "labels"), _decided),
+                Stage("identifiers", ("pairs", "kept", "classifier"), ("pairs",), _identified),
+                Stage(
+                    "decisions",
+                    ("pairs", "order", "copies", "config", "catalog", "cut_off"),
+                    ("matches", "groups"),
+                    decided,
+                ),
                 Stage(
                     "results",
-                    ("catalog", "given", "order", "copies", "pairs", "edges", "labels"),
-                    ("catalog", "pairs", "matches", "groups", "copy_of"),
+                    ("catalog", "given", "order", "copies", "pairs", "cut_off"),
+                    ("catalog", "pairs", "copy_of", "cut_off"),
                     _restored,
                 ),
             ),
@@ -242,11 +251,15 @@ class Matcher:
         counted = [count_terms(titles.gather(rows), config) for rows in buckets] if (titles != "").any() else []
         fitted = Fitted.fit(titles, copies, counted, config, kept.further)
         weighed = fitted.weigh(counted, buckets) if counted else {}
-        return fitted, views_of(weighed, kept, config, vectors)
+        return fitted, (*views_of(weighed, kept, config, vectors), *identifier_views(kept))
 
-    def _evidence(self, kept: Catalog, views: tuple[View, ...], config: Config, spare: Mapping[str, str]) -> Evidence:
+    def _evidence(
+        self, kept: Catalog, views: tuple[View, ...], config: Config, spare: Mapping[str, str]
+    ) -> tuple[Evidence, Bools]:
         buckets = Buckets.of(kept.ids, self.buckets)
-        return gather(views, normalize(kept.titles), config, spare=frozenset(spare), buckets=buckets)
+        apart, scope = frozenset(spare) | {view.name for view in identifier_views(kept)}, Scope.of(kept)
+        found = gather(views, normalize(kept.titles), config, spare=apart, buckets=buckets, scope=scope)
+        return found, found.cut_off()
 
 
 def with_photo_hashes(
@@ -311,28 +324,51 @@ def _classified(
     return classify(pairs, evidence.posts, scorers, classifier, spare, veto=classifier.veto)
 
 
-def _decided(pairs: Pairs, evidence: Evidence, copies: Copies, config: Config, catalog: Catalog) -> tuple[Edges, Rows]:
-    """Decide about the kept posts, and let copies share their fate."""
-    edges, labels = decide(pairs, evidence.posts, config, _shares(catalog), evidence.cut_off())
-    return copies.edges(edges, config.advanced.decide.cap), labels[copies.place]
+def _identified(pairs: Pairs, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
+    """Add what identifiers say; a pair with probability 0, as where quantities contradict each other, keeps it."""
+    codes = () if kept.identifiers is None else tuple(kept.identifiers)
+    gtins = {EQUAL + column.name for column in codes if holds_gtins(column)}
+    return weighed_by_identifiers(pairs, gtins, learned=classifier is not None)
+
+
+def decided(
+    pairs: Pairs, order: Rows, copies: Copies, config: Config, catalog: Catalog, cut_off: Bools
+) -> tuple[Matches, Groups]:
+    """Decide about the posts that were compared, and let copies share their fate.
+
+    Args:
+        pairs: between places in `copies.kept`.
+        order: (n,) rows of the catalogue, in the order of ids.
+        copies: which posts, in the order of ids, were compared.
+        config: the rule, the cut and so on.
+        catalog: the posts; their labels, if any, shape the lists of rule chisel.
+        cut_off: (m,) bool of the posts that were compared, see `Evidence.cut_off`.
+
+    Returns:
+        Matches and groups, in the order of the catalogue's rows.
+    """
+    scope = Scope.of(catalog.take(order[copies.kept]))
+    edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog), cut_off, scope)
+    edges = copies.edges(edges, config.advanced.decide.cap)
+    source, target = order[edges[0]], order[edges[1]]
+    by_source = np.argsort(source, kind="stable")  # the order within a list stays
+    restored = np.empty_like(labels, shape=len(order))
+    restored[order] = labels[copies.place]
+    return Matches.of(source[by_source], target[by_source], len(order)), Groups.of(restored, catalog.ids)
 
 
 def _restored(
-    catalog: Catalog, given: Catalog, order: Rows, copies: Copies, pairs: Pairs, edges: Edges, labels: Rows
-) -> tuple[Catalog, Pairs, Matches, Groups, Rows]:
+    catalog: Catalog, given: Catalog, order: Rows, copies: Copies, pairs: Pairs, cut_off: Bools
+) -> tuple[Catalog, Pairs, Rows, Bools]:
     """Go back from the order of ids to the order of the catalogue's rows, and to the posts as they were given."""
     kept = order[copies.kept]
     left, right = kept[pairs.left], kept[pairs.right]
     low, high = np.minimum(left, right), np.maximum(left, right)
     rank = np.lexsort((high, low))
     evidence = {name: column[rank] for name, column in pairs.evidence.items()}
-    source, target = order[edges[0]], order[edges[1]]
-    by_source = np.argsort(source, kind="stable")  # the order within a list stays
-    restored, copy_of = np.empty_like(labels), np.empty_like(order)
-    restored[order], copy_of[order] = labels, kept[copies.place]
-    matches = Matches.of(source[by_source], target[by_source], len(order))
-    told = replace(given, problems=catalog.problems)
-    return told, Pairs(low[rank], high[rank], evidence), matches, Groups.of(restored, catalog.ids), copy_of
+    copy_of, limited = np.empty_like(order), np.zeros(len(order), dtype=bool)
+    copy_of[order], limited[kept] = kept[copies.place], cut_off
+    return replace(given, problems=catalog.problems), Pairs(low[rank], high[rank], evidence), copy_of, limited
 
 
 def _sorted(embeddings: Mapping[str, Embeddings], order: Rows) -> dict[str, Embeddings]:

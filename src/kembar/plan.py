@@ -6,9 +6,12 @@ inputs.
 """
 
 import logging
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -104,3 +107,18 @@ class Plan:
             later = {name for rest in self.stages[at + 1 :] for name in rest.inputs} | set(wanted)
             held = {name: value for name, value in held.items() if name in later}
         return [held[name] for name in wanted]
+
+
+def peak_memory() -> int:
+    """Peak resident memory of this process so far, in bytes; 0 where the system does not tell."""
+    # Linux hands ru_maxrss down from the process that started this one; VmHWM is its own.
+    status = Path("/proc/self/status")
+    own = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii")) if status.is_file() else None
+    if own:
+        return int(own[1]) * 1024
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -96,8 +96,9 @@ def test_files_that_hold_no_posts(refused, tmp_path: Path) -> None:
 
 def test_columns_that_are_not_there(refused, tmp_path: Path) -> None:
     out = ("-o", tmp_path / "run")
+    path = write(tmp_path, skunr=["a"], title=["kopi"])
+    refused("match", path, *out, parts=("without a column 'posting_id'", "'skunr'"))
     path = write(tmp_path, sku=["a"], title=["kopi"])
-    refused("match", path, *out, parts=("without a column 'posting_id'", "'sku'"))
     refused("match", path, *out, "--id", "sk", parts=("without a column 'sk'", "Nearest: 'sku'"))
     refused(
         "match",

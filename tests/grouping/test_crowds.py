@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 import oracles
 from kembar.grouping import groups
 from kembar.grouping.crowds import crowded_posts
-from kembar.grouping.groups import average_link, average_link_tree, number_by_first
+from kembar.grouping.groups import Limits, average_link, average_link_tree, number_by_first
 from properties import examples
 
 
@@ -40,8 +40,8 @@ def test_average_link_of_crowded_posts_equals_its_slow_twin(seed, n, density, cu
     crowded = np.random.default_rng(seed).random(n) < 0.6
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(groups, "EXCUSED", excused)
-        labels = average_link(*scored, cut=cut, crowded=crowded)
-        tree = average_link_tree(*scored, crowded=crowded)
+        labels = average_link(*scored, cut=cut, limits=Limits(crowded))
+        tree = average_link_tree(*scored, limits=Limits(crowded))
     expected, nearest = oracles.average_link_of_crowds(*scored, crowded, excused, cut)
     if abs(nearest - cut) > 1e-6:
         assert oracles.parts(labels.tolist()) == expected
@@ -55,10 +55,10 @@ def test_order_of_crowded_posts_does_not_matter(seed, n, cut):
     left, right, similarity, _ = pairs(seed, n, 0.6)
     rng = np.random.default_rng(seed)
     crowded, place = rng.random(n) < 0.6, rng.permutation(n)
-    before = average_link(left, right, similarity, n, cut=cut, crowded=crowded)
+    before = average_link(left, right, similarity, n, cut=cut, limits=Limits(crowded))
     moved = np.zeros(n, dtype=bool)
     moved[place] = crowded
-    after = average_link(place[left], place[right], similarity, n, cut=cut, crowded=moved)
+    after = average_link(place[left], place[right], similarity, n, cut=cut, limits=Limits(moved))
     np.testing.assert_array_equal(number_by_first(after[place]), before)
 
 
@@ -66,15 +66,15 @@ def test_order_of_crowded_posts_does_not_matter(seed, n, cut):
 def test_nobody_is_crowded_as_ever(seed, n, cut):
     scored = pairs(seed, n, 0.6)
     before = average_link(*scored, cut=cut)
-    np.testing.assert_array_equal(average_link(*scored, cut=cut, crowded=np.zeros(n, dtype=bool)), before)
+    np.testing.assert_array_equal(average_link(*scored, cut=cut, limits=Limits(np.zeros(n, dtype=bool))), before)
 
 
 def test_a_pair_of_crowded_posts_that_was_compared_and_is_nothing_is_not_excused():
     everybody = np.ones(3, dtype=bool)
     ends, similarity = (np.array([0, 0, 1]), np.array([1, 2, 2])), np.array([0.9, 0.6, 0.0])
-    assert average_link(*ends, similarity, 3, cut=0.4, crowded=everybody).tolist() == [0, 0, 1]
+    assert average_link(*ends, similarity, 3, cut=0.4, limits=Limits(everybody)).tolist() == [0, 0, 1]
     uncompared = (end[:2] for end in ends)
-    assert average_link(*uncompared, similarity[:2], 3, cut=0.4, crowded=everybody).tolist() == [0, 0, 0]
+    assert average_link(*uncompared, similarity[:2], 3, cut=0.4, limits=Limits(everybody)).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("cut", [0.7, 0.1, 0.3])
@@ -91,7 +91,7 @@ def test_a_product_with_more_offers_than_places_is_one_group():
     crowded = crowded_posts(left, right, similarity, np.ones(1500, dtype=bool), cut=0.4)
     assert crowded.all()
     assert average_link(left, right, similarity, 1500, cut=0.4).max() > 20
-    assert average_link(left, right, similarity, 1500, cut=0.4, crowded=crowded).max() == 0
+    assert average_link(left, right, similarity, 1500, cut=0.4, limits=Limits(crowded)).max() == 0
 
 
 def test_some_strong_pairs_do_not_join_two_products_with_many_offers():
@@ -101,7 +101,7 @@ def test_some_strong_pairs_do_not_join_two_products_with_many_offers():
     left, right = (np.concatenate([*each]) for each in zip(*sides, bridges, strict=True))
     similarity = np.where((left < 1000) == (right < 1000), np.float32(0.8), np.float32(0.7))
     crowded = crowded_posts(left, right, similarity, np.ones(2000, dtype=bool), cut=0.4)
-    labels = average_link(left, right, similarity, 2000, cut=0.4, crowded=crowded)
+    labels = average_link(left, right, similarity, 2000, cut=0.4, limits=Limits(crowded))
     assert labels.tolist() == [0] * 1000 + [1] * 1000
 
 

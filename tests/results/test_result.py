@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from kembar import Catalog, Config, Embeddings, EvidenceError, FolderError, Groups, Matcher, Result
+from kembar.plan import peak_memory
 from kembar.results.report import scores_table, summary
-from kembar.results.result import peak_memory
 from kembar.results.scores import b_cubed, curve, oracle, pair_score, score_edges
 
 FILES = {
@@ -24,6 +24,7 @@ FILES = {
     "config.toml",
     "report.json",
     "report.md",
+    "report.html",
     "group-sizes.svg",
     "manifest.json",
 }
@@ -108,7 +109,8 @@ def test_one_post_reads_back(tmp_path: Path) -> None:
     result.save(tmp_path / "run")
     loaded = Result.load(tmp_path / "run")
     same(result, loaded)
-    assert loaded.groups_frame().to_dicts() == [{"posting_id": "a", "group_id": "a", "size": 1}]
+    told = dict.fromkeys(("mean_similarity", "weakest_similarity", "weakest_left", "weakest_right"))
+    assert loaded.groups_frame().to_dicts() == [{"posting_id": "a", "group_id": "a", "size": 1, **told}]
     assert loaded.weakest_links().is_empty()
 
 

@@ -225,7 +225,7 @@ def test_a_best_threshold_between_neighbouring_float32_numbers():
 def test_where_only_best_neighbours_help():
     left, right = np.array([0, 0, 1]), np.array([1, 2, 2])
     similarity = np.array([0.9, 0.8, 0.8])
-    found = curve(left, right, similarity, np.array([0, 0, -1])).best_min2()
+    found = curve(left, right, similarity, np.array([0, 0, 1])).best_min2()
     assert found[1:] == pytest.approx((0.85, 1))
     nothing = curve(left, right, similarity, np.array([0, 1, 2]))
     assert nothing.best() == (float("inf"), 1)

@@ -12,12 +12,12 @@ from kembar.classifier.features import Features
 from kembar.classifier.match_weights import updated, weigh
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.evidence.gathering import SIMILARITY
+from kembar.evidence.identifier_view import WEIGHT, with_an_equal_one
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scorers import CONFLICT, Scorer
 from kembar.evidence.views import HASH
 
 RULES: Final = "rules"  # the evidence column that keeps what the hand-set rules made of a pair
-WEIGHT: Final = "_weight"  # added to the name of a view that the classifier has not learned from
 ALIKE: Final = 1 - 8 / 64  # share of equal bits of the hashes of one photo, copied and scaled
 
 _PIECES: Final = "unit pieces"  # the column that tells of them
@@ -56,7 +56,7 @@ def classify(
     probability = np.zeros(len(pairs), dtype=np.float32)
     conflict = pairs.evidence.get(CONFLICT, probability * 0).copy()
     pieces = classifier.names.index(_PIECES) if _PIECES in classifier.names else None
-    looked_at = np.flatnonzero(~passed_over(pairs, classifier) | bool(spare))
+    looked_at = np.flatnonzero(~passed_over(pairs, classifier) | with_an_equal_one(pairs) | bool(spare))
     for begin in range(0, len(looked_at), _CHUNK):
         rows = looked_at[begin : begin + _CHUNK]
         table = features.table(classifier.names, rows)
@@ -142,7 +142,7 @@ def contributions(
     row = features.table(classifier.names, np.searchsorted(near, [at]))
     shares = classifier.contributions(row)[0]
     frame = pl.DataFrame({"column": classifier.names, "value": row[0], "log_odds": shares[:-1]})
-    weighed = [name.removesuffix(WEIGHT) for name in pairs.evidence if name.endswith(WEIGHT)]
+    weighed = [name for name in pairs.evidence if name + WEIGHT in pairs.evidence]
     more = [[float(pairs.evidence[column][at]) for column in (name, name + WEIGHT)] for name in weighed]
     rows = [(name, *values) for name, values in zip(weighed, more, strict=True)]
     frame = pl.concat([frame, pl.DataFrame(rows, schema=frame.schema, orient="row")])

@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from kembar.cli.columns import column_options
+from kembar.cli.columns import ALL, column_options
+from kembar.cli.layout import layout_options
+from kembar.cli.link import app as link
 from kembar.cli.options import (
     Cache,
     Chosen,
@@ -36,6 +38,7 @@ from kembar.cli.runs import app as runs
 from kembar.cli.train import app as train
 from kembar.errors import KembarError, visible
 from kembar.posts.columns import Columns
+from kembar.posts.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +79,7 @@ app = typer.Typer(
     epilog="Try it: `kembar synth -n 5000 -o shop` then `kembar match shop/posts.csv --images shop/photos -o run`",
 )
 app.add_typer(train, name="train")
+app.add_typer(link)
 app.add_typer(runs)
 console = Console(stderr=True)
 
@@ -99,8 +103,9 @@ def top(
     logging.getLogger("kembar").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-@app.command(epilog="Example: `kembar match posts.csv --images photos -o run` — then look at run/report.md")
+@app.command(epilog="Example: `kembar match posts.csv --images photos -o run` — then open run/report.html")
 @column_options()
+@layout_options
 def match(
     posts: Posts,
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", show_default=False)],
@@ -116,22 +121,24 @@ def match(
     quiet: Quiet = False,
     *,
     columns: Columns,
+    layout: Layout,
 ) -> None:
     """Match and group all posts of a catalogue.
 
-    Writes a run folder: **matches.csv** (Kaggle's form: posting_id, its matches with itself first), **groups.csv**,
-    **matches.parquet** (both as lists and names), **pairs.parquet** (the evidence for each pair that was compared),
-    **report.md** and **report.json**, **group-sizes.svg**, **config.toml** and **manifest.json**. Posts without a
-    title, photo or hash are matched on what they have. Where the label column is there, the report has F1.
+    Writes a run folder: **report.html** (to look at, with photos), **matches.csv** (Kaggle's form: posting_id, its
+    matches with itself first), **groups.csv** (the group of each post, how sure it is, and columns of the input by
+    --with), **matches.parquet** (both as lists and names), **pairs.parquet** (the evidence for each pair that was
+    compared), **report.md** and **report.json**, **group-sizes.svg**, **config.toml** and **manifest.json**. Posts
+    without a title, photo or hash are matched on what they have. Where the label column is there, the report has F1.
     """
+    from kembar.cli.summary import draw
     from kembar.folders import reserved
     from kembar.matcher import Matcher
     from kembar.posts.catalog import Catalog
-    from kembar.results.report import summary
 
     chosen = Chosen(recipe, model, config, settings).config()
     with reserved(output, overwrite=overwrite), _bars(quiet) as progress:
-        catalog = Catalog.read(posts, images=images, columns=columns)
+        catalog = Catalog.read(posts, images=images, columns=columns, layout=layout)
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
         means = resources(device, cache)
@@ -140,12 +147,13 @@ def match(
         progress("writing", 0, 0)
         result.save(output, overwrite=overwrite)
     if not quiet:
-        print(summary(result.report))
+        draw(result.report)
         print(f"Wrote {output}")
 
 
 @app.command(epilog="Example: `kembar tune posts.csv -o model` then `kembar match new.csv --model model -o run`")
-@column_options()
+@column_options(*(field for field in ALL if field != "shown"))
+@layout_options
 def tune(
     posts: Posts,
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to make.", show_default=False)],
@@ -173,6 +181,7 @@ def tune(
     quiet: Quiet = False,
     *,
     columns: Columns,
+    layout: Layout,
 ) -> None:
     """Learn to classify pairs, and where to cut, from posts whose groups are known or from labelled pairs.
 
@@ -192,7 +201,7 @@ def tune(
 
     chosen = Chosen(recipe, None, config, settings).config()
     with reserved(output, overwrite=overwrite, mark=MODEL_FILE), _bars(quiet) as progress:
-        catalog = Catalog.read(posts, images=images, columns=columns)
+        catalog = Catalog.read(posts, images=images, columns=columns, layout=layout)
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
         found = fit(
@@ -213,6 +222,7 @@ def tune(
     epilog="Example: `kembar encode posts.csv --encoder use -o use.parquet`, then `match --vectors use=use.parquet`"
 )
 @column_options("id", "title", "image")
+@layout_options
 def encode(
     posts: Posts,
     output: Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write.", show_default=False)],
@@ -226,6 +236,7 @@ def encode(
     quiet: Quiet = False,
     *,
     columns: Columns,
+    layout: Layout,
 ) -> None:
     """Turn the titles or photos of posts into vectors, by any encoder.
 
@@ -236,7 +247,7 @@ def encode(
     from kembar.posts.catalog import Catalog
 
     check_new_file(output, overwrite)
-    catalog = Catalog.read(posts, images=images, columns=columns)
+    catalog = Catalog.read(posts, images=images, columns=columns, layout=layout)
     with _bars(quiet) as progress:
         done = write_vectors(catalog, encoder, output, resources=resources(device, cache, progress))
     if not quiet:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from kembar.encoders.resources import Resources
     from kembar.posts.catalog import Catalog
 
-Posts = Annotated[Path, typer.Argument(help="Posts: CSV, TSV, Parquet or Arrow.", show_default=False)]
+Posts = Annotated[
+    Path, typer.Argument(help="Posts: CSV, Excel, JSON, a feed, Parquet ...; `-`: standard input.", show_default=False)
+]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder that the image column points into.")]
 Recipe = Annotated[
     str | None,

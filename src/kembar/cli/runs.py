@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kembar.cli.columns import column_options
-from kembar.cli.options import Overwrite, Quiet, check_new_file
+from kembar.cli.options import Overwrite, Quiet, Settings, check_new_file
 from kembar.errors import visible
 from kembar.posts.columns import Columns
 
@@ -37,10 +37,10 @@ def evaluate(
     Mean sample-wise F1, precision and recall with the size of the pool, F1 over pairs, B-cubed F1, and what a perfect
     classifier of the candidate pairs would reach. With `-o`, also F1 for every threshold on the similarity.
     """
+    from kembar.cli.summary import draw_scores
     from kembar.folders import check_free, new_folder
     from kembar.posts.labels import read_truth
     from kembar.results.charts import threshold_curve
-    from kembar.results.report import scores_table
     from kembar.results.result import Result
 
     if output is not None:
@@ -48,7 +48,10 @@ def evaluate(
     result = Result.load(run)
     labels = None if truth is None else read_truth(truth, result.catalog.ids, columns)
     scores = result.scores(labels)
-    typer.echo(json.dumps(scores, indent=2) if as_json else scores_table(scores))
+    if as_json:
+        typer.echo(json.dumps(scores, indent=2))
+    else:
+        draw_scores(scores)
     if output is not None:
         table = result.curve(labels).frame()
         with new_folder(output, overwrite=overwrite, mark="curve.csv") as folder:
@@ -115,3 +118,62 @@ def label_queue(
         queue.with_columns(guarded(queue[name]) for name in text).write_csv(target)
     if not quiet:
         typer.echo(f"Wrote {output} with {len(queue):,} pairs")
+
+
+@app.command(epilog="Example: `kembar regroup run --set cut=.6 -o stricter` — the same pairs, other groups")
+def regroup(
+    run: Run,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", show_default=False)],
+    settings: Settings = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Decide again about the pairs of a run, by another cut or rule, without comparing anything again.
+
+    Takes `cut`, `rule`, `target_size`, `single`, `advanced.decide` and `advanced.group.link`; other options change the
+    pairs themselves. Cuts hold for the pool of this run, as its config.toml has them. The new run folder is the one
+    that `kembar match` with this config.toml and these options would make.
+    """
+    from kembar.cli.summary import draw
+    from kembar.folders import reserved
+    from kembar.regrouping import regroup as decided_again
+    from kembar.results.result import Result
+
+    with reserved(output, overwrite=overwrite):
+        result = decided_again(Result.load(run), settings or ())
+        result.save(output, overwrite=overwrite)
+    if not quiet:
+        draw(result.report)
+        typer.echo(f"Wrote {output}")
+
+
+@app.command(epilog="Example: `kembar export run --to run.xlsx`, or `--to sqlite:run.db`")
+def export(
+    run: Run,
+    target: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="`FILE.xlsx`, `duckdb:FILE`, `sqlite:FILE` or `postgresql://USER@HOST/DATABASE`.",
+            show_default=False,
+        ),
+    ],
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a run for people with a spreadsheet, or into a database.
+
+    A workbook has a sheet of groups in bands of colour with photos, one of doubtful pairs, one of figures. A database
+    gets the tables **posts**, **groups**, **matches**, **pairs** and **kembar_run**, with keys: all of them, or none;
+    what else is in it is left alone.
+    """
+    from kembar.results.export import check_target, is_database
+    from kembar.results.export import export as written
+    from kembar.results.result import Result
+
+    check_target(target)
+    if not is_database(target):
+        check_new_file(Path(target), overwrite)
+    written(Result.load(run), target, overwrite=overwrite)
+    if not quiet:
+        typer.echo(f"Wrote {visible(target if '@' not in target else target.rpartition('@')[2])}")

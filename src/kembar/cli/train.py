@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kembar.cli.columns import column_options
+from kembar.cli.layout import layout_options
 from kembar.cli.options import Device, Posts, Quiet
 from kembar.posts.columns import Columns
+from kembar.posts.layout import Layout
 
 if TYPE_CHECKING:
     from kembar.posts.catalog import Catalog
@@ -37,6 +39,7 @@ Replace = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier e
 
 @app.command(epilog="Example: `kembar train photo posts.csv --images photos -o encoder --model timm:resnet18`")
 @column_options("id", "title", "image", "hash", "label")
+@layout_options
 def photo(
     ctx: typer.Context,
     posts: Posts,
@@ -53,6 +56,7 @@ def photo(
     quiet: Quiet = False,
     *,
     columns: Columns,
+    layout: Layout,
 ) -> None:
     """Train an encoder of photos.
 
@@ -63,12 +67,13 @@ def photo(
     from kembar.posts.catalog import Catalog
 
     chosen = _recipe("photo", model, recipe, preset, settings)
-    catalog = Catalog.read(posts, images=images, columns=columns)
+    catalog = Catalog.read(posts, images=images, columns=columns, layout=layout)
     _train(ctx, catalog, chosen, _Training(output, device, int8, resume, overwrite, quiet))
 
 
 @app.command(epilog="Example: `kembar train title posts.csv -o encoder --model st:FOLDER --set loss=arcface`")
 @column_options("id", "title", "image", "hash", "label")
+@layout_options
 def title(
     ctx: typer.Context,
     posts: Posts,
@@ -84,12 +89,13 @@ def title(
     quiet: Quiet = False,
     *,
     columns: Columns,
+    layout: Layout,
 ) -> None:
     """Train an encoder of titles, as `kembar train photo` does of photos."""
     from kembar.posts.catalog import Catalog
 
     chosen = _recipe("title", model, recipe, preset, settings)
-    catalog = Catalog.read(posts, columns=columns)
+    catalog = Catalog.read(posts, columns=columns, layout=layout)
     _train(ctx, catalog, chosen, _Training(output, device, int8, resume, overwrite, quiet))
 
 

@@ -72,10 +72,10 @@ class Config(Section):
         description="whether another size, quantity, colour or edition is another product; together: what names them "
         "is left out of the titles before they are compared, and veto is off unless it is set",
     )
-    rule: Literal["group", "threshold", "chisel", "expected"] = Field(
+    rule: Literal["group", "threshold", "chisel", "expected", "one-to-one", "one-to-many", "many-to-many"] = Field(
         "group",
         description="how a post's matches are chosen: the members of its group, a cut on similarity, the expected list "
-        "lengths, or the highest expected F1 by a classifier's probabilities",
+        "lengths, or the highest expected F1 by a classifier's probabilities; of two sources: links between them",
     )
     target_size: Annotated[float | None, Absent] = Field(
         None, ge=1, description="join groups up to this mean size, whatever the cut"
@@ -129,6 +129,13 @@ class Config(Section):
             return cls.model_validate(current_tree(tree))
         except ValidationError as error:
             raise explained(error, cls) from None
+
+    def with_settings(self, settings: Iterable[str]) -> "Config":
+        """Apply changes such as "cut=0.5", in order; raises ConfigError as `read` does."""
+        tree = self.model_dump(mode="json")
+        for setting in settings:
+            set_option(tree, current_name(setting))
+        return Config.of(tree)
 
     def text(self, header: str = "") -> str:
         """Write the configuration as TOML, every key with its meaning, the lines of a header above it as comments."""

@@ -6,6 +6,7 @@ so nothing could tell that they belong together, nor find anything else that doe
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -56,8 +57,11 @@ class Copies:
         keys = content_keys(catalog, titles, vectors)
         bare = keys == 0
         columns: dict[str, Any] = {f"vector {i}": _codes(given) for i, given in enumerate(vectors)}
-        if catalog.further is not None:
-            columns["further"] = _joined(catalog.further)
+        columns |= {f"texts {i}": texts for i, texts in enumerate(_joined(catalog))}
+        if catalog.sources is not None:  # no two posts of one source are one product, however alike
+            columns["source"] = catalog.ids.set(catalog.sources == "", "")
+        if catalog.within is not None:
+            columns["within"] = catalog.within
         if catalog.further_images is not None:
             columns["photos"] = _photo_keys(catalog)
         alike = pl.DataFrame({"title": titles, "hash": catalog.hashes, "hashed": catalog.hashed, **columns})
@@ -133,9 +137,9 @@ def content_keys(catalog: Catalog, titles: pl.Series, vectors: Sequence[Embeddin
         vectors: of the posts, in a fixed order.
 
     Returns:
-        (n,) uint64: of the title, the hash, further texts and all vectors; 0 where a post has no evidence.
+        (n,) uint64: of the title, the hash, further texts, identifiers and all vectors; 0 where a post has no evidence.
     """
-    texts = titles if catalog.further is None else titles + "\n" + _joined(catalog.further)
+    texts = reduce(lambda title, more: title + "\n" + more, _joined(catalog), titles)
     digests = (int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") for text in texts)
     key = np.fromiter(digests, dtype=np.uint64, count=len(catalog))
     bare = (titles == "").to_numpy() & ~catalog.hashed
@@ -151,9 +155,10 @@ def content_keys(catalog: Catalog, titles: pl.Series, vectors: Sequence[Embeddin
     return np.where(bare, np.uint64(0), np.maximum(key, np.uint64(1)))
 
 
-def _joined(further: pl.DataFrame) -> pl.Series:
-    """All further texts of a post as one."""
-    return further.select(pl.concat_str(pl.all(), separator="\n")).to_series()
+def _joined(catalog: Catalog) -> list[pl.Series]:
+    """All further texts and identifiers of a post as one; nothing where there are none."""
+    texts = [text for table in (catalog.further, catalog.identifiers) if table is not None for text in table]
+    return [pl.select(pl.concat_str(texts, separator="\n")).to_series()] if texts else []
 
 
 def _photo_keys(catalog: Catalog) -> Hashes:

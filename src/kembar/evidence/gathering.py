@@ -15,6 +15,7 @@ from kembar.evidence.blending import neighborhood
 from kembar.evidence.fusion import fuse, rescale
 from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.pairs import Pairs, candidates
+from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import CONFLICT, QuantityConflict
 from kembar.evidence.views import KINDS, View
 from kembar.posts.buckets import Buckets
@@ -38,6 +39,7 @@ class Evidence:
         pairs: the candidates with one column per view, `conflict` and `similarity`.
         spare: names of views that are compared, but neither fused nor blended.
         buckets: in which the work is done; None: all posts at once.
+        scope: which posts may be one product; None: all.
     """
 
     posts: int
@@ -48,6 +50,7 @@ class Evidence:
     pairs: Pairs
     spare: frozenset[str] = frozenset()
     buckets: Buckets | None = None
+    scope: Scope | None = None
 
     def cut_off(self) -> Bools:
         """Find the posts that may have more neighbours than some list has places: (n,) bool."""
@@ -73,6 +76,7 @@ def gather(
     *,
     spare: frozenset[str] = frozenset(),
     buckets: Buckets | None = None,
+    scope: Scope | None = None,
 ) -> Evidence:
     """Find the candidates of all views and compare them in every view.
 
@@ -82,6 +86,7 @@ def gather(
         config: the fusion rule, the unit veto and query expansion.
         spare: names of views that find candidates and are compared, but have no part in `similarity`.
         buckets: of the posts; the work is done in these, and their number changes nothing. None: all at once.
+        scope: which posts may be one product; None: all.
 
     Returns:
         The evidence.
@@ -98,16 +103,16 @@ def gather(
         )
     _check_names([view.name for view in views])
     parts = buckets or Buckets.whole(n)
-    neighbors = tuple(_neighbors(view, parts) for view in views)
+    neighbors = tuple(_neighbors(view, parts, scope) for view in views)
     if config.advanced.blend.expansion:
         k, alpha = config.advanced.blend.expansion, config.advanced.blend.alpha
         views = [view.expanded(near, k, alpha) for view, near in zip(views, neighbors, strict=True)]
-        neighbors = tuple(_neighbors(view, parts) for view in views)
+        neighbors = tuple(_neighbors(view, parts, scope) for view in views)
     quantities = Quantities.parse(titles)
     pairs = _compared(views, neighbors, quantities, config, parts)
     similarity = fused(pairs, [view for view in views if view.name not in spare], config)
     pairs = pairs.with_evidence(**{SIMILARITY: _vetoed(similarity, pairs, config)})
-    return Evidence(n, tuple(views), titles, neighbors, quantities, pairs, spare, parts)
+    return Evidence(n, tuple(views), titles, neighbors, quantities, pairs, spare, parts, scope)
 
 
 def blended(evidence: Evidence, config: Config) -> Pairs:
@@ -182,8 +187,10 @@ def _check_names(names: list[str]) -> None:
             )
 
 
-def _neighbors(view: View, buckets: Buckets) -> Neighbors:
-    """Find the neighbours of all posts of a view, bucket by bucket."""
+def _neighbors(view: View, buckets: Buckets, scope: Scope | None) -> Neighbors:
+    """Find the neighbours of all posts of a view, bucket by bucket, or within a scope."""
+    if scope is not None:
+        return scope.neighbors(view)
     find = view.index()
     if len(buckets) == 1:
         return find(view, np.arange(len(view)))
@@ -235,7 +242,7 @@ def _merged(fresh: Bools, new: Floats, known: Floats) -> Floats:
 def _compared_again(evidence: Evidence, views: Sequence[View], config: Config) -> tuple[Pairs, Floats]:
     """Compare blended views; returns the pairs with their final similarity, and the blended similarity alone."""
     changed = [(old, new) for old, new in zip(evidence.views, views, strict=True) if old is not new]
-    near = chain(evidence.neighbors, (_neighbors(new, evidence.parts) for _, new in changed))
+    near = chain(evidence.neighbors, (_neighbors(new, evidence.parts, evidence.scope) for _, new in changed))
     pairs = _compared(evidence.views, list(near), evidence.quantities, config, evidence.parts, evidence.pairs)
     after = {new.name + BLENDED: _scored(new, pairs.left, pairs.right, evidence.parts) for _, new in changed}
     pairs = pairs.with_evidence(**after)

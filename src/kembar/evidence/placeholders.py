@@ -1,8 +1,8 @@
-"""Evidence that says nothing, because many unlike posts share it: blank photos, "no image" pictures, generic titles.
+"""Evidence that says nothing, because many unlike posts share it: photos of nothing, generic titles, wrong codes.
 
 A photo that posts of unlike titles share is the shop system's placeholder; a title that posts of unlike photos share
-("Baju wanita murah") names a kind of thing, not a product. Both are set aside before anything is compared, and listed
-among the problems of the run.
+("Baju wanita murah") names a kind of thing, not a product; an identifier that posts of unlike titles share is the
+example of a template. All are set aside before anything is compared, and listed among the problems of the run.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ from kembar.posts.catalog import Catalog
 from kembar.posts.further import BRAND
 from kembar.posts.hashes import format_hashes
 from kembar.posts.post_photos import Photos
-from kembar.posts.problems import PROBLEMS
+from kembar.posts.problems import PROBLEMS, ordered
 from kembar.posts.titles import normalize
 
 BLANK: Final = (0x8000000000000000, 0)
@@ -61,9 +61,9 @@ def set_aside(catalog: Catalog) -> Catalog:
         The same posts, some without their photo or their title, with a problem row for each.
     """
     titles, photos = normalize(catalog.titles), catalog.photos()
-    posts = photos.posts()
+    catalog, posts = _without_shared_codes(catalog, titles), photos.posts()
     blank = photos.hashed & np.isin(photos.hashes, np.array(BLANK, dtype=np.uint64))
-    shared = _placeholders(photos, titles, photos.hashed & ~blank)
+    shared = _placeholders(photos.hashes, posts, photos.hashed & ~blank, titles)
     gone = blank | (shared > 0)
     kept = replace(
         photos,
@@ -84,20 +84,27 @@ def set_aside(catalog: Catalog) -> Catalog:
     return untitled.with_photos(kept, pl.concat(found))
 
 
-def _placeholders(photos: Photos, titles: pl.Series, hashed: Bools) -> Rows:
-    """(p,) how many posts share a photo that says nothing, 0 for all other photos; a post that repeats it counts once.
+def _placeholders(values: npt.NDArray[np.integer], posts: Rows, known: Bools, titles: pl.Series) -> Rows:
+    """Tell how many posts share a value that says nothing; a post that repeats it counts once.
 
     The mean cosine of the m unit vectors v of a crowd is (|sum v|^2 - m) / (m (m - 1)).
+
+    Args:
+        values: (p,) of any posts.
+        posts: (p,) the post that has each.
+        known: (p,) bool, others are not looked at.
+        titles: (n,) String in normal form.
+
+    Returns:
+        (p,) int64, 0 for all other values.
     """
-    rows = np.flatnonzero(hashed)
-    crowd, size = _crowds(photos.hashes[rows])
-    posts, once = photos.posts()[rows], np.ones(len(rows), dtype=bool)
-    if photos.offsets is not None:
-        once[:] = False
-        once[np.unique(crowd * len(titles) + posts, return_index=True)[1]] = True
-        size = np.bincount(crowd[once], minlength=len(size))
-    has = once & (titles.gather(posts) != "").to_numpy()
-    titled, named = posts[has], crowd[has]
+    rows = np.flatnonzero(known)
+    crowd, size = _crowds(values[rows])
+    owners, once = posts[rows], np.zeros(len(rows), dtype=bool)
+    once[np.unique(crowd * len(titles) + owners, return_index=True)[1]] = True
+    size = np.bincount(crowd[once], minlength=len(size))
+    has = once & (titles.gather(owners) != "").to_numpy()
+    titled, named = owners[has], crowd[has]
     count = np.bincount(named, minlength=len(size))
     some = count >= _SHARED
     unlike = np.zeros(len(size), dtype=bool)
@@ -105,9 +112,26 @@ def _placeholders(photos: Photos, titles: pl.Series, hashed: Bools) -> Rows:
         looked = titled[some[named]]
         vectors = Tfidf("word", (1, 1), 1.0).encode(titles)[looked]
         unlike = some & (_mean_cosine(vectors, named[some[named]], count) < _UNLIKE)
-    found = np.zeros(len(hashed), dtype=np.int64)
+    found = np.zeros(len(values), dtype=np.int64)
     found[rows] = np.where(unlike, size, 0)[crowd]
     return found
+
+
+def _without_shared_codes(catalog: Catalog, titles: pl.Series) -> Catalog:
+    """Take identifiers that posts of unlike titles share: a template's example, another product's code copied."""
+    if catalog.identifiers is None:
+        return catalog
+    found, kept, everyone = [catalog.problems], {}, np.arange(len(catalog))
+    for codes in catalog.identifiers:
+        shared = _placeholders(codes.rank("dense").to_numpy(), everyone, (codes != "").to_numpy(), titles)
+        text = pl.format("the {} '{}', which {} posts of unlike titles share, set aside", *_thrice(codes, shared))
+        found.append(_listed(catalog.ids, shared > 0, "identifier", pl.select(text).to_series()))
+        kept[codes.name] = codes.set(pl.Series(shared > 0), "")
+    return replace(catalog, identifiers=pl.DataFrame(kept), problems=ordered(pl.concat(found), catalog.ids))
+
+
+def _thrice(codes: pl.Series, shared: Rows) -> tuple[pl.Expr, pl.Series, pl.Series]:
+    return pl.lit(codes.name), codes, pl.Series(shared)
 
 
 def _mean_cosine(vectors: sp.csr_matrix, crowd: Rows, count: Rows) -> Doubles:

@@ -30,7 +30,7 @@ _LONGER, _LOWER = 3, 0.25
 Signs are few and shared by many titles: those of one product are less alike than with words, with others between them.
 """
 
-Modality = Literal["title", "photo"]
+Modality = Literal["title", "photo", "identifier"]
 Family = Literal["terms", "vectors", "hash"]
 
 

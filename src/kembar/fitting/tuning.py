@@ -120,7 +120,7 @@ def tune(
     one that is best on all.
 
     Args:
-        catalog: posts with labels; those without (-1) are in the pool but not scored.
+        catalog: posts with labels; those without (-1) are in the pool, and count neither for nor against others.
         config: what to tune; its thresholds do not matter.
         embeddings: vectors by name, in the order of the catalogue's rows.
         how: folds and pool.
@@ -251,16 +251,21 @@ def _thresholds(pairs: Pairs, labels: Rows, *, with_min2: bool) -> Iterator[tupl
 
 
 def edge_scores(source: Rows, target: Rows, labels: Rows) -> Doubles:
-    """Score directed edges: (n, 3) F1, precision and recall of each post."""
-    right = (labels[source] == labels[target]) & (labels[source] >= 0)
-    matched = 1 + np.bincount(source, minlength=len(labels))
+    """Score directed edges between posts of known groups: (n, 3) F1, precision and recall of each post."""
+    known = (labels[source] >= 0) & (labels[target] >= 0)
+    right = known & (labels[source] == labels[target])
+    matched = 1 + np.bincount(source[known], minlength=len(labels))
     return _scores(1 + np.bincount(source[right], minlength=len(labels)), matched, labels)
 
 
 def group_scores(parts: Rows, labels: Rows) -> Doubles:
-    """Score a partition: (n, 3) F1, precision and recall of each post."""
+    """Score a partition of the posts of known groups: (n, 3) F1, precision and recall of each post.
+
+    Posts without a label (-1) may be twins of those with one: they count neither for nor against them.
+    """
     both, counts = np.unique(parts * (labels.max() + 2) + labels, return_inverse=True, return_counts=True)[1:]
-    return _scores(counts[both], np.bincount(parts)[parts], labels)
+    matched = np.bincount(parts, labels >= 0).astype(np.int64)[parts]
+    return _scores(counts[both], np.maximum(matched, 1), labels)
 
 
 def _scores(correct: Rows, matched: Rows, labels: Rows) -> Doubles:

@@ -4,13 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from kembar.arrays import Bools, Doubles, Floats, Rows
 from kembar.config import Config
 from kembar.evidence.edges import Edges, capped, select
 from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.scope import Scope
 from kembar.grouping.crowds import crowded_posts
-from kembar.grouping.groups import average_link, components, fill_singles
+from kembar.grouping.groups import Limits, average_link, components, fill_singles
+from kembar.grouping.links import LINKS, linked
 from kembar.grouping.matches import chisel, expected_f1, mutual, within_groups
 
 
@@ -75,10 +79,31 @@ RULES: Final = {
     ),
     "expected": Rule(_expected, _asks_expected),
 }
-"""The rules that `Config.rule` names."""
+"""The rules that `Config.rule` names for posts among themselves; those for two sources are `LINKS`."""
 
 
-def decide(pairs: Pairs, n: int, config: Config, shares: Doubles, cut_off: Bools | None = None) -> tuple[Edges, Rows]:
+def told_of(rule: str, similarity: float, config: Config) -> str:
+    """Say in a sentence what a rule asks of a pair.
+
+    Args:
+        rule: a name of `RULES` or `LINKS`.
+        similarity: of the pair.
+        config: the configuration of the run.
+    """
+    if rule in RULES:
+        return RULES[rule].asks(similarity, config)
+    reached = "reaches" if similarity >= np.float32(config.group_cut) else "is below"
+    return f"similarity {similarity:.3f} {reached} the cut {config.group_cut:.3f}; {rule}: {LINKS[rule]}"
+
+
+def decide(
+    pairs: Pairs,
+    n: int,
+    config: Config,
+    shares: Doubles,
+    cut_off: Bools | None = None,
+    scope: Scope | None = None,
+) -> tuple[Edges, Rows]:
     """Turn scored pairs into matches and groups.
 
     Args:
@@ -87,11 +112,15 @@ def decide(pairs: Pairs, n: int, config: Config, shares: Doubles, cut_off: Bools
         config: the rule of the decision, and how to group.
         shares: for rule chisel, see `kembar.grouping.matches.chisel`.
         cut_off: (n,) bool, posts that may have more neighbours than their lists have places; None: there are none.
+        scope: which posts may be one product; None: all.
 
     Returns:
         Directed edges ordered by source, best first, and (n,) int64 group labels.
     """
-    labels = partition(pairs, n, config, cut_off)
+    if config.rule in LINKS:
+        links = linked(pairs, n, config, scope)
+        return links, components(links[0], links[1], n)
+    labels = partition(pairs, n, config, cut_off, scope)
     edges = RULES[config.rule].choose(pairs, n, config, shares, labels)
     if config.advanced.decide.mutual:
         edges = mutual(edges, n)
@@ -102,19 +131,22 @@ def _ends(pairs: Pairs) -> tuple[Rows, Rows, Floats]:
     return pairs.left, pairs.right, pairs.evidence[SIMILARITY]
 
 
-def partition(pairs: Pairs, n: int, config: Config, cut_off: Bools | None = None) -> Rows:
-    """Group posts by the configured link: (n,) int64 labels; arguments as in `decide`."""
+def partition(pairs: Pairs, n: int, config: Config, cut_off: Bools | None = None, scope: Scope | None = None) -> Rows:
+    """Group posts by the configured link: (n,) int64 labels; arguments as in `decide`.
+
+    Only average link keeps posts apart that may not be one product, and none joins a group because it is alone.
+    """
     link, cut = config.advanced.group.link, config.group_cut
     ends = _ends(pairs)
     if link == "average":
         size = config.target_size
         crowded = None if cut_off is None else crowded_posts(*ends, cut_off, cut=cut)
         least = cut if size is None else 0.0
-        labels = average_link(*ends, n, cut=least, target_size=size, crowded=crowded)
+        labels = average_link(*ends, n, cut=least, target_size=size, limits=Limits(crowded, scope))
     else:
         near = pairs.evidence[SIMILARITY] >= cut
         labels = components(pairs.left[near], pairs.right[near], n)
-    return filled(labels, pairs, config)
+    return labels if scope is not None else filled(labels, pairs, config)
 
 
 def filled(labels: Rows, pairs: Pairs, config: Config) -> Rows:

@@ -1,6 +1,6 @@
 """Groups: one partition of all posts, by connected components or by average link, with ids that outlive row order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -9,6 +9,7 @@ import polars as pl
 
 from kembar.arrays import Bools, Doubles, Rows, connected, run_starts
 from kembar.errors import ConfigError, EvidenceError
+from kembar.evidence.scope import Scope
 from kembar.threads import unforked
 
 EXCUSED: Final = 0.006
@@ -117,6 +118,25 @@ def components(left: Rows, right: Rows, n: int) -> Rows:
     return number_by_first(connected(left, right, n))
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is known of posts beside the similarities of pairs.
+
+    Attributes:
+        crowded: (n,) bool, posts whose lists were cut among their own kind, see `crowded_posts`; None: there are none.
+        scope: which posts may be one product; two groups with a pair that may not never join. None: all.
+        start: (n,) labels of groups that are there already and stay whole, whatever `scope` says of pairs within them;
+            None: each post is one of its own.
+    """
+
+    crowded: Bools | None = None
+    scope: Scope | None = None
+    start: Rows | None = None
+
+
+NO_LIMITS: Final = Limits()
+
+
 def average_link(
     left: Rows,
     right: Rows,
@@ -125,7 +145,7 @@ def average_link(
     *,
     cut: float = 0.0,
     target_size: float | None = None,
-    crowded: Bools | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Rows:
     """Merge groups while the mean similarity between two of them is high enough; an absent pair counts as 0.
 
@@ -145,7 +165,7 @@ def average_link(
         n: number of posts.
         cut: no merge below this mean similarity (compared as float32), > 0 unless a target is given.
         target_size: stop as soon as the mean group size reaches this, if that comes before the cut.
-        crowded: (n,) bool, posts whose lists were cut among their own kind, see `crowded_posts`; None: there are none.
+        limits: what else is known of the posts.
 
     Returns:
         (n,) int64 labels, dense from 0, by first row.
@@ -159,7 +179,7 @@ def average_link(
         )
     if np.isnan(cut) or (target_size is None and cut <= 0):
         raise ConfigError(f"cut {cut}", "a mean similarity above 0", "Give a cut, a target_size, or both.")
-    tree = average_link_tree(left, right, similarity, n, cut=cut, crowded=crowded)
+    tree = average_link_tree(left, right, similarity, n, cut=cut, limits=limits)
     return tree.labels(target_size=target_size)
 
 
@@ -203,15 +223,25 @@ def average_link_tree(
     n: int,
     *,
     cut: float = 0.0,
-    crowded: Bools | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Tree:
     """Run average link once for all cuts: arguments as in `average_link`; no merge below the cut is kept."""
     cut = max(_lowered(cut), float(np.finfo(np.float64).tiny))
-    crowd = np.zeros(n) if crowded is None else crowded.astype(np.float64)
-    links = _Links(left, right, np.where(similarity > 0, similarity, 0).astype(np.float64), crowd[left] * crowd[right])
-    height, kept, gone = _merges(links.reachable(n, cut).contracted(n), crowd, cut)
-    order = np.argsort(-height, kind="stable")
-    return Tree(height[order], kept[order], gone[order], n)
+    crowd = np.zeros(n) if limits.crowded is None else limits.crowded.astype(np.float64)
+    total = np.where(similarity > 0, similarity, 0).astype(np.float64)
+    name = np.arange(n) if limits.start is None else _first_rows(limits.start)
+    links = _Links(name[left], name[right], total, crowd[left] * crowd[right], np.zeros(len(left)))
+    links = links.reachable(name, cut, limits.scope).contracted(n)
+    height, kept, gone = _merges(links, np.bincount(name, minlength=n), np.bincount(name, crowd, n), cut)
+    order, inside = np.argsort(-height, kind="stable"), np.flatnonzero(name != np.arange(n))
+    height = np.r_[np.full(len(inside), np.inf), height[order]]  # what is together from the start
+    return Tree(height, np.r_[name[inside], kept[order]], np.r_[inside, gone[order]], n)
+
+
+def _first_rows(labels: Rows) -> Rows:
+    """Name each row by the first one of its group: (n,)."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return first[inverse]
 
 
 def _lowered(cut: float) -> float:
@@ -228,19 +258,30 @@ class _Links:
         high: (m,) int64 groups.
         total: (m,) float64 sums of similarities.
         known: (m,) float64 compared pairs of two crowded posts.
+        barred: (m,) float64 pairs that may not be one product.
     """
 
     low: Rows
     high: Rows
     total: Doubles
     known: Doubles
+    barred: Doubles
 
-    def reachable(self, n: int, cut: float) -> "_Links":
-        """Drop pairs that no merge can ever join: a mean reaches the cut only where some single pair does."""
+    def reachable(self, name: Rows, cut: float, scope: Scope | None) -> "_Links":
+        """Drop pairs that no merge can ever join: a mean reaches the cut only where some single pair does.
+
+        Pairs of rows, under the names of their groups, (n,), that are out of scope are added where a chain of others
+        could join them.
+        """
         strong = self.total >= cut
-        part = components(self.low[strong], self.high[strong], n)
+        part = components(self.low[strong], self.high[strong], len(name))
         keep = (part[self.low] == part[self.high]) & ((self.total > 0) | (self.known > 0))
-        return _Links(self.low[keep], self.high[keep], self.total[keep], self.known[keep])
+        low, high, total, known = self.low[keep], self.high[keep], self.total[keep], self.known[keep]
+        if scope is None:
+            return _Links(low, high, total, known, np.zeros(len(low)))
+        left, right = (name[end] for end in scope.apart(part[name]))
+        nothing, barred = np.zeros(len(left)), np.r_[np.zeros(len(low)), np.ones(len(left))]
+        return _Links(np.r_[low, left], np.r_[high, right], np.r_[total, nothing], np.r_[known, nothing], barred)
 
     def contracted(self, n: int) -> "_Links":
         """Sum parallel links and drop loops: low < high, ordered by low, then high.
@@ -249,31 +290,32 @@ class _Links:
         whose.
         """
         keep = self.low != self.high
-        low, high, total, known = self.low[keep], self.high[keep], self.total[keep], self.known[keep]
+        low, high, sums = self.low[keep], self.high[keep], (self.total[keep], self.known[keep], self.barred[keep])
         key = np.minimum(low, high) * n + np.maximum(low, high)
         if not len(key):
-            return _Links(key, key, total, known)
+            return _Links(key, key, *sums)
         order = np.argsort(key, kind="stable")
         begin = np.flatnonzero(run_starts(key[order]))
         low, high = np.divmod(key[order][begin], n)
-        return _Links(low, high, np.add.reduceat(total[order], begin), np.add.reduceat(known[order], begin))
+        return _Links(low, high, *(np.add.reduceat(each[order], begin) for each in sums))
 
     def means(self, size: Doubles, crowd: Doubles) -> Doubles:
-        """Divide by the pairs of both groups, of which those that are excused count less."""
+        """Divide by the pairs of both groups, of which those that are excused count less; 0 where one is barred."""
         excused = crowd[self.low] * crowd[self.high] - self.known
-        return self.total / (size[self.low] * size[self.high] - (1 - EXCUSED) * excused)
+        means = self.total / (size[self.low] * size[self.high] - (1 - EXCUSED) * excused)
+        return np.where(self.barred > 0, 0.0, means)
 
 
-def _merges(links: _Links, crowd: Doubles, cut: float) -> tuple[Doubles, Rows, Rows]:
+def _merges(links: _Links, sizes: Rows, crowd: Doubles, cut: float) -> tuple[Doubles, Rows, Rows]:
     """List all merges at or above the cut: height, surviving and absorbed group (named by their smallest rows).
 
     Args:
-        links: between single posts.
-        crowd: (n,) float64, 1 for each crowded post.
+        links: between groups.
+        sizes: (n,) int64 posts of the group of each name.
+        crowd: (n,) float64 crowded posts of it.
         cut: above 0.
     """
-    n = len(crowd)
-    size, crowd = np.ones(n), crowd.copy()
+    n, size, crowd = len(crowd), sizes.astype(np.float64), crowd.copy()
     ceiling = np.full(n, np.inf)  # rounding must not lift a merge above the merges it rests on
     found: list[tuple[Doubles, Rows, Rows]] = []
     while len(links.low):
@@ -287,7 +329,7 @@ def _merges(links: _Links, crowd: Doubles, cut: float) -> tuple[Doubles, Rows, R
         crowd[kept] += crowd[gone]
         name = np.arange(n)
         name[gone] = kept
-        links = _Links(name[links.low], name[links.high], links.total, links.known).contracted(n)
+        links = replace(links, low=name[links.low], high=name[links.high]).contracted(n)
     if not found:
         return np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     heights, keeps, gones = zip(*found, strict=True)

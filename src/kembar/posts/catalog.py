@@ -14,17 +14,20 @@ import polars as pl
 from kembar.arrays import Bools, Doubles, Rows
 from kembar.errors import CatalogError, quoted
 from kembar.posts.columns import Columns
-from kembar.posts.further import read_further, read_text, read_texts
+from kembar.posts.further import read_further, read_shown, read_text
 from kembar.posts.hashes import format_hashes, read_hashes
+from kembar.posts.identifiers import read_identifiers
 from kembar.posts.ids import check_ids, read_ids
-from kembar.posts.labels import read_labels
+from kembar.posts.labels import read_groups
+from kembar.posts.layout import Layout
 from kembar.posts.notes import Note
-from kembar.posts.photo_folder import read_photo_folder
+from kembar.posts.photo_folder import is_photo_folder, read_photo_folder
 from kembar.posts.photo_names import photo_folder, read_images
 from kembar.posts.post_photos import Cells, Photos
 from kembar.posts.prices import read_prices
 from kembar.posts.problems import PROBLEMS, check_problems, ordered
-from kembar.posts.sources import Source, Table, read_table
+from kembar.posts.reading import read_posts
+from kembar.posts.sources import Source, Table
 from kembar.posts.stored import MANIFEST, POSTS, VERSION, incomplete, read_manifest, write
 from kembar.posts.text import read_titles
 from kembar.threads import unforked
@@ -55,6 +58,11 @@ class Catalog:
         prices: (n,) float64 above 0, NaN where unknown; None where the source has no prices at all.
         further: (n, c) String, further texts by the names of their columns, "" where missing, that of the brands named
             "brand"; None where there are none.
+        identifiers: (n, c) String, codes in normal form by the names of their columns (see kembar.posts.identifiers),
+            "" where missing; None where there are none.
+        sources: (n,) String, who lists the post, "" where unknown; None where nothing is known of it.
+        within: (n,) String, category, "" where unknown; likewise.
+        shown: (n, c) String, columns that are carried into the results; None where there are none.
         further_images: (n, c) String, file names of further photos, "" where there are fewer; None where no post has
             more than one.
         further_hashes: (n, c) String, their perceptual hashes as 16 hex digits, "" where unknown.
@@ -107,15 +115,24 @@ class Catalog:
         return f"Catalog({len(self)} posts, {int(self.has_titles.sum())} with a title, {known})"
 
     @classmethod
-    def read(cls, source: Source, *, images: Path | str | None = None, columns: Columns | None = None) -> "Catalog":
+    def read(
+        cls,
+        source: Source,
+        *,
+        images: Path | str | None = None,
+        columns: Columns | None = None,
+        layout: Layout | None = None,
+    ) -> "Catalog":
         """Read and check posts.
 
         Args:
-            source: a path to CSV, TSV, Parquet or Arrow IPC, or a polars, pandas or pyarrow table. Encoding and
-                separator of a text file are found by looking (see :mod:`kembar.posts.sources`). Or a folder of photos:
-                each is a post whose id is its name (see :mod:`kembar.posts.photo_folder`).
+            source: a path to a table, such as CSV, Excel, JSON, a feed or Parquet, gzipped or not; "-" for standard
+                input; or a polars, pandas or pyarrow table. Or a folder of photos: each is a post whose id is its name
+                (see :mod:`kembar.posts.photo_folder`).
             images: the photo folder; the names of photos are relative to it.
-            columns: which column holds what; by default the names of Kaggle's Shopee data.
+            columns: which column holds what; by default the names of Kaggle's Shopee data, and where these are absent
+                those of the exports of marketplaces and shops.
+            layout: what is said about a file, such as its encoding; by default all of it is found by looking.
 
         Returns:
             The catalogue, rows in the order given; damaged cells are listed in its problems.
@@ -124,18 +141,10 @@ class Catalog:
             CatalogError: the source cannot be read, has no posts, no usable id or nothing to match by; the photo
                 folder does not exist.
         """
-        if isinstance(source, str | Path) and Path(source).is_dir() and images is None:
+        if images is None and isinstance(source, str | Path) and is_photo_folder(Path(source)):
             return cls._of_photos(Path(source))
-        chosen = columns or Columns()
         folder = photo_folder(images)
-        table = read_table(source, chosen.wanted())
-        chosen.check(table.source, table.names)
-        if not len(table.frame):
-            raise CatalogError(
-                f"{quoted(table.source)} with a header and no rows" if table.names else "nothing",
-                "at least one post",
-                "Export the posts again.",
-            )
+        table, chosen = read_posts(source, columns or Columns(), layout or Layout())
         if folder is not None and not {chosen.image, *chosen.further_images} & set(table.names):
             log.warning("%s has no column of image names, so no photo in %s is used", table.source, folder)
         return cls._from_table(table, chosen, folder)
@@ -155,10 +164,12 @@ class Catalog:
         titles, bad_titles = read_titles(cells(columns.title), ids)
         images = read_images([cells(name) for name in (columns.image, *columns.further_images)], ids, folder)
         hashes, hashed, bad_hashes = read_hashes(cells(columns.hash), ids)
-        labels = read_labels(cells(columns.label)) if columns.label in table.frame.columns else None
+        labels, bad_labels = read_groups(table.frame, columns, ids)
+        columns = columns.without_label_as_evidence()
         prices, bad_prices = read_prices(cells(columns.price), ids)
         further, bad_brands = read_further(table.frame, columns.brand, columns.further, ids, titles)
-        problems = ordered(pl.concat([bad_titles, images.problems, bad_hashes, bad_prices, bad_brands]), ids)
+        identifiers, bad_codes = read_identifiers(table.frame, columns.identifiers, ids)
+        bad = [bad_titles, images.problems, bad_hashes, bad_labels, bad_prices, bad_brands, bad_codes]
         known = None if np.isnan(prices).all() else prices
         return cls(
             ids,
@@ -168,15 +179,15 @@ class Catalog:
             hashed,
             labels,
             folder,
-            problems,
+            ordered(pl.concat(bad), ids),
             known,
             further,
-            identifiers=read_texts(table.frame, columns.identifiers),
+            identifiers,
             sources=None if columns.source is None else read_text(table.frame[columns.source]),
             within=None if columns.within is None else read_text(table.frame[columns.within]),
-            shown=read_texts(table.frame, columns.shown),
+            shown=read_shown(table.frame, columns.shown, titles, images.first),
             further_images=images.further,
-            notes=images.notes,
+            notes=(*table.notes, *images.notes),
         )
 
     def _texts(self) -> list[tuple[str, pl.Series]]:

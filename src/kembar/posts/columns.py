@@ -1,14 +1,22 @@
 """Which column of a source holds what, and whether the source has it."""
 
+import logging
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from kembar.errors import CatalogError, nearest, quoted
+from kembar.posts.further import ALWAYS_SHOWN
 
 _SEVERAL = ("further", "identifiers", "shown", "further_images")
 """The fields that name any number of columns."""
 _OPTION = {"further": "column", "identifiers": "identifier", "shown": "with", "further_images": "image"}
 """Where the command line has another name."""
+
+log = logging.getLogger(__name__)
+
+
+_ALWAYS = tuple(("shown", name) for name in ALWAYS_SHOWN)
+"""What needs no column of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,8 @@ class Columns:
         identifiers: columns of codes that name a product everywhere, such as a GTIN or a manufacturer's part number.
         source: who lists the post, such as a seller or a shop; a source lists a product at most once.
         within: a category; posts of two categories are never the same product.
-        shown: columns that are carried into the results as they are.
+        shown: columns that are carried into the results as they are; "title" and "image" are always possible, and are
+            the columns named above.
         further_images: columns of further photos.
 
     Raises:
@@ -66,11 +75,26 @@ class Columns:
     def _named(self) -> list[tuple[str, str | None]]:
         """List what each column holds, and its name."""
         own = [(field.name, getattr(self, field.name)) for field in fields(self) if field.name not in _SEVERAL]
-        return [*own, *((field, name) for field in _SEVERAL for name in getattr(self, field))]
+        several = [(field, name) for field in _SEVERAL for name in getattr(self, field)]
+        return [*own, *(each for each in several if each not in _ALWAYS)]
 
     def wanted(self) -> list[str]:
         """Return the names to read, in the order of the fields."""
         return list(dict.fromkeys(name for _, name in self._named() if name is not None))
+
+    def without_label_as_evidence(self) -> "Columns":
+        """Leave the column of known groups out of what posts are compared by: it holds what is to be found.
+
+        Warns in the log where it was named as both.
+        """
+        brand = None if self.brand == self.label else self.brand
+        further, identifiers = (
+            tuple(name for name in names if name != self.label) for names in (self.further, self.identifiers)
+        )
+        if (brand, further, identifiers) == (self.brand, self.further, self.identifiers):
+            return self
+        log.warning("%r holds the known groups, so posts are not compared by it", self.label)
+        return replace(self, brand=brand, further=further, identifiers=identifiers)
 
     def check(self, source: str, names: Collection[str]) -> None:
         """Check the names against those of a source.

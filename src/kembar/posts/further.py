@@ -5,11 +5,14 @@ from typing import Final
 
 import polars as pl
 
+from kembar.errors import CatalogError, quoted
 from kembar.posts.problems import problems, quoted_each
 from kembar.posts.text import as_text, no_text
 
 BRAND: Final = "brand"
 """The name of the column of brands among the further ones."""
+ALWAYS_SHOWN: Final = ("title", "image")
+"""What `Columns.shown` may name whatever the columns of the file are called: the titles and photos of the posts."""
 _LONGEST: Final = 60  # characters of a brand; what is longer is a title or a description
 
 
@@ -59,6 +62,36 @@ def read_texts(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame | None
         CatalogError: a column that holds neither text nor numbers.
     """
     return pl.DataFrame([read_text(frame[name]) for name in dict.fromkeys(names)]) if names else None
+
+
+def read_shown(frame: pl.DataFrame, names: Sequence[str], titles: pl.Series, images: pl.Series) -> pl.DataFrame | None:
+    """Take columns that are carried into the results, as they are.
+
+    Args:
+        frame: n rows, the cells as they were read.
+        names: columns of it, or of `ALWAYS_SHOWN`.
+        titles: (n,) String.
+        images: (n,) String.
+
+    Returns:
+        One String column per name, in their order, "" where missing; None where there are no names.
+
+    Raises:
+        CatalogError: a column of lists or structures.
+    """
+    own = dict(zip(ALWAYS_SHOWN, (titles, images), strict=True))
+    columns = {name: own[name] if name in own else _as_it_is(frame[name]) for name in names}
+    return pl.DataFrame(columns) if columns else None
+
+
+def _as_it_is(cells: pl.Series) -> pl.Series:
+    if cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object):
+        raise CatalogError(
+            f"the column {quoted(cells.name)} of type {cells.dtype} to show",
+            "text, numbers, dates or truth values",
+            "Leave it out, or write it as text first.",
+        )
+    return cells.cast(pl.String).fill_null("").str.replace_all("\x00", "", literal=True)
 
 
 def read_text(cells: pl.Series) -> pl.Series:

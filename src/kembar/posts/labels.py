@@ -12,7 +12,10 @@ from kembar.arrays import Bools, Rows, connected
 from kembar.errors import CatalogError, EvidenceError, quoted
 from kembar.posts.cells import unguarded
 from kembar.posts.columns import Columns
+from kembar.posts.further import read_text
+from kembar.posts.identifiers import holds_gtins, normalized
 from kembar.posts.ids import check_ids, read_ids
+from kembar.posts.problems import PROBLEMS
 from kembar.posts.sources import read_table
 from kembar.posts.text import as_text, wrong_type
 
@@ -40,6 +43,33 @@ def read_labels(cells: pl.Series) -> Rows:
     elif labels.dtype.is_signed_integer():
         labels = labels.set(labels == -1, None)
     return (labels.rank("dense").cast(pl.Int64) - 1).fill_null(-1).to_numpy()
+
+
+def read_groups(frame: pl.DataFrame, columns: Columns, ids: pl.Series) -> tuple[Rows | None, pl.DataFrame]:
+    """Number the groups of the column of labels.
+
+    Args:
+        frame: n rows, the cells as they were read.
+        columns: the name of the column. Where it is also named as an identifier, or most of its values are GTINs, posts
+            with an equal code in normal form are a group (see kembar.posts.identifiers).
+        ids: (n,) ids, for the problems.
+
+    Returns:
+        (n,) int64 codes as of `read_labels`, None where there is no such column; and the problems: codes that cannot be
+        used, which leave the group unknown.
+
+    Raises:
+        CatalogError: see `read_labels`.
+    """
+    none = pl.DataFrame(schema=PROBLEMS)
+    if columns.label not in frame.columns:
+        return None, none
+    cells = frame[columns.label]
+    labels = read_labels(cells)
+    if columns.label in columns.identifiers or holds_gtins(read_text(cells)):
+        codes, found = normalized(cells, ids, "label")
+        return read_labels(codes), found
+    return labels, none
 
 
 def _whole(labels: pl.Series) -> pl.Series:
@@ -83,7 +113,8 @@ def read_truth(path: Path | str, ids: pl.Series, columns: Columns | None = None)
             )
     given = read_ids(table.frame[columns.id])
     check_ids(given)
-    known = pl.DataFrame({"id": given, "label": read_labels(table.frame[wanted[1]])})
+    labels, _ = read_groups(table.frame, columns, given)
+    known = pl.DataFrame({"id": given, "label": labels})
     found = pl.DataFrame({"id": ids}).join(known, on="id", how="left", maintain_order="left")["label"]
     if found.null_count() == len(found):
         raise CatalogError(

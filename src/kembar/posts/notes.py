@@ -8,7 +8,8 @@ class Note:
     """One thing noticed while reading.
 
     Args:
-        kind: what it is about, such as "photos".
+        kind: what it is about: "encoding", "container", "header", "rows", "cells", "columns", "products", "photos" or
+            "files".
         detail: it, in words.
         count: of how many rows, cells or files; 0 where nothing is counted.
     """

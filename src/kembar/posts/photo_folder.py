@@ -13,6 +13,11 @@ from kembar.posts.photo_cells import SUFFIXES
 _TABLES: Final = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".arrow", ".feather", ".xlsx", ".json", ".jsonl")
 
 
+def is_photo_folder(path: Path) -> bool:
+    """Tell a folder of photos from a folder of the parts of one Parquet table."""
+    return path.is_dir() and path.suffix.lower() not in (".parquet", ".pq")
+
+
 def read_photo_folder(folder: Path) -> tuple[pl.DataFrame, tuple[Note, ...]]:
     """List the photos of a folder and its sub-folders; links to folders are not followed.
 

@@ -6,7 +6,7 @@ from kembar.errors import CatalogError, quoted
 
 PROBLEMS = {"posting_id": pl.String, "part": pl.String, "problem": pl.String}
 """The schema of a table of problems; part is one of :data:`PARTS`."""
-PARTS = ("title", "image", "hash", "label", "price", "brand")
+PARTS = ("title", "image", "hash", "label", "price", "brand", "identifier")
 
 
 def problems(ids: pl.Series, damaged: pl.Series, part: str, problem: str | pl.Series) -> pl.DataFrame:

@@ -1,26 +1,30 @@
-"""Where posts come from: files of several formats and frames of several libraries, read as one polars frame.
+"""Where posts come from: files of many kinds and frames of several libraries, read as one polars frame.
 
-A text file is read as text throughout: no column is guessed to be a number, so ``007`` stays ``007``. Its encoding
-is found in this order: a byte order mark; UTF-8; UTF-8 with a few broken bytes (each becomes U+FFFD); Windows-1252
-where bytes 0x80-0x9F appear; Latin-1. The separator is the one of comma, tab, semicolon and bar that splits the
-header most. Blank lines are skipped; a row with more or fewer cells than the header is refused with its line number.
+A file is known by its first bytes, then by its name. Archives are unpacked in containers.py; text with separators is
+read in delimited.py, JSON in records.py, workbooks in workbooks.py, XML feeds in feeds.py; each finds out what its user
+did not say, and notes it.
 """
 
-import codecs
-import csv
-import io
-import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import polars as pl
 
-from kembar.errors import CatalogError, nearest, quoted
+from kembar.errors import CatalogError, quoted
+from kembar.posts.containers import STANDARD_INPUT, Content, is_workbook, open_content
+from kembar.posts.delimited import read_delimited
+from kembar.posts.feeds import read_feed
+from kembar.posts.layout import Layout
+from kembar.posts.records import read_json
+from kembar.posts.table import Exactly, Table, Wanted, once, present
+from kembar.posts.workbooks import read_workbook
 from kembar.threads import unforked
+
+__all__ = ["STANDARD_INPUT", "SUFFIXES", "Source", "Table", "read_table"]
 
 
 class ArrowStream(Protocol):
@@ -33,69 +37,61 @@ class ArrowStream(Protocol):
 Source: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | ArrowStream
 """A file of posts, or a frame of them."""
 
-SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".arrow", ".arrows", ".feather", ".ipc")
-"""The file names understood; Parquet and Arrow files are also known by their first bytes, whatever the name."""
+_TEXT: Final = (".csv", ".tsv", ".tab", ".txt")
+_COLUMNAR: Final = (".parquet", ".pq", ".arrow", ".arrows", ".feather", ".ipc")
+_JSON: Final = (".json", ".jsonl", ".ndjson")
+_FEEDS: Final = (".xml", ".rss", ".atom")
+_WORKBOOKS: Final = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+SUFFIXES: Final = (*_TEXT, *_COLUMNAR, *_JSON, *_FEEDS, *_WORKBOOKS, ".gz", ".zip")
+"""The file names understood; most kinds are also known by their first bytes, whatever the name."""
 
-_TEXT = SUFFIXES[:4]
-_SEPARATORS = ",\t;|"
-_KINDS = (  # what a file that is not a table looks like, by its first bytes
+_KINDS: Final = (  # what a file that is not a table looks like, by its first bytes
     (b"\xff\xd8\xff", "a JPEG photo"),
     (b"\x89PNG", "a PNG photo"),
     (b"GIF8", "a GIF photo"),
     (b"PK\x03\x04", "a zip archive or an Excel workbook (.xlsx)"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)"),
     (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"Rar!", "a rar archive"),
     (b"%PDF", "a PDF"),
     (b"SQLite format 3", "an SQLite database"),
     (b"FEA1", "a Feather file of version 1"),
 )
-_BLOCK = 1 << 24  # bytes looked at in one go
-_LONGEST_CELL = 2**31 - 1  # characters; the csv module's own limit is 131,072
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The wanted columns of a source.
-
-    Args:
-        source: what the source is called in messages.
-        names: every column the source has, wanted or not.
-        frame: the wanted columns that exist, rows in the order given; all String when the source is a text file.
-    """
-
-    source: str
-    names: list[str]
-    frame: pl.DataFrame
 
 
 @unforked
-def read_table(source: Source, wanted: Collection[str]) -> Table:
+def read_table(source: Source, wanted: Collection[str] | Wanted, layout: Layout | None = None) -> Table:
     """Read the wanted columns of a file or frame.
 
     Args:
-        source: a path to CSV, TSV, Parquet or Arrow IPC; a polars frame, eager or lazy; a pandas frame; a pyarrow
-            table or anything else with the Arrow stream interface.
-        wanted: names of columns; those the source lacks are left out of the result.
+        source: a path to a file of one of :data:`SUFFIXES`, or "-" for standard input; a polars frame, eager or lazy; a
+            pandas frame; a pyarrow table or anything else with the Arrow stream interface.
+        wanted: names of columns, or how to find them; those the source lacks are left out of the result.
+        layout: what is said about a file; nothing by default.
 
     Returns:
         The table; nothing else is checked yet.
 
     Raises:
         CatalogError: there is no such file, it is not a table of a known kind, or its rows have different lengths.
+        MissingExtraError: a workbook without the extra `excel`.
     """
+    chosen: Wanted = Exactly(wanted) if isinstance(wanted, Collection) else wanted
     if isinstance(source, str | Path):
-        return _from_file(Path(source), wanted)
+        return _from_file(Path(source), chosen, layout or Layout())
     if isinstance(source, pl.LazyFrame):
         names = source.collect_schema().names()
-        return Table("LazyFrame", names, source.select(_present(names, wanted)).collect())
+        return Table("LazyFrame", names, source.select(present(names, chosen)).collect())
     if isinstance(source, pl.DataFrame):
-        return Table("DataFrame", source.columns, source.select(_present(source.columns, wanted)))
+        return Table("DataFrame", source.columns, source.select(present(source.columns, chosen)))
     if type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "columns"):
-        return _from_pandas(source, wanted)
+        return _from_pandas(source, chosen)
     if hasattr(source, "__arrow_c_stream__"):
-        return _from_arrow(source, wanted)
+        return _from_arrow(source, chosen)
     raise CatalogError(
         f"posts as {type(source).__name__}",
         "a path, or a polars, pandas or pyarrow table",
@@ -103,14 +99,9 @@ def read_table(source: Source, wanted: Collection[str]) -> Table:
     )
 
 
-def _present(names: Collection[str], wanted: Collection[str]) -> list[str]:
-    return [name for name in names if name in set(wanted)]
-
-
-def _from_pandas(frame: Any, wanted: Collection[str]) -> Table:
+def _from_pandas(frame: Any, wanted: Wanted) -> Table:
     names = [str(name) for name in frame.columns]
-    chosen = _once(names, wanted, "DataFrame")
-    columns = {name: _pandas_column(frame.iloc[:, names.index(name)]) for name in chosen}
+    columns = {name: _pandas_column(frame.iloc[:, names.index(name)]) for name in once(names, wanted, "DataFrame")}
     return Table("DataFrame", names, pl.DataFrame(columns))
 
 
@@ -127,62 +118,86 @@ def _pandas_column(column: Any) -> pl.Series:
         return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
 
 
-def _from_arrow(source: Any, wanted: Collection[str]) -> Table:
+def _from_arrow(source: Any, wanted: Wanted) -> Table:
     name = type(source).__name__
     if hasattr(source, "schema") and hasattr(source, "select") and hasattr(source.schema, "names"):
         names = list(source.schema.names)
-        source = source.select(_once(names, wanted, name))
+        source = source.select(once(names, wanted, name))
         return Table(name, names, pl.DataFrame(source))
     frame = pl.DataFrame(source)
-    return Table(name, frame.columns, frame.select(_present(frame.columns, wanted)))
+    return Table(name, frame.columns, frame.select(present(frame.columns, wanted)))
 
 
-def _once(names: list[str], wanted: Collection[str], source: str) -> list[str]:
-    present = _present(names, wanted)
-    twice = sorted({name for name in present if present.count(name) > 1})
-    if twice:
-        raise CatalogError(
-            f"{source} with two columns named {quoted(twice[0])}",
-            "each column name once",
-            "Rename or drop one of the two.",
-        )
-    return present
+def _from_file(path: Path, wanted: Wanted, layout: Layout) -> Table:
+    if path.is_dir() and path.suffix.lower() in (".parquet", ".pq"):
+        return _from_parts(path, wanted)
+    content = open_content(path)
+    table = _from_content(content, wanted, layout)
+    return replace(table, notes=(*content.notes, *table.notes))
 
 
-def _from_file(path: Path, wanted: Collection[str]) -> Table:
-    _check_file(path)
-    with path.open("rb") as file:
-        start = file.read(16)
-    if not start:
-        raise CatalogError(f"{quoted(Path(path))}, an empty file", "a table of posts", "Export the posts again.")
-    suffix = path.suffix.lower()
+def _from_parts(folder: Path, wanted: Wanted) -> Table:
+    """Read a folder named as a Parquet file, as Spark writes it: its parts in the order of their names."""
+    files = (path for path in folder.rglob("*.parquet") if path.is_file())
+    parts = sorted(path for path in files if not path.name.startswith(("_", ".")))
+    if not parts:
+        raise CatalogError(f"{quoted(folder)} without Parquet files", "a folder of parts", "Name a file of posts.")
+    tables = [_from_content(open_content(part), wanted, Layout()) for part in parts]
+    try:
+        frame = pl.concat([table.frame for table in tables])
+    except pl.exceptions.PolarsError as error:
+        given = f"{quoted(folder)}, whose parts have different columns"
+        raise CatalogError(given, "parts of one table", "Write them again as one file.") from error
+    return replace(tables[0], source=folder.name, frame=frame)
+
+
+def _from_content(content: Content, wanted: Wanted, layout: Layout) -> Table:
+    start, suffix = content.start(), content.suffix
     if start.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
-        return _from_columnar(path, wanted, pl.read_parquet_schema, partial(pl.read_parquet, glob=False))
+        return _from_columnar(content, wanted, pl.read_parquet_schema, partial(pl.read_parquet, glob=False))
     if start.startswith(b"ARROW1") or suffix in (".arrow", ".feather", ".ipc"):
-        return _from_columnar(path, wanted, pl.read_ipc_schema, _read_ipc)
+        return _from_columnar(content, wanted, pl.read_ipc_schema, pl.read_ipc)
     if suffix == ".arrows":
-        return _from_columnar(path, wanted, None, pl.read_ipc_stream)
-    if suffix not in _TEXT:
+        return _from_columnar(content, wanted, None, pl.read_ipc_stream)
+    if start.startswith(b"\xd0\xcf\x11\xe0") or (start.startswith(b"PK\x03\x04") and is_workbook(content)):
+        return read_workbook(content, wanted, layout)
+    return _from_text(content, start, wanted, layout)
+
+
+def _from_text(content: Content, start: bytes, wanted: Wanted, layout: Layout) -> Table:
+    """Read a text of whatever kind: JSON, XML or rows of cells."""
+    _check_text(content, start)
+    head = start.replace(b"\x00", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
+    if head[:200].lower().startswith((b"<!doctype html", b"<html", b"<table", b"<meta", b"<head", b"<body", b"<div")):
+        raise _html(content)
+    if content.suffix in _FEEDS or head.startswith((b"<?xml", b"<rss", b"<feed")):
+        return read_feed(content.data, content.name, wanted, layout)
+    if content.suffix in _JSON or (not content.suffix and head.startswith((b"{", b"[{"))):
+        return read_json(content.data, content.name, wanted, layout)
+    return read_delimited(content.data, content.name, wanted, layout)
+
+
+def _check_text(content: Content, start: bytes) -> None:
+    """Refuse names that are not understood, and bytes that are not text."""
+    if content.suffix and content.suffix not in (*_TEXT, *_JSON, *_FEEDS, *_WORKBOOKS):
         raise CatalogError(
-            f"{quoted(Path(path))} with the unknown suffix {quoted(path.suffix)}",
+            f"{quoted(content.name)} with the unknown suffix {quoted(content.suffix)}",
             f"one of {', '.join(SUFFIXES)}",
             f"{_looks(start)}Rename the file to what it holds, or export the posts as CSV or Parquet.",
         )
-    return _from_text(path, wanted)
-
-
-def _check_file(path: Path) -> None:
-    if path.is_dir():
+    if _looks(start) or b"\x00\x00\x00\x00" in start:  # fewer may be UTF-16, or a damaged title
         raise CatalogError(
-            f"{quoted(Path(path))}, a folder", "a file of posts", "Name the CSV or Parquet file inside it."
+            f"{quoted(content.name)}, which is not text (it starts with {quoted(start[:12])})",
+            "a CSV or TSV file, in UTF-8 or in an encoding that --encoding names",
+            f"{_looks(start)}Export the posts as CSV in UTF-8.",
         )
-    if path.is_file():
-        return
-    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    raise CatalogError(
-        f"{quoted(Path(path))}, which does not exist",
-        "a file of posts",
-        f"Check the spelling and the folder you run in.{nearest(path.name, beside)}",
+
+
+def _html(content: Content) -> CatalogError:
+    return CatalogError(
+        f"{quoted(content.name)}, an HTML table" + (f" named {content.suffix}" if content.suffix else ""),
+        "a workbook or a table of text",
+        "Open it in a spreadsheet, and save it as .xlsx or CSV.",
     )
 
 
@@ -192,193 +207,22 @@ def _looks(start: bytes) -> str:
 
 
 def _from_columnar(
-    path: Path,
-    wanted: Collection[str],
-    read_schema: Callable[[Path], Collection[str]] | None,
+    content: Content,
+    wanted: Wanted,
+    read_schema: Callable[[Any], Collection[str]] | None,
     read: Callable[..., pl.DataFrame],
 ) -> Table:
     try:
-        names = list(read_schema(path)) if read_schema else read(path, n_rows=0).columns
-        present = _present(names, wanted)
-        frame = read(path, columns=present) if present else pl.DataFrame()
+        with content.file() as file:  # not its path: one with brackets or stars would be taken for a pattern
+            names = list(read_schema(file)) if read_schema else read(file, n_rows=0).columns
+            file.seek(0)
+            chosen = present(names, wanted)
+            frame = read(file, columns=chosen) if chosen else pl.DataFrame()
     except (pl.exceptions.PolarsError, OSError) as error:
-        with path.open("rb") as file:
-            looks = _looks(file.read(16))
+        kind = content.suffix or "Parquet"
         raise CatalogError(
-            f"{quoted(Path(path))}, which cannot be read as a {path.suffix or 'Parquet'} file ({quoted(str(error))})",
+            f"{quoted(content.name)}, which cannot be read as a {kind} file ({quoted(str(error))})",
             "a whole Parquet or Arrow file",
-            f"{looks}Export the posts again; the file is cut short, damaged or of another kind.",
+            f"{_looks(content.start(16))}Export the posts again; the file is cut short, damaged or of another kind.",
         ) from error
-    return Table(path.name, names, frame)
-
-
-def _read_ipc(path: Path, **options: Any) -> pl.DataFrame:
-    with path.open("rb") as file:  # a path with brackets or stars would be taken for a pattern
-        return pl.read_ipc(file, **options)
-
-
-def _from_text(path: Path, wanted: Collection[str]) -> Table:
-    data = _as_utf8(path.read_bytes(), path)
-    if data.endswith((b"\n\n", b"\n\r\n")):  # blank lines at the end are common, and cheap to take off
-        data = data.rstrip(b"\r\n")
-    separator, names = _header(data)
-    present = _once(names, wanted, path.name)
-    if not present:
-        return Table(path.name, names, pl.DataFrame())
-    if not _is_rectangular(data, separator, len(names)):
-        data, separator = _rewritten(data, separator, len(names), path), ","
-    try:
-        frame = _parsed(data, separator, present)
-    except pl.exceptions.PolarsError:
-        frame = _parsed(_rewritten(data, separator, len(names), path), ",", present)
-    return Table(path.name, names, frame)
-
-
-def _parsed(data: bytes, separator: str, columns: list[str]) -> pl.DataFrame:
-    return pl.read_csv(data, separator=separator, infer_schema=False, columns=columns, raise_if_empty=False)
-
-
-def _as_utf8(raw: bytes, path: Path) -> bytes:
-    """Find the encoding and return the text as UTF-8 without a byte order mark."""
-    for mark, encoding in (
-        (b"\xef\xbb\xbf", "utf-8"),
-        (b"\xff\xfe", "utf-16-le"),
-        (b"\xfe\xff", "utf-16-be"),
-    ):
-        if raw.startswith(mark):
-            log.info("%s: %s, by its byte order mark", path.name, encoding)
-            text = raw[len(mark) :]
-            return text if encoding == "utf-8" and _is_utf8(text) else _decoded(text, encoding, path)
-    if _is_binary(raw):
-        raise CatalogError(
-            f"{quoted(Path(path))}, which is not text (it starts with {quoted(raw[:12])})",
-            "a CSV or TSV file in UTF-8, UTF-16 with a byte order mark, Windows-1252 or Latin-1",
-            f"{_looks(raw)}Export the posts as CSV in UTF-8.",
-        )
-    if _is_utf8(raw):
-        log.info("%s: utf-8", path.name)
-        return raw
-    return _from_bytes(raw, path)
-
-
-def _is_binary(raw: bytes) -> bool:
-    start = raw[:65536]
-    return bool(_looks(start)) or start.count(0) > len(start) // 20  # a single null byte is a damaged title
-
-
-def _is_utf8(raw: bytes) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    view = memoryview(raw)
-    try:
-        for start in range(0, len(raw), _BLOCK):  # in blocks: a str of the whole file can take 4 bytes a letter
-            decoder.decode(view[start : start + _BLOCK])
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _decoded(raw: bytes, encoding: str, path: Path) -> bytes:
-    text = raw.decode(encoding, "replace")
-    broken = text.count("\ufffd")
-    if broken > max(1, len(text) // 20):
-        raise CatalogError(
-            f"{quoted(Path(path))}, whose byte order mark says {encoding} but whose bytes are not",
-            f"text in {encoding}",
-            "Export the posts as CSV in UTF-8.",
-        )
-    if broken:
-        log.warning("%s: %d places are not %s; each became U+FFFD", path.name, broken, encoding)
-    return text.encode("utf-8", "replace")
-
-
-def _from_bytes(raw: bytes, path: Path) -> bytes:
-    """Decode bytes that are not UTF-8: damaged UTF-8, else one of the two Western 8-bit encodings."""
-    codes = np.frombuffer(raw, np.uint8)
-    text = raw.decode("utf-8", "replace")
-    broken = text.count("\ufffd")
-    if len(text) - broken - np.count_nonzero(codes < 0x80) > broken:  # more letters of several bytes than breaks
-        return _decoded(raw, "utf-8", path)
-    if np.any((codes >= 0x80) & (codes < 0xA0)):
-        try:
-            text = raw.decode("cp1252")
-        except UnicodeDecodeError:
-            pass
-        else:
-            log.info("%s: windows-1252, by its bytes 0x80-0x9f", path.name)
-            return text.encode()
-    log.info("%s: latin-1, for it is not UTF-8", path.name)
-    return raw.decode("latin-1").encode()
-
-
-def _header(data: bytes) -> tuple[str, list[str]]:
-    headers = [_split(data, mark) for mark in _SEPARATORS]
-    widest = max(range(len(headers)), key=lambda place: len(headers[place]))  # the first of equals: the comma
-    return _SEPARATORS[widest], headers[widest]
-
-
-def _split(data: bytes, separator: str) -> list[str]:
-    """Read the first line; empty where one cell has no end, as of thousands of columns with another separator."""
-    try:
-        return next(csv.reader(_lines(data), delimiter=separator), [])
-    except csv.Error:
-        return []
-
-
-def _lines(data: bytes) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
-
-
-def _rewritten(data: bytes, separator: str, width: int, path: Path) -> bytes:
-    """Write an irregular text anew, every cell quoted, without its blank lines; refuse the first broken row.
-
-    Python's own parser takes some seconds per million rows; it accepts the single quote of ``24" monitor``, which
-    polars does not when a quoted line end follows.
-    """
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    rows = csv.reader(_lines(data), delimiter=separator, strict=True)
-    limit = csv.field_size_limit(_LONGEST_CELL)
-    try:
-        for cells in rows:
-            if len(cells) == width:
-                writer.writerow(cells)
-            elif len(cells) > 1 or "".join(cells).strip():
-                raise _ragged(path, rows.line_num, cells, width)
-    except csv.Error as error:
-        raise CatalogError(
-            f"{quoted(Path(path))} line {rows.line_num}, which does not parse ({error})",
-            "quotes around a whole cell, doubled inside it",
-            "Fix that line, or export the posts again with standard CSV quoting.",
-        ) from error
-    finally:
-        csv.field_size_limit(limit)
-    return out.getvalue().encode()
-
-
-def _ragged(path: Path, line: int, cells: list[str], width: int) -> CatalogError:
-    return CatalogError(
-        f"{quoted(Path(path))} line {line}: {len(cells)} cells, the first {quoted(''.join(cells[:1]))}",
-        f"{width} cells, as in the header",
-        "Fix that line: a separator too many or too few, or a cell that needs quotes around it.",
-    )
-
-
-def _is_rectangular(data: bytes, separator: str, width: int) -> bool:
-    """Whether every row has as many cells as the header; True is certain, False needs a closer look.
-
-    A line end or separator counts when an even number of quotes precedes it.
-    """
-    inside, cells = False, 0
-    for start in range(0, len(data), _BLOCK):
-        block = np.frombuffer(data, np.uint8, min(_BLOCK, len(data) - start), start)
-        quoting = np.logical_xor.accumulate(block == ord('"')) ^ inside
-        marks = block[((block == ord(separator)) | (block == ord("\n"))) & ~quoting]
-        ends = np.flatnonzero(marks == ord("\n"))
-        counts = np.diff(ends, prepend=-1)
-        counts[:1] += cells
-        if np.any(counts != width):
-            return False
-        inside = bool(quoting[-1])
-        cells = len(marks) - 1 - int(ends[-1]) if len(ends) else cells + len(marks)
-    return not inside and cells == (0 if data.endswith(b"\n") else width - 1)
+    return Table(content.name, names, frame)

@@ -9,6 +9,7 @@ import polars as pl
 from kembar.arrays import Doubles, Rows
 from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
+from kembar.results.cohesion import mean_within
 
 _FAINT: Final = 0.2  # a pair below this that is not in a group does not count
 _DOUBTFUL: Final = 10  # groups that are shown
@@ -71,9 +72,7 @@ def doubtful(pairs: Pairs, groups: Rows, ids: pl.Series, *, most: int = _DOUBTFU
         doubtful first; of groups of more than one post, and of up to a thousand.
     """
     size = np.bincount(groups, minlength=len(ids))
-    together = groups[pairs.left] == groups[pairs.right]
-    total = np.bincount(groups[pairs.left[together]], pairs.evidence[SIMILARITY][together], len(ids))
-    mean = total / np.maximum(1, size * (size - 1) / 2)
+    mean = mean_within(pairs, groups, size)
     found = pl.DataFrame({"group": ids, "posts": size, "probability": mean})
     found = found.filter(pl.col("posts").is_between(2, _LARGEST))
     return found.sort("probability", "group").head(most)

@@ -9,20 +9,24 @@ import polars as pl
 
 from kembar.arrays import Rows
 from kembar.classifier.classify import RULES as BY_RULES
-from kembar.classifier.classify import WEIGHT, contributions, passed_over
+from kembar.classifier.classify import contributions, passed_over
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
 from kembar.errors import CatalogError, FolderError, nearest, quoted, visible
 from kembar.evidence.gathering import BLENDED, SIMILARITY
+from kembar.evidence.identifier_view import EQUAL, WEIGHT
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.placeholders import as_compared
+from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import CONFLICT, Scorer, scorers_of
 from kembar.evidence.views import meaning as meaning_of
-from kembar.grouping.decision import RULES
+from kembar.grouping.decision import told_of
 from kembar.grouping.groups import Groups
+from kembar.grouping.links import LINKS
 from kembar.grouping.matches import Matches, within_groups
 from kembar.posts.catalog import Catalog
 from kembar.posts.further import BRAND
+from kembar.posts.identifiers import holds_gtins
 from kembar.posts.quantities import Quantities
 from kembar.posts.titles import normalize
 from kembar.results import charts
@@ -172,7 +176,8 @@ def explain(run: Run, a: str, b: str) -> Explanation:
         reasons = ["the two are copies of one post: same title, hash and vectors"]
     else:
         rules = _rule(evidence, config, matches, (first, second))
-        reasons = [*_compared(evidence, config), *rules, *_grouping(pairs, groups, config, first, second)]
+        compared = _compared(evidence, config, Scope.of(catalog.take([i, j])))
+        reasons = [*compared, *rules, *_grouping(pairs, groups, config, first, second)]
     shares: tuple[tuple[str, float | None, float], ...] = ()
     if evidence and not config.by_rules:
         shares, told = _classified(run, first, second)
@@ -291,6 +296,7 @@ def _facts(catalog: Catalog, i: int, j: int, parted: Apart) -> list[str]:
     facts.append(f"quantities: {said[0]} | {said[1]}")
     told = [(kind, sides) for kind, sides in parted.items() if kind not in ("quantities", "words")]
     facts += [f"{kind} in one title only: {one} | {other}" for kind, (one, other) in told]
+    facts += _same_identifiers(catalog, i, j)
     one, other = (catalog.take([row]).photos() for row in (i, j))
     if one.hashed.any() and other.hashed.any():
         apart = np.bitwise_count(one.hashes[one.hashed][:, None] ^ other.hashes[other.hashed])
@@ -301,11 +307,24 @@ def _facts(catalog: Catalog, i: int, j: int, parted: Apart) -> list[str]:
     return facts
 
 
+def _same_identifiers(catalog: Catalog, i: int, j: int) -> list[str]:
+    """Tell of each kind of code that both posts have."""
+    told = []
+    for codes in () if catalog.identifiers is None else catalog.identifiers:
+        one, other = codes[i], codes[j]
+        kind = "GTIN" if holds_gtins(codes) else codes.name
+        if one and other:
+            told.append(f"same {kind} {one}" if one == other else f"another {kind}: {one} | {other}")
+    return told
+
+
 def _veto(config: Config) -> bool:
     return bool(config.fusion_veto if config.by_rules else config.veto)
 
 
-def _compared(evidence: dict[str, float | None], config: Config) -> list[str]:
+def _compared(evidence: dict[str, float | None], config: Config, scope: Scope | None) -> list[str]:
+    if scope is not None and not scope.allows(np.array([0]), np.array([1])).all():
+        return ["never compared: posts of one source, or of two categories, are not the same product"]
     if not evidence:
         return ["never compared: in no view is either among the nearest neighbours of the other"]
     reasons = []
@@ -320,7 +339,7 @@ def _compared(evidence: dict[str, float | None], config: Config) -> list[str]:
 
 def _rule(evidence: dict[str, float | None], config: Config, matches: Matches, ends: tuple[int, int]) -> list[str]:
     """Tell what the rule asked, and what came of it, by the lists themselves."""
-    asked = RULES[config.rule].asks(evidence.get(SIMILARITY) or 0.0, config)
+    asked = told_of(config.rule, evidence.get(SIMILARITY) or 0.0, config)
     if config.rule == "group":
         return [asked]
     lists = [matches[end] for end in ends]
@@ -337,6 +356,8 @@ def _rule(evidence: dict[str, float | None], config: Config, matches: Matches, e
 
 
 def _grouping(pairs: Pairs, groups: Groups, config: Config, i: int, j: int) -> list[str]:
+    if config.rule in LINKS:
+        return ["groups are the posts that links connect"]
     labels, link = groups.labels, config.advanced.group.link
     by_size = link == "average" and config.target_size is not None
     cut = f"target size {config.target_size:g}" if by_size else f"cut {config.group_cut:.3f}"
@@ -375,6 +396,8 @@ def _share(name: str, value: float | None, share: float) -> str:
 def _line(name: str, value: float | None) -> str:
     base = name.removesuffix(BLENDED).removesuffix(WEIGHT)
     meaning = _MEANING.get(base) or meaning_of(base)
+    if name.startswith(EQUAL):
+        meaning = f"1 where both posts have the same {base.removeprefix(EQUAL)}, 0 where theirs differ"
     if name.endswith(BLENDED):
         meaning += ", after blending with sure neighbours"
     if name.endswith(WEIGHT):

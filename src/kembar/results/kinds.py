@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from kembar.evidence.gathering import BLENDED
+from kembar.evidence.identifier_view import EQUAL
 
 BASE: Final = "base"
 _CROWD: Final = "other posts like these two"
@@ -15,6 +16,7 @@ _KINDS: Final = (
     (r"(code|codes|number|numbers)\b", "codes and numbers"),
     (r"(variant|short|color)\b", "variants and colours"),
     (r"price\b", "prices"),
+    (EQUAL, "identifiers"),
     (r"(hash|photo)\b", "photos"),
     (r"(similarity|rules)\b", "titles and photos taken together"),
     (r"(word|words|char|characters|title|titles|token|edit|same title|first word)\b", "words of the titles"),

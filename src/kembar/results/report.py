@@ -12,8 +12,8 @@ from kembar.errors import visible
 _ALWAYS: Final = ("title", "image", "hash", "label")  # what the first line, or the scores, tell of in any case
 _SHORTEST: Final = 0.05  # seconds of a stage that is named
 _BAR: Final = 40  # characters of the longest bar
-_WIDTH: Final = 100  # of a line
-_NEXT: Final = (
+WIDTH: Final = 100  # of a line
+NEXT: Final = (
     "Look at them with `kembar explain`. If many are wrong, label some hundred pairs (`kembar label-queue`) and learn "
     "from them (`kembar tune --labels`)."
 )
@@ -29,27 +29,37 @@ def summary(report: Mapping[str, Any]) -> str:
     Returns:
         The text: counts, scores where groups are known, how sure the run is, damaged posts, a chart of group sizes.
     """
-    parts = [_counts(report), _scores(report), _estimate(report), _problems(report), _sizes(report), _seconds(report)]
+    counts = "\n".join(f"- {line}" for line in count_lines(report))
+    found = [counts, _reading(report), _scores(report), _estimate(report), _problems(report)]
+    parts = [*found, _sizes(report), seconds_words(report)]
     return visible("\n\n".join(["# What kembar found", *(part for part in parts if part)])) + "\n"
 
 
-def _counts(report: Mapping[str, Any]) -> str:
+def count_lines(report: Mapping[str, Any]) -> list[str]:
+    """Tell what was given and what was found, a line for each."""
     n, have = report["posts"], report["with"]
     more = [f"{count:,} with {name}" for name, count in have.items() if name not in _ALWAYS]
-    return "\n".join(
-        [
-            f"- {n:,} posts: {have['title']:,} with a title, {have['image']:,} with a photo, "
-            + ", ".join([f"{have['hash']:,} with a hash", *more]),
-            *(f"- {note['count']:,} {note['detail']}" for note in report.get("notes", ())),
-            f"- {report['matched_posts']:,} posts ({report['matched_posts'] / max(1, n):.1%}) have a match, "
-            f"{report['mean_matches']:.2f} posts per list on average, the post itself counted",
-            *_cut(report["cut_lists"], report["longest_list"] - 1),
-            f"- {report['groups']:,} groups, {report['groups_of_one']:,} of them of one post; the largest has "
-            f"{report['largest_group']:,} posts",
-            *(f"- lists and groups differ in {count:,} matches: {why}" for why, count in report["differences"].items()),
-            f"- {report['candidate_pairs']:,} candidate pairs were compared, and scored by {_model(report['model'])}",
-        ]
-    )
+    return [
+        f"{n:,} posts: {have['title']:,} with a title, {have['image']:,} with a photo, "
+        + ", ".join([f"{have['hash']:,} with a hash", *more]),
+        f"{report['matched_posts']:,} posts ({report['matched_posts'] / max(1, n):.1%}) have a match, "
+        f"{report['mean_matches']:.2f} posts per list on average, the post itself counted",
+        *_cut(report["cut_lists"], report["longest_list"] - 1),
+        f"{report['groups']:,} groups, {report['groups_of_one']:,} of them of one post; the largest has "
+        f"{report['largest_group']:,} posts",
+        *(f"lists and groups differ in {count:,} matches: {why}" for why, count in report["differences"].items()),
+        f"{report['candidate_pairs']:,} candidate pairs were compared, and scored by {model_name(report['model'])}",
+    ]
+
+
+def _reading(report: Mapping[str, Any]) -> str:
+    """Tell what was noticed while the posts were read."""
+    notes = report.get("notes")  # not in reports of older versions
+    if not notes:
+        return ""
+    counts = (f"{note['count']:,} " if note["count"] else "" for note in notes)
+    lines = [f"- {note['kind']}: {count}{note['detail']}" for note, count in zip(notes, counts, strict=True)]
+    return "\n".join(["## How the posts were read", "", *lines])
 
 
 def _cut(posts: int, most: int) -> list[str]:
@@ -58,12 +68,13 @@ def _cut(posts: int, most: int) -> list[str]:
         return []
     have = "post has" if posts == 1 else "posts have"
     return [
-        f"- {posts:,} {have} more than {most:,} matches; matches.csv lists the best {most:,}, groups.csv has all "
+        f"{posts:,} {have} more than {most:,} matches; matches.csv lists the best {most:,}, groups.csv has all "
         "(`advanced.decide.cap`)"
     ]
 
 
-def _model(name: str) -> str:
+def model_name(name: str) -> str:
+    """Say what scored the pairs."""
     return "hand-set rules" if name == BY_RULES else f"the pair classifier {name}"
 
 
@@ -91,20 +102,24 @@ def _scores(report: Mapping[str, Any]) -> str:
     return "" if scores is None else f"## Against the known groups\n\n{scores_table(scores)}"
 
 
-def _estimate(report: Mapping[str, Any]) -> str:
-    told = report.get("estimate")  # not in reports of older versions
-    if told is None:
-        return ""
-    text = (
+def estimate_words(told: Mapping[str, Any]) -> str:
+    """Tell how good the run is likely to be."""
+    return (
         f"Without labels, by the classifier's own probabilities: precision about {told['precision']:.2f} (the share of "
         f"a post's group that sells the same product), recall about {told['recall']:.2f} (the share of its twins that "
         "are in its group). Among posts unlike all that the classifier learned from, both can be off."
     )
-    lines = ["## How sure this run is", "", *wrap(text, _WIDTH)]
+
+
+def _estimate(report: Mapping[str, Any]) -> str:
+    told = report.get("estimate")  # not in reports of older versions
+    if told is None:
+        return ""
+    lines = ["## How sure this run is", "", *wrap(estimate_words(told), WIDTH)]
     if told["doubtful"]:
         lines += ["", "The most doubtful groups:", ""]
         lines += [f"- {each['group']}: {each['posts']} posts, {each['probability']:.2f}" for each in told["doubtful"]]
-        lines += ["", *wrap(_NEXT, _WIDTH)]
+        lines += ["", *wrap(NEXT, WIDTH)]
     return "\n".join(lines)
 
 
@@ -118,19 +133,25 @@ def _problems(report: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", "The posts are listed in report.json."])
 
 
-def _sizes(report: Mapping[str, Any]) -> str:
+def size_bars(report: Mapping[str, Any]) -> list[tuple[str, float, str]]:
+    """Share the posts out by size of their group: the size, the share, and a bar as long as that."""
     posts = np.zeros(52)
     for size, count in report["groups_by_size"].items():
         posts[min(int(size), 51)] += int(size) * count
     found = posts / max(1.0, posts.sum())
-    rows = [(str(size), found[size]) for size in range(1, _SIZES + 1)]
-    rows.append((f"{_SIZES + 1}+", found[_SIZES + 1 :].sum()))
+    rows = [(str(size), float(found[size])) for size in range(1, _SIZES + 1)]
+    rows.append((f"{_SIZES + 1}+", float(found[_SIZES + 1 :].sum())))
     longest = max(share for _, share in rows)
-    lines = [f"{name:>4}  {share:6.1%}  {'█' * round(_BAR * share / max(longest, 1e-9))}" for name, share in rows]
+    return [(name, share, "█" * round(_BAR * share / max(longest, 1e-9))) for name, share in rows]
+
+
+def _sizes(report: Mapping[str, Any]) -> str:
+    lines = [f"{name:>4}  {share:6.1%}  {bar}" for name, share, bar in size_bars(report)]
     return "\n".join(["## Share of posts by size of their group", "", "```text", *lines, "```"])
 
 
-def _seconds(report: Mapping[str, Any]) -> str:
+def seconds_words(report: Mapping[str, Any]) -> str:
+    """Tell how long the run took, and which stages; "" where that is not known."""
     seconds = report["seconds"]
     if not seconds:
         return ""

@@ -1,44 +1,39 @@
 """What a run found: matches, groups, the evidence behind them, and a report that answers the next question."""
 
-import json
-import platform
-import re
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Rows, offsets_of
+from kembar.arrays import Bools, Doubles, Floats, Rows
 from kembar.classifier.classify import RULES
-from kembar.config import CONFIG_FILE, Config
-from kembar.errors import FolderError
+from kembar.config import Config
 from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.folders import new_folder
 from kembar.grouping.groups import Groups
-from kembar.grouping.matches import Matches, row_shares
+from kembar.grouping.matches import Matches
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
-from kembar.results import charts
-from kembar.results.estimates import doubtful, estimated
+from kembar.results.counts import counts
 from kembar.results.explanation import Explanation, differences, explain
+from kembar.results.links import links_frame
+from kembar.results.page import excerpt
 from kembar.results.questions import near, one_each, spread
-from kembar.results.report import summary
+from kembar.results.report import model_name
+from kembar.results.run_folder import read_run, write_run
 from kembar.results.scores import Curve, b_cubed, curve, oracle, pair_score, score_edges
+from kembar.results.tables import groups_table
 from kembar.threads import unforked
 
-_FORMAT: Final = "kembar run"
-_VERSION: Final = 1
 _ENDS: Final = (("posting_id", "source"), ("other", "target"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """The outcome of matching a catalogue, in the order of its rows.
 
@@ -49,6 +44,8 @@ class Result:
         matches: the matches of every post, itself first, then best first.
         groups: the partition.
         copy_of: (n,) int64 rows: the post that stands for each among the pairs, itself unless it is one of many copies.
+        cut_off: (n,) bool, True for posts that may have more neighbours than some list had places; None where that is
+            not known.
         seconds: by stage.
         peak_memory: bytes, of the whole process; 0 where the system does not tell.
     """
@@ -59,17 +56,35 @@ class Result:
     matches: Matches
     groups: Groups
     copy_of: Rows
+    cut_off: Bools | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory: int = 0
 
     def __len__(self) -> int:
         return len(self.catalog)
 
+    def __repr__(self) -> str:
+        sizes = self.groups.sizes()
+        alone, cut = int((sizes == 1).sum()), f"rule {self.config.rule} at cut {self.cut():.2f}"
+        sure = self.report["estimate"]
+        told = "" if sure is None else f"; precision about {sure['precision']:.2f}, recall about {sure['recall']:.2f}"
+        return "\n".join(
+            [
+                f"Result of {len(self):,} posts: {len(sizes) - alone:,} groups of two or more, {alone:,} posts alone",
+                f"  by {model_name(self.config.model)}, {cut}{told}",
+                "  see groups_frame(), weakest_links(), explain(a, b), regroup; save(folder) writes report.html",
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        """Show the most doubtful and the largest groups in a notebook, with small photos; of a bounded size."""
+        return excerpt(self)
+
     @cached_property
     @unforked
     def report(self) -> dict[str, Any]:
         """Counts, sizes, problems and, where groups are known, scores; as in report.json."""
-        return _report(self)
+        return counts(self)
 
     @unforked
     def scores(self, labels: Rows | None = None) -> dict[str, float]:
@@ -85,7 +100,7 @@ class Result:
         Raises:
             EvidenceError: no post has a label.
         """
-        labels = self._labels() if labels is None else labels
+        labels = self.labels() if labels is None else labels
         source, target = self.matches.edges()
         return {
             **asdict(score_edges(source, target, labels)),
@@ -107,7 +122,7 @@ class Result:
         Raises:
             EvidenceError: no post has a label.
         """
-        labels = self._labels() if labels is None else labels
+        labels = self.labels() if labels is None else labels
         return curve(self.pairs.left, self.pairs.right, self.pairs.evidence[SIMILARITY], labels)
 
     @unforked
@@ -172,10 +187,9 @@ class Result:
             Columns left, right (posting ids), left_title, right_title, similarity, and `same`, empty, for the answers
             that `kembar tune --labels` reads; in the order in which they are best asked.
         """
-        evidence, draw = self.pairs.evidence, draws_of(self.catalog.ids)
-        draws = (draw[self.pairs.left] + draw[self.pairs.right]) % 1  # the same whatever the order of rows
+        evidence, draws = self.pairs.evidence, self.draws()
         if self.config.by_rules or RULES not in evidence:
-            order = near(evidence[SIMILARITY], self._cut(), draws)
+            order = near(evidence[SIMILARITY], self.cut(), draws)
         else:
             order = spread(evidence[SIMILARITY], evidence[RULES], draws)
         chosen = one_each(self.pairs, order, self.groups.labels, n)
@@ -204,10 +218,13 @@ class Result:
 
     @unforked
     def groups_frame(self) -> pl.DataFrame:
-        """Show the groups as a table: posting_id, group_id, size, in the order of the rows."""
-        labels = self.groups.labels
-        columns = {"posting_id": self.catalog.ids, "group_id": self.groups.ids.gather(labels)}
-        return pl.DataFrame({**columns, "size": self.groups.sizes()[labels]})
+        """Show the groups as a table, in the order of the rows; see `kembar.results.tables.groups_table`."""
+        return groups_table(self)
+
+    @unforked
+    def links_frame(self) -> pl.DataFrame:
+        """Show the links between two catalogues, see `kembar.results.links.links_frame`."""
+        return links_frame(self.catalog, self.pairs, self.matches)
 
     @unforked
     def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
@@ -221,18 +238,7 @@ class Result:
             FolderError: the folder is in the way or cannot be written.
         """
         with new_folder(folder, overwrite=overwrite) as target:
-            self.matches.frame(self.catalog.ids).write_csv(target / "matches.csv")
-            self.groups_frame().write_csv(target / "groups.csv")
-            self._answers().write_parquet(target / "matches.parquet")
-            self.pairs.frame(self.catalog.ids).write_parquet(target / "pairs.parquet")
-            self.catalog.save(target / "catalog")
-            (target / CONFIG_FILE).write_text(self.config.text(), encoding="utf-8")
-            _write_json(target / "report.json", self.report)
-            (target / "report.md").write_text(summary(self.report), encoding="utf-8")
-            sizes = np.bincount(self.groups.sizes())
-            known = row_shares(self._labels()) if (self._labels() >= 0).any() else None
-            charts.group_sizes(sizes * np.arange(len(sizes)), known, target / "group-sizes.svg")
-            _write_json(target / "manifest.json", self._manifest())
+            write_run(self, target)
 
     @classmethod
     @unforked
@@ -248,158 +254,22 @@ class Result:
         Raises:
             FolderError: there is no whole run in the folder, or it is of another version.
         """
-        source = Path(folder)
-        manifest = _read_manifest(source)
-        try:
-            catalog = Catalog.load(source / "catalog")
-            config = Config.read(source / CONFIG_FILE)
-            rows = pl.DataFrame({"id": catalog.ids}).with_row_index("row")
-            pairs = pl.read_parquet(source / "pairs.parquet", glob=False)
-            left, right = (_rows_of(pairs[end], rows) for end in ("left", "right"))
-            columns = {name: pairs[name].to_numpy() for name in pairs.columns[2:]}
-            answers = pl.read_parquet(source / "matches.parquet", glob=False)
-            offsets = offsets_of(answers["matches"].list.len().to_numpy())
-            matches = Matches(offsets, _rows_of(answers["matches"].explode(), rows))
-            groups = Groups.named(answers["group_id"].rename("id"))
-            copy_of = _rows_of(answers["copy_of"], rows)
-        except (OSError, pl.exceptions.PolarsError, KeyError) as error:
-            raise _incomplete(source, str(error).splitlines()[0]) from error
-        found = catalog, config, Pairs(left, right, columns), matches, groups, copy_of
-        return cls(*found, manifest["seconds"], manifest["peak_memory"])
+        return cls(**read_run(Path(folder)))
 
-    def _labels(self) -> Rows:
+    @property
+    def similarity(self) -> Floats:
+        """(m,) float32, what decides about each pair: the classifier's probability, or the similarity of the rules."""
+        return self.pairs.evidence[SIMILARITY]
+
+    def labels(self) -> Rows:
+        """Known groups: (n,) codes, -1 where unknown."""
         return self.catalog.labels if self.catalog.labels is not None else np.full(len(self), -1, dtype=np.int64)
 
-    def _cut(self) -> float:
+    def draws(self) -> Doubles:
+        """(m,) a draw from [0, 1) for each pair, the same whatever the order of rows: for ties."""
+        draw = draws_of(self.catalog.ids)
+        return (draw[self.pairs.left] + draw[self.pairs.right]) % 1
+
+    def cut(self) -> float:
+        """The similarity that decides: of the groups, or of rule threshold."""
         return self.config.advanced.decide.threshold if self.config.rule == "threshold" else self.config.group_cut
-
-    def _answers(self) -> pl.DataFrame:
-        """Show matches as lists and groups: unlike Kaggle's form, ids may hold blanks."""
-        members = pl.DataFrame(
-            {
-                "row": np.repeat(np.arange(len(self)), np.diff(self.matches.offsets)),
-                "id": self.catalog.ids.gather(self.matches.rows),
-            }
-        )
-        lists = members.group_by("row", maintain_order=True).agg("id")["id"]
-        group_ids = self.groups.ids.gather(self.groups.labels)
-        copy_of = self.catalog.ids.gather(self.copy_of)
-        columns = {"posting_id": self.catalog.ids, "matches": lists, "group_id": group_ids, "copy_of": copy_of}
-        return pl.DataFrame(columns)
-
-    def _manifest(self) -> dict[str, Any]:
-        packages = ("kembar", "numpy", "scipy", "scikit-learn", "polars", "faiss-cpu", "sparse-dot-topn", "pillow")
-        return {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "catalog": self.catalog.fingerprint(),
-            "posts": len(self),
-            "config": self.config.model_dump(mode="json"),
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
-            "peak_memory": self.peak_memory,
-        }
-
-
-def peak_memory() -> int:
-    """Peak resident memory of this process so far, in bytes; 0 where the system does not tell."""
-    # Linux hands ru_maxrss down from the process that started this one; VmHWM is its own.
-    status = Path("/proc/self/status")
-    own = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii")) if status.is_file() else None
-    if own:
-        return int(own[1]) * 1024
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _report(result: Result) -> dict[str, Any]:
-    catalog, sizes, cap = result.catalog, result.groups.sizes(), result.config.advanced.decide.cap
-    kinds = catalog.problems.with_columns(pl.col("problem").str.replace_all("'[^']*'", "'…'"))
-    kinds = kinds.group_by("part", "problem").len("posts").sort("part", "problem")
-    return {
-        "posts": len(catalog),
-        "with": {
-            **({} if catalog.further is None else {text.name: int((text != "").sum()) for text in catalog.further}),
-            "title": int(catalog.has_titles.sum()),
-            "image": int(catalog.has_images.sum()),
-            "hash": int(catalog.photos().known().sum()),
-            "label": int((result._labels() >= 0).sum()),
-            **({} if catalog.prices is None else {"price": int((~np.isnan(catalog.prices)).sum())}),
-            **({} if catalog.further_images is None else {"several photos": _several(catalog)}),
-        },
-        "notes": [asdict(note) for note in catalog.notes],
-        "problems": {
-            "posts": catalog.problems["posting_id"].n_unique(),
-            "kinds": kinds.to_dicts(),
-            "list": catalog.problems.head(1000).to_dicts(),
-        },
-        "candidate_pairs": len(result.pairs),
-        "matched_posts": int((np.diff(result.matches.offsets) > 1).sum()),
-        "mean_matches": float(np.diff(result.matches.offsets).mean()),
-        "cut_lists": int((sizes[result.groups.labels] > cap).sum()) if result.config.rule == "group" else 0,
-        "longest_list": cap,
-        "groups": len(result.groups),
-        "groups_of_one": int((sizes == 1).sum()),
-        "largest_group": int(sizes.max(initial=0)),
-        "groups_by_size": {str(size): int(count) for size, count in enumerate(np.bincount(sizes)) if count},
-        "model": result.config.model,
-        "rule": result.config.rule,
-        "differences": dict(result.differences()["why"].value_counts().sort("why").iter_rows()),
-        "scores": result.scores() if (result._labels() >= 0).any() else None,
-        "estimate": None if result.config.by_rules else _estimate(result),
-        "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
-        "peak_memory": result.peak_memory,
-    }
-
-
-def _estimate(result: Result) -> dict[str, Any]:
-    """Tell how good the run is likely to be, by the posts that were compared: copies share the fate of one of them."""
-    kept = np.unique(result.copy_of)
-    place = np.searchsorted(kept, np.arange(len(result)))
-    pairs = Pairs(place[result.pairs.left], place[result.pairs.right], result.pairs.evidence)
-    groups = result.groups.labels[kept]
-    found = estimated(pairs, groups)
-    told = doubtful(pairs, groups, result.groups.ids)
-    return {**asdict(found), "doubtful": told.to_dicts()}
-
-
-def _several(catalog: Catalog) -> int:
-    """Count the posts with more than one photo."""
-    offsets = catalog.photos().offsets
-    return 0 if offsets is None else int((np.diff(offsets) > 1).sum())
-
-
-def _rows_of(ids: pl.Series, rows: pl.DataFrame) -> Rows:
-    """Find the row of each posting id."""
-    found = pl.DataFrame({"id": ids}).join(rows, on="id", how="left", maintain_order="left")["row"]
-    if found.null_count():
-        raise KeyError("a posting id that is not in the catalogue")
-    return found.to_numpy().astype(np.int64)
-
-
-def _write_json(path: Path, tree: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _read_manifest(source: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _incomplete(source, "no readable manifest.json") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT or manifest.get("version") != _VERSION:
-        raise FolderError(
-            f"{str(source)!r}, another kind or version of folder",
-            f"a run folder of version {_VERSION}",
-            "Run `kembar match` again with this version.",
-        )
-    return manifest
-
-
-def _incomplete(source: Path, found: str) -> FolderError:
-    return FolderError(
-        f"{str(source)!r}, with {found}", "a run folder of `kembar match`", "Check the path, or run it again."
-    )

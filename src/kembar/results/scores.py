@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Doubles, Rows, run_ends
+from kembar.arrays import Bools, Doubles, Rows, run_ends
 from kembar.errors import EvidenceError
 
 _ROUNDING = 1e-12  # sums of the same F1 gains in another order differ by less
@@ -49,8 +49,8 @@ def score_edges(source: Rows, target: Rows, labels: Rows, rows: Rows | None = No
     Args:
         source: (e,) rows whose matches these are.
         target: (e,) the matched rows, never the post itself, each at most once per source.
-        labels: (n,) group codes >= 0, -1 where unknown: such a post counts as wrong wherever it is matched, is not
-            missed anywhere and is not scored.
+        labels: (n,) group codes >= 0, -1 where unknown: such a post may be the twin of any other, so it counts neither
+            for nor against those that it is matched with, and is not scored.
         rows: the posts to score; all labelled ones by default.
 
     Returns:
@@ -61,8 +61,9 @@ def score_edges(source: Rows, target: Rows, labels: Rows, rows: Rows | None = No
     """
     scored = _scored(labels, rows)
     n = len(labels)
-    right = (labels[source] == labels[target]) & (labels[source] >= 0)
-    matched = 1 + np.bincount(source, minlength=n)
+    known = (labels[source] >= 0) & (labels[target] >= 0)
+    right = known & (labels[source] == labels[target])
+    matched = 1 + np.bincount(source[known], minlength=n)
     correct = 1 + np.bincount(source[right], minlength=n)
     return _means(correct[scored], matched[scored], group_sizes(labels)[scored], n)
 
@@ -249,7 +250,8 @@ def curve(
         right: (m,) rows, each unordered pair once.
         similarity: (m,) finite scores, higher is more alike.
         labels: (n,) group codes >= 0, -1 where unknown.
-        rows: the posts to score; all labelled ones by default. The other posts still stand in the pool.
+        rows: the posts to score; all labelled ones by default. The other posts still stand in the pool, and can be
+            best neighbours; those of unknown group count neither for nor against a list.
 
     Returns:
         The curve.
@@ -268,10 +270,8 @@ def curve(
     source, target, value = source[order], target[order], value[order]
     begin = np.searchsorted(source, np.arange(len(labels)))
     place = np.arange(len(source)) - begin[source]
-    true = (labels[source] == labels[target]).astype(np.int64)
-    total = np.cumsum(true)
-    correct = 1 + total - (total - true)[begin[source]] if len(source) else total
-    matched = place + 2
+    correct = 1 + _so_far(labels[source] == labels[target], begin[source])
+    matched = 1 + _so_far(labels[target] >= 0, begin[source])
     size = group_sizes(labels)
     first_f1 = 2 / (1 + size[source])
     gains = [
@@ -287,6 +287,12 @@ def curve(
     alone = float((2 / (1 + size[scored])).mean())
     alone_recall = float((1 / size[scored]).mean())
     return Curve(value[last], alone + sums[0], 1 + sums[1], alone_recall + sums[2], sums[3], alone)
+
+
+def _so_far(flags: Bools, begin: Rows) -> Rows:
+    """Count the flags of each list up to each of its members, itself included: begin is where the list begins."""
+    total = np.cumsum(flags)
+    return total - (total - flags)[begin] if len(total) else total
 
 
 def _steps(after: Doubles, start: Doubles, place: Rows) -> Doubles:

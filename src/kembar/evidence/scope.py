@@ -1,0 +1,156 @@
+"""Scope: which posts may be the same product at all, by who lists them and by what category they are in.
+
+Two posts of one source are two products, since a source lists a product at most once; so are two posts of different
+categories. Where a post's source or category is unknown, nothing is ruled out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from kembar.arrays import Bools, Rows
+from kembar.evidence.neighbors import Neighbors
+from kembar.evidence.views import View
+from kembar.posts.catalog import Catalog
+
+_FEW: Final = 8
+"""Up to so many sources are each searched against all others; of more, each is a small part of what a search finds."""
+_CHUNK: Final = 1 << 16  # queries at once: bounds the memory
+_PAIRS: Final = 1 << 22  # pairs of a group looked at at once
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is known of n posts that rules pairs out.
+
+    Attributes:
+        sources: (n,) int64 codes of who lists each post, -1 where unknown.
+        within: (n,) int64 codes of categories, likewise.
+    """
+
+    sources: Rows
+    within: Rows
+
+    @classmethod
+    def of(cls, catalog: Catalog) -> "Scope | None":
+        """Read it off a catalogue; None where it rules nothing out."""
+        if catalog.sources is None and catalog.within is None:
+            return None
+        return cls(_codes(catalog.sources, len(catalog)), _codes(catalog.within, len(catalog)))
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def allows(self, left: Rows, right: Rows) -> Bools:
+        """Tell which pairs may be one product: (m,) and (m,) rows to (m,) bool."""
+        return _distinct(self.sources, left, right) & ~_distinct_known(self.within, left, right)
+
+    def searches(self) -> Iterator[tuple[Rows, Rows]]:
+        """Cut the search for neighbours into parts.
+
+        Yields:
+            Rows that ask and the rows that they ask for, both rising; every row asks once. Where there are many
+            sources, those of one source are found too, and are to be left out afterwards.
+        """
+        sources = self.sources if len(np.unique(self.sources)) <= _FEW + 1 else np.full_like(self.sources, -1)
+        asking = np.unique(np.stack([sources, self.within]), axis=1)
+        for source, category in asking.T:
+            wanted = np.ones(len(self), dtype=bool)
+            if source >= 0:
+                wanted &= sources != source
+            if category >= 0:
+                wanted &= (self.within == category) | (self.within < 0)
+            yield np.flatnonzero((sources == source) & (self.within == category)), np.flatnonzero(wanted)
+
+    def neighbors(self, view: View) -> Neighbors:
+        """Find the neighbours of all posts of a view among those that they may be one product with.
+
+        Of two parts of very different size, the larger asks for fewer neighbours, so that both bring as many pairs:
+        ten thousand posts against a million cost what ten thousand do.
+
+        Args:
+            view: n posts.
+
+        Returns:
+            Neighbors of shape (n, k).
+        """
+        longest = int(view.places().max(initial=1))
+        index = np.full((len(self), longest), -1, dtype=np.int32)
+        score = np.zeros((len(self), longest), dtype=np.float32)
+        for queries, base in self.searches():
+            find, share = view.take(base).index(), min(1.0, len(base) / max(1, len(queries)))
+            most = 1 + max(1, round((longest - 1) * share))
+            for begin in range(0, len(queries) if len(base) else 0, _CHUNK):
+                rows = queries[begin : begin + _CHUNK]
+                found = find(view.take(rows), _places(rows, base))
+                width = min(most, found.index.shape[1])
+                table = found.index[:, :width]
+                index[rows, :width] = np.where(table >= 0, base[table], -1)
+                score[rows, :width] = found.score[:, :width]
+        index[:, 0], score[:, 0] = np.arange(len(self)), 1
+        return self._kept(Neighbors(index, score))
+
+    def _kept(self, found: Neighbors) -> Neighbors:
+        """Leave out neighbours that are ruled out; the others move up."""
+        n, k = found.index.shape
+        gone = found.index < 0
+        gone[:, 1:] |= ~self.allows(np.repeat(np.arange(n), k - 1), found.index[:, 1:].ravel()).reshape(n, k - 1)
+        order = np.argsort(gone, axis=1, kind="stable")
+        index, score = (np.take_along_axis(table, order, axis=1) for table in (found.index, found.score))
+        gone = np.take_along_axis(gone, order, axis=1)
+        return Neighbors(np.where(gone, np.int32(-1), index), np.where(gone, np.float32(0), score))
+
+    def apart(self, labels: Rows) -> tuple[Rows, Rows]:
+        """List the pairs within groups that are ruled out.
+
+        Args:
+            labels: (n,) group numbers.
+
+        Returns:
+            (m,) rows and (m,) rows, left < right.
+        """
+        order = np.argsort(labels, kind="stable")
+        groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+        nothing = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        found = [nothing, *(self._apart(group) for group in groups if len(group) > 1)]
+        left, right = zip(*found, strict=True)
+        return np.concatenate(left), np.concatenate(right)
+
+    def _apart(self, group: Rows) -> tuple[Rows, Rows]:
+        """List the pairs of rising rows that are ruled out, some rows against all at once."""
+        found: list[tuple[Rows, Rows]] = []
+        step = max(1, _PAIRS // len(group))
+        for begin in range(0, len(group), step):
+            some = group[begin : begin + step]
+            left, right = np.repeat(some, len(group)), np.tile(group, len(some))
+            out = (left < right) & ~self.allows(left, right)
+            found.append((left[out], right[out]))
+        return np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])
+
+
+def _codes(texts: pl.Series | None, n: int) -> Rows:
+    """Number texts; -1 where they are "" or there are none."""
+    if texts is None:
+        return np.full(n, -1, dtype=np.int64)
+    return (texts.set(texts == "", None).rank("dense").cast(pl.Int64) - 1).fill_null(-1).to_numpy()
+
+
+def _places(rows: Rows, base: Rows) -> Rows:
+    """Find rows in a rising base: (q,) places, -1 where they are not there."""
+    at = np.minimum(np.searchsorted(base, rows), len(base) - 1)
+    return np.where(base[at] == rows, at, -1)
+
+
+def _distinct(codes: Rows, left: Rows, right: Rows) -> Bools:
+    """Tell where codes differ or one of them is unknown."""
+    differ: Bools = (codes[left] != codes[right]) | (codes[left] < 0)
+    return differ
+
+
+def _distinct_known(codes: Rows, left: Rows, right: Rows) -> Bools:
+    """Tell where two known codes differ."""
+    differ: Bools = (codes[left] != codes[right]) & (codes[left] >= 0) & (codes[right] >= 0)
+    return differ
