@@ -129,7 +129,7 @@ def test_nothing_to_compare(refused, tmp_path: Path) -> None:
     )
     (tmp_path / "photos").mkdir()
     words = ("match", path, "--images", tmp_path / "photos", "-o", tmp_path / "run")
-    refused(*words, parts=("at least one kind of evidence",))
+    refused(*words, parts=("holds none of the 2 photos that the posts name, such as 'a.jpg'", "--images"))
     with pytest.raises(EvidenceError):
         Matcher().match(Catalog.read(path))
     off = [word for view in ("word", "char", "title") for word in ("--set", f"{view}=false")]
