@@ -9,7 +9,9 @@ its posts have a GTIN, 2 % of these that of another product. In walmart_amazon F
 """
 
 import argparse
+import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl

@@ -34,6 +34,7 @@ from kembar.cli.progress import Bars
 from kembar.cli.recipes import check_encoders
 from kembar.cli.runs import app as runs
 from kembar.cli.train import app as train
+from kembar.cli.words import told
 from kembar.errors import KembarError, visible
 from kembar.posts.columns import Columns
 
@@ -57,7 +58,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KembarError as error:
-            _fail(str(error), 2)
+            _fail(told(error), 2)
         except KeyboardInterrupt:
             _fail("interrupted; nothing was written", 1)
         except MemoryError:

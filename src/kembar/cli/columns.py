@@ -32,6 +32,8 @@ _SEVERAL: Final[dict[str, tuple[str, str]]] = {
     ),
 }
 ALL: Final = (*_OPTIONS, *_SEVERAL)
+OPTIONS: Final = {field: named[0] for field, named in (*_OPTIONS.items(), *_SEVERAL.items())}
+"""The option of each field."""
 
 
 def column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -75,4 +77,5 @@ def _columns(names: dict[str, Any]) -> "Columns":
     from kembar.posts.columns import Columns
 
     given: dict[str, Any] = {field: tuple(name or ()) if field in _SEVERAL else name for field, name in names.items()}
+    given |= {field: None for field, name in given.items() if name == "" and field != "id"}  # `--hash ''` ignores it
     return Columns(**given)

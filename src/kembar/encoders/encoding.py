@@ -95,7 +95,7 @@ def write_vectors(
     means = resources or Resources()
     encoder = open_encoder(spec, device=means.device)
     if encoder.modality == "photo" and catalog.folder is None:
-        raise CatalogError(f"posts without a photo folder for {spec!r}", "a folder of photos", "Name it with --images.")
+        raise CatalogError(f"posts without a photo folder for {spec!r}", "a folder of photos", "Name it: images=...")
     vectors = _encoded(catalog, encoder, None, means, {})
     known = vectors.any(axis=1)
     with new_file(path) as target:

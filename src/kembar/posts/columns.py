@@ -8,8 +8,6 @@ from kembar.errors import CatalogError, nearest, quoted
 
 _SEVERAL = ("further", "identifiers", "shown")
 """The fields that name any number of columns."""
-_OPTION = {"further": "column", "identifiers": "identifier", "shown": "with"}
-"""Where the command line has another name."""
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +98,7 @@ class Columns:
             raise CatalogError(
                 f"{quoted(source)} without a column {quoted(name)}; it has {_listed(names)}",
                 f"a column {quoted(name)}" if field in _SEVERAL else f"a column {quoted(name)} for the {field}",
-                f"Name the right one: Columns({field}=...), or --{_OPTION.get(field, field)}.{nearest(name, names)}",
+                f"Name the right one: Columns({field}=...).{nearest(name, names)}",
             )
         if not {self.title, self.image, self.hash} & set(names):
             raise CatalogError(

@@ -10,7 +10,7 @@ import codecs
 import csv
 import io
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,8 +30,9 @@ class ArrowStream(Protocol):
         """Return the table as a stream of Arrow batches."""
 
 
-Source: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | ArrowStream
-"""A file of posts, or a frame of them."""
+Records: TypeAlias = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
+Source: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | ArrowStream | Records
+"""A file of posts, a frame of them, a list with a dict for each, or a dict with a list for each column."""
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".arrow", ".arrows", ".feather", ".ipc")
 """The file names understood; Parquet and Arrow files are also known by their first bytes, whatever the name."""
@@ -76,7 +77,7 @@ def read_table(source: Source, wanted: Collection[str]) -> Table:
 
     Args:
         source: a path to CSV, TSV, Parquet or Arrow IPC; a polars frame, eager or lazy; a pandas frame; a pyarrow
-            table or anything else with the Arrow stream interface.
+            table or anything else with the Arrow stream interface; a list of dicts, or a dict of lists.
         wanted: names of columns; those the source lacks are left out of the result.
 
     Returns:
@@ -96,9 +97,14 @@ def read_table(source: Source, wanted: Collection[str]) -> Table:
         return _from_pandas(source, wanted)
     if hasattr(source, "__arrow_c_stream__"):
         return _from_arrow(source, wanted)
+    if isinstance(source, Mapping):
+        return _from_columns(source, wanted)
+    if isinstance(source, list | tuple) and all(isinstance(post, Mapping) for post in source):
+        names = list(dict.fromkeys(str(name) for post in source for name in post))
+        return _from_columns({name: [post.get(name) for post in source] for name in names}, wanted)
     raise CatalogError(
         f"posts as {type(source).__name__}",
-        "a path, or a polars, pandas or pyarrow table",
+        "a path, a polars, pandas or pyarrow table, a list of dicts, or a dict of lists",
         "Give the path of a CSV or Parquet file, or put the posts in a frame first.",
     )
 
@@ -107,8 +113,36 @@ def _present(names: Collection[str], wanted: Collection[str]) -> list[str]:
     return [name for name in names if name in set(wanted)]
 
 
+def _from_columns(columns: Mapping[str, Sequence[Any]], wanted: Collection[str]) -> Table:
+    lengths = {name: len(cells) for name, cells in columns.items() if isinstance(cells, Collection)}
+    odd = next((name for name in columns if isinstance(columns[name], str | Mapping) or name not in lengths), None)
+    if odd is not None:
+        raise CatalogError(
+            f"column {quoted(odd)} as {type(columns[odd]).__name__}", "a list", "Give one cell per post."
+        )
+    if len(set(lengths.values())) > 1:
+        counted = ", ".join(f"{quoted(name)} of {length}" for name, length in lengths.items())
+        raise CatalogError(f"columns of different lengths: {counted}", "one cell per post in each", "Fill in the rest.")
+    names = [str(name) for name in columns]
+    return Table("posts", names, pl.DataFrame({name: _cells(columns[name]) for name in _present(names, wanted)}))
+
+
+def _cells(values: Sequence[Any]) -> pl.Series:
+    try:
+        return pl.Series(values)
+    except (TypeError, pl.exceptions.PolarsError):  # mixed types: titles that are numbers in some rows
+        return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
+
+
 def _from_pandas(frame: Any, wanted: Collection[str]) -> Table:
     names = [str(name) for name in frame.columns]
+    index = next((str(name) for name in frame.index.names if name in wanted and name not in names), None)
+    if index is not None:
+        raise CatalogError(
+            f"a DataFrame with {quoted(index)} as its index",
+            f"a column {quoted(index)}",
+            "Make the index a column: frame.reset_index().",
+        )
     chosen = _once(names, wanted, "DataFrame")
     columns = {name: _pandas_column(frame.iloc[:, names.index(name)]) for name in chosen}
     return Table("DataFrame", names, pl.DataFrame(columns))
@@ -120,11 +154,7 @@ def _pandas_column(column: Any) -> pl.Series:
     if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
         return pl.Series(column.to_numpy(), strict=False)
     cells, missing = column.astype(object).to_numpy(), column.isna().to_numpy()
-    values = [None if gone else cell for cell, gone in zip(cells, missing, strict=True)]
-    try:
-        return pl.Series(values)
-    except (TypeError, pl.exceptions.PolarsError):  # mixed types: titles that are numbers in some rows
-        return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
+    return _cells([None if gone else cell for cell, gone in zip(cells, missing, strict=True)])
 
 
 def _from_arrow(source: Any, wanted: Collection[str]) -> Table:
