@@ -37,6 +37,7 @@ from kembar.cli.progress import Bars
 from kembar.cli.recipes import check_encoders
 from kembar.cli.runs import app as runs
 from kembar.cli.train import app as train
+from kembar.cli.words import told
 from kembar.errors import KembarError, visible
 from kembar.posts.columns import Columns
 from kembar.posts.layout import Layout
@@ -61,7 +62,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KembarError as error:
-            _fail(str(error), 2)
+            _fail(told(error), 2)
         except KeyboardInterrupt:
             _fail("interrupted; nothing was written", 1)
         except MemoryError:

@@ -43,6 +43,11 @@ _LISTS: Final[dict[str, tuple[str, str]]] = {  # several names in one option, se
     ),
 }
 ALL: Final = tuple(dict.fromkeys(("id", "title", "image", *_OPTIONS, *_SEVERAL, *_LISTS)))
+OPTIONS: Final = {
+    **{field: named[0] for field, named in (*_OPTIONS.items(), *_SEVERAL.items(), *_LISTS.items())},
+    "further_images": "--image",
+}
+"""The option of each field."""
 
 
 def column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -131,10 +136,11 @@ def _columns(fields: Sequence[str], names: Sequence[Any]) -> "Columns":
 
     named = dict(zip(fields, names, strict=True))
     given: dict[str, Any] = {field: name for field, name in named.items() if field in _OPTIONS}
+    given |= {field: None for field, name in given.items() if name == "" and field != "id"}  # `--hash ''` ignores it
     given |= {field: tuple(name or ()) for field, name in named.items() if field in _SEVERAL}
     given |= {field: _separated(name or ()) for field, name in named.items() if field in _LISTS}
     first, *further = given.pop("image", ()) or ("image",)
-    return Columns(**given, image=first, further_images=tuple(further))
+    return Columns(**given, image=first or None, further_images=tuple(further))
 
 
 def _separated(texts: Iterable[str]) -> tuple[str, ...]:
@@ -147,7 +153,7 @@ def _check_folder(given: Mapping[str, Any]) -> None:
     from kembar.errors import CatalogError, quoted
 
     columns = given.get("image_column")
-    if columns and given.get("images", "") is None:
+    if columns and columns[0] and given.get("images", "") is None:
         raise CatalogError(
             f"--image {quoted(columns[0])} without --images",
             "the folder that holds the photos",
