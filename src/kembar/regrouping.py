@@ -87,7 +87,8 @@ def compared(result: Result) -> tuple[Pairs, Rows, Copies]:
 def cut_off(result: Result) -> Bools:
     """Tell of each post that was compared, in the order of ids, whether its lists of neighbours may have been full."""
     order = result.catalog.ids.arg_sort()
-    return noted_cut_off(result)[order][(result.copy_of == np.arange(len(result)))[order]]
+    own: Bools = (result.copy_of == np.arange(len(result)))[order]
+    return noted_cut_off(result)[order][own]
 
 
 def noted_cut_off(result: Result) -> Bools:

@@ -167,7 +167,8 @@ def export(
     gets the tables **posts**, **groups**, **matches**, **pairs** and **kembar_run**, with keys: all of them, or none;
     what else is in it is left alone.
     """
-    from kembar.results.export import check_target, is_database
+    from kembar.results.databases import is_database
+    from kembar.results.export import check_target
     from kembar.results.export import export as written
     from kembar.results.result import Result
 

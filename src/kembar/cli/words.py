@@ -28,6 +28,6 @@ def as_options(text: str) -> str:
 
 
 def _option(found: re.Match[str]) -> str:
-    name = found[1] or found[3]
+    name = found[1] or found[3] or ""
     option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
-    return f"{option} ''" if found[2] == "None" else option
+    return f"{option} ''" if found[2] == "None" else str(option)

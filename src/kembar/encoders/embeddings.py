@@ -44,7 +44,7 @@ class Embeddings:
 
     def known(self) -> Bools:
         """Tell which posts have a vector: (n,) bool."""
-        some = self.vectors.any(axis=1)
+        some: Bools = np.any(self.vectors, axis=1)
         return some if self.offsets is None else np.logical_or.reduceat(some, self.offsets[:-1])
 
     @classmethod

@@ -15,7 +15,8 @@ from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse
 from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.search import HashIndex
-from kembar.evidence.views import Modality, Search
+from kembar.evidence.several import Search
+from kembar.evidence.views import Modality
 from kembar.posts.catalog import Catalog
 
 EQUAL: Final = "equal "

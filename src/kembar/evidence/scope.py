@@ -97,7 +97,9 @@ class Scope:
         """Leave out neighbours that are ruled out; the others move up."""
         n, k = found.index.shape
         gone = found.index < 0
-        gone[:, 1:] |= ~self.allows(np.repeat(np.arange(n), k - 1), found.index[:, 1:].ravel()).reshape(n, k - 1)
+        gone[:, 1:] |= ~self.allows(
+            np.repeat(np.arange(n), k - 1), found.index[:, 1:].ravel().astype(np.int64)
+        ).reshape(n, k - 1)
         order = np.argsort(gone, axis=1, kind="stable")
         index, score = (np.take_along_axis(table, order, axis=1) for table in (found.index, found.score))
         gone = np.take_along_axis(gone, order, axis=1)

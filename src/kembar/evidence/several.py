@@ -6,7 +6,6 @@ photos. Where no post has more than one row, nothing here is done.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
@@ -56,6 +55,10 @@ class SeveralRows(ABC):
     def joined_rows(self, parts: Sequence[Self], order: Rows) -> Self:
         """Put rows one behind the other and take them in an order."""
 
+    @abstractmethod
+    def bounded(self, offsets: Rows) -> Self:
+        """Say where the rows of each post begin and end."""
+
     def __len__(self) -> int:
         return self.rows() if self.offsets is None else len(self.offsets) - 1
 
@@ -68,7 +71,7 @@ class SeveralRows(ABC):
         if self.offsets is None:
             return self.take_rows(rows)
         own, offsets = members(self.offsets, rows)
-        return replace(self.take_rows(own), offsets=offsets)
+        return self.take_rows(own).bounded(offsets)
 
     def index(self) -> Search:
         """Make these posts the base of a search."""
@@ -101,7 +104,7 @@ class SeveralRows(ABC):
         if all(part.offsets is None for part in parts):
             return self.joined_rows(parts, order)
         rows, offsets = members(offsets_of(np.concatenate([_counts(part) for part in parts])), order)
-        return replace(self.joined_rows(parts, rows), offsets=offsets)
+        return self.joined_rows(parts, rows).bounded(offsets)
 
 
 def row_weights(view: SeveralRows, weights: Sparse, base: SeveralRows) -> Sparse:
@@ -171,8 +174,8 @@ def _posts_found(search: SearchRows, queries: Any, base: SeveralRows, own: Rows 
         order = np.lexsort((target, -score, source))
         edges = source[order], target[order], score[order]
         first = _firsts(edges[0] * n + edges[1])
-        each = tuple(part[first] for part in edges)
-        found.append(arranged(each, _all(len(posts)), _all(n), mine[part], k))
+        nearest = edges[0][first], edges[1][first], edges[2][first]
+        found.append(arranged(nearest, _all(len(posts)), _all(n), mine[part], k))
     return Neighbors.concatenated(found)
 
 

@@ -245,6 +245,10 @@ class DenseView(SeveralRows):
         """Keep some vectors."""
         return replace(self, vectors=self.vectors[rows], offsets=None)
 
+    def bounded(self, offsets: Rows) -> "DenseView":
+        """Say which vectors are of one post."""
+        return replace(self, offsets=offsets)
+
     def index_rows(self) -> SearchRows:
         """Search by cosine."""
         base = DenseIndex.of(self.vectors)
@@ -300,6 +304,10 @@ class HashView(SeveralRows):
     def take_rows(self, rows: Rows) -> "HashView":
         """Keep some hashes."""
         return replace(self, hashes=self.hashes[rows], hashed=self.hashed[rows], offsets=None)
+
+    def bounded(self, offsets: Rows) -> "HashView":
+        """Say which hashes are of one post."""
+        return replace(self, offsets=offsets)
 
     def index_rows(self) -> SearchRows:
         """Search by differing bits."""

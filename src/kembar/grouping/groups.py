@@ -232,7 +232,9 @@ def average_link_tree(
     name = np.arange(n) if limits.start is None else _first_rows(limits.start)
     links = _Links(name[left], name[right], total, crowd[left] * crowd[right], np.zeros(len(left)))
     links = links.reachable(name, cut, limits.scope).contracted(n)
-    height, kept, gone = _merges(links, np.bincount(name, minlength=n), np.bincount(name, crowd, n), cut)
+    height, kept, gone = _merges(
+        links, np.bincount(name, minlength=n), np.bincount(name, crowd, n).astype(np.float64), cut
+    )
     order, inside = np.argsort(-height, kind="stable"), np.flatnonzero(name != np.arange(n))
     height = np.r_[np.full(len(inside), np.inf), height[order]]  # what is together from the start
     return Tree(height, np.r_[name[inside], kept[order]], np.r_[inside, gone[order]], n)

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,12 @@ from kembar.posts.prices import read_prices
 from kembar.posts.problems import PROBLEMS, check_problems, ordered
 from kembar.posts.reading import read_posts
 from kembar.posts.sources import Source, Table
-from kembar.posts.stored import MANIFEST, POSTS, VERSION, incomplete, read_manifest, write
+from kembar.posts.stored import MANIFEST, POSTS, TABLES, TEXTS, fields_of, incomplete, read_manifest, write
 from kembar.posts.text import read_titles
 from kembar.threads import unforked
 
 __all__ = ["PROBLEMS", "Catalog", "Columns", "Source"]
 
-_TABLES = ("further", "identifiers", "shown", "further_images", "further_hashes")
-"""The fields that are tables of texts; names in catalog.parquet begin so."""
-_TEXTS = ("sources", "within")  # the fields that are texts and may be absent
 _CHUNK = 100_000  # rows hashed or formatted in one go
 
 log = logging.getLogger(__name__)
@@ -102,7 +99,7 @@ class Catalog:
                 raise CatalogError(f"a label of {self.labels.min()}", "codes from 0, or -1", "Renumber the labels.")
         if self.prices is not None:
             _check("prices", self.prices, len(self.ids), np.dtype(np.float64))
-        for name, texts in self._texts():
+        for name, texts in self.texts():
             _check(name, texts, len(self.ids), pl.String)
         check_ids(self.ids)
         check_problems(self.problems, self.ids)
@@ -190,10 +187,10 @@ class Catalog:
             notes=(*table.notes, *images.notes),
         )
 
-    def _texts(self) -> list[tuple[str, pl.Series]]:
+    def texts(self) -> list[tuple[str, pl.Series]]:
         """List all texts that may be absent, by the names they are stored under."""
-        tables = [(field, table) for field in _TABLES if (table := getattr(self, field)) is not None]
-        texts = [(field, text) for field in _TEXTS if (text := getattr(self, field)) is not None]
+        tables = [(field, table) for field in TABLES if (table := getattr(self, field)) is not None]
+        texts = [(field, text) for field in TEXTS if (text := getattr(self, field)) is not None]
         return [(f"{field} {text.name}", text) for field, table in tables for text in table] + texts
 
     @property
@@ -228,9 +225,10 @@ class Catalog:
             CatalogError: lengths, types or ids do not fit.
         """
         cells = self._photo_cells()
-        kept = {"images": photos.images} if cells is None else cells.filled(photos)
-        hashes = kept.pop("hashes", photos.hashes), kept.pop("hashed", photos.hashed)
-        return replace(self, **kept).with_hashes(*hashes, problems)
+        own: dict[str, Any] = {"images": photos.images, "hashes": photos.hashes, "hashed": photos.hashed}
+        kept = own if cells is None else cells.filled(photos)
+        hashes, hashed = kept.pop("hashes"), kept.pop("hashed")
+        return replace(self, **kept).with_hashes(hashes, hashed, problems)
 
     def _photo_cells(self) -> Cells | None:
         if self.further_images is None:
@@ -311,11 +309,11 @@ class Catalog:
         or the problems.
         """
         digest = hashlib.sha256(b"labels" if self.labels is not None else b"")
-        digest.update("\n".join(name for name, _ in self._texts()).encode())
+        digest.update("\n".join(name for name, _ in self.texts()).encode())
         order = self.ids.arg_sort()
         for start in range(0, len(self), _CHUNK):
             rows = order[start : start + _CHUNK].to_numpy()
-            for column in (self.ids, self.titles, self.images, *(text for _, text in self._texts())):
+            for column in (self.ids, self.titles, self.images, *(text for _, text in self.texts())):
                 text = column.gather(rows)
                 digest.update(text.str.len_bytes().to_numpy().astype("<u8").tobytes())
                 digest.update(text.str.join("").item().encode())
@@ -337,17 +335,7 @@ class Catalog:
         Raises:
             FolderError: the folder cannot be written.
         """
-        target = Path(folder)
-        manifest = {
-            "format": "kembar catalog",
-            "version": VERSION,
-            "posts": len(self),
-            "labels": self.labels is not None,
-            "folder": None if self.folder is None else str(self.folder.absolute()),
-            "fingerprint": self.fingerprint(),
-            "notes": [asdict(note) for note in self.notes],
-        }
-        write(target, self._stored(), manifest)
+        write(self, Path(folder))
 
     @classmethod
     @unforked
@@ -369,57 +357,12 @@ class Catalog:
         manifest = read_manifest(target)
         try:
             posts = pl.read_parquet(target / POSTS, glob=False)
-            catalog = cls._from_stored(posts, manifest, photo_folder(images))
+            catalog = cls(**fields_of(posts, manifest, photo_folder(images)))
         except (OSError, pl.exceptions.PolarsError, CatalogError) as error:
             raise incomplete(target, f"{POSTS}, which cannot be read ({quoted(str(error))})") from error
         if catalog.fingerprint() != manifest["fingerprint"]:
             raise incomplete(target, f"{POSTS}, which is not the one that {MANIFEST} describes")
         return catalog
-
-    def _stored(self) -> pl.DataFrame:
-        found = self.problems.group_by("posting_id", maintain_order=True).agg(
-            pl.struct("part", "problem").alias("problems")
-        )
-        labels = self.labels if self.labels is not None else np.full(len(self), -1, np.int64)
-        posts = pl.DataFrame(
-            {
-                "id": self.ids,
-                "title": self.titles,
-                "image": self.images,
-                "hash": self.hashes,
-                "hashed": self.hashed,
-                "label": labels,
-                **({} if self.prices is None else {"price": self.prices}),
-                **dict(self._texts()),
-            }
-        )
-        return posts.join(found, left_on="id", right_on="posting_id", how="left", maintain_order="left")
-
-    @classmethod
-    def _from_stored(cls, posts: pl.DataFrame, manifest: dict[str, Any], images: Path | None) -> "Catalog":
-        folder = images or (Path(manifest["folder"]) if manifest["folder"] else None)
-        optional: dict[str, Any] = {field: _table(posts, f"{field} ") for field in _TABLES}
-        optional |= {field: posts[field] if field in posts.columns else None for field in _TEXTS}
-        damaged = posts.select(pl.col("id").alias("posting_id"), "problems").drop_nulls("problems")
-        return cls(
-            posts["id"],
-            posts["title"],
-            posts["image"],
-            posts["hash"].to_numpy(),
-            posts["hashed"].to_numpy(),
-            posts["label"].to_numpy() if manifest["labels"] else None,
-            folder,
-            damaged.explode("problems").unnest("problems").cast(PROBLEMS),  # type: ignore[arg-type]
-            posts["price"].to_numpy() if "price" in posts.columns else None,
-            **optional,
-            notes=tuple(Note(**note) for note in manifest.get("notes", ())),
-        )
-
-
-def _table(posts: pl.DataFrame, start: str) -> pl.DataFrame | None:
-    """Take the columns whose names begin so, without that beginning."""
-    names = [name for name in posts.columns if name.startswith(start)]
-    return posts.select(pl.col(name).alias(name.removeprefix(start)) for name in names) if names else None
 
 
 def _taken(values: Any, rows: Rows) -> Any:

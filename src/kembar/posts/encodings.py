@@ -166,7 +166,7 @@ def _is_nearly_utf8(raw: bytes) -> bool:
     text = raw.decode("utf-8", "replace")
     broken = text.count("\ufffd")
     codes = np.frombuffer(raw, np.uint8)
-    return len(text) - broken - np.count_nonzero(codes < 0x80) > broken
+    return bool(len(text) - broken - np.count_nonzero(codes < 0x80) > broken)
 
 
 def _decoded(raw: bytes, encoding: str, source: str, how: str) -> tuple[bytes, Note]:

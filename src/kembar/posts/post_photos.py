@@ -56,8 +56,8 @@ class Cells:
         """Find the photos: the first column of every post, and further ones that are named."""
         n = len(images)
         named = np.ones((n, 1 + further.width), dtype=bool)
-        for place, names in enumerate(further, 1):
-            named[:, place] = (names != "").to_numpy()
+        for column, names in enumerate(further, 1):
+            named[:, column] = (names != "").to_numpy()
         post, place = np.nonzero(named)
         given = None if hashes is None else hashes.get_columns()
         return cls([images, *further], given, place * n + post, offsets_of(named.sum(axis=1)))

@@ -54,15 +54,20 @@ def joined(frame: pl.DataFrame, columns: Columns) -> tuple[pl.DataFrame, list[No
         One row per id with the first filled cell of each column, all its photos joined by "|", codes only where its
         rows agree; or the frame as it is, where rows of one id have several titles or labels.
     """
-    if not {columns.id, columns.title} <= set(frame.columns) or any(dtype.is_nested() for dtype in frame.dtypes):
+    title = columns.title
+    if (
+        title is None
+        or not {columns.id, title} <= set(frame.columns)
+        or any(dtype.is_nested() for dtype in frame.dtypes)
+    ):
         return frame, []
     texts = frame.select(_filled(name) for name in frame.columns)
     ids = texts[columns.id]
     if ids.n_unique() == len(ids) or ids.null_count():
         return frame, []
-    single = [columns.title, *([columns.label] if columns.label in frame.columns else [])]
+    single = columns.label if columns.label is not None and columns.label in frame.columns else title
     counts = texts.group_by(columns.id).agg(
-        pl.col(columns.title).count().alias("titles"), pl.len().alias("rows"), _kinds(single[-1]).alias("kinds")
+        pl.col(title).count().alias("titles"), pl.len().alias("rows"), _kinds(single).alias("kinds")
     )
     several = counts.filter(pl.col("rows") > 1)
     if not ((several["titles"] == 1) & (several["kinds"] <= 1)).all():

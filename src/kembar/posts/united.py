@@ -12,9 +12,9 @@ import polars as pl
 from kembar.arrays import Doubles
 from kembar.errors import CatalogError, quoted
 from kembar.posts.catalog import Catalog
+from kembar.posts.stored import TABLES
 from kembar.threads import unforked
 
-_TABLES: Final = ("further", "identifiers", "shown", "further_hashes")
 MARK: Final = "/"  # between the name of a catalogue and the id that a post has there
 
 
@@ -48,7 +48,7 @@ def stacked(parts: Sequence[Catalog]) -> Catalog:
         CatalogError: an id that two catalogues have, or photo folders on different drives.
     """
     folder = _common([part.folder for part in parts if part.folder is not None])
-    tables = {name: [getattr(part, name) for part in parts] for name in _TABLES}
+    tables = {name: [getattr(part, name) for part in parts] for name in TABLES}
     tables["further_images"] = [_further(part, folder) for part in parts]
     return Catalog(
         ids=pl.concat([part.ids for part in parts]),

@@ -291,7 +291,7 @@ def curve(
 
 def _so_far(flags: Bools, begin: Rows) -> Rows:
     """Count the flags of each list up to each of its members, itself included: begin is where the list begins."""
-    total = np.cumsum(flags)
+    total: Rows = np.cumsum(flags, dtype=np.int64)
     return total - (total - flags)[begin] if len(total) else total
 
 
