@@ -27,6 +27,7 @@ ORDER = [
     "matcher",
     "linking",
     "regrouping",
+    "extending",
     "fitting",
     "synthesis",
     "training",

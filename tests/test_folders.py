@@ -220,7 +220,7 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path, overwrite):
 
 def test_an_older_folder_needs_leave_to_be_replaced(tmp_path):
     older(tmp_path / "run")
-    with pytest.raises(FolderError, match=r"which exists.*--overwrite"):
+    with pytest.raises(FolderError, match=r"which exists.*overwrite=True"):
         check_free(tmp_path / "run", overwrite=False)
     check_free(tmp_path / "run", overwrite=True)
     with pytest.raises(FolderError, match=r"holds no curve\.csv"):

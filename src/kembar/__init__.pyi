@@ -26,6 +26,7 @@ from .evidence.pairs import Pairs as Pairs
 from .evidence.search import dense_neighbors as dense_neighbors
 from .evidence.search import hash_neighbors as hash_neighbors
 from .evidence.search import sparse_neighbors as sparse_neighbors
+from .extending import extend as extend
 from .fitting.answers import learn_from_answers as learn_from_answers
 from .fitting.fitted import FittedClassifier as FittedClassifier
 from .fitting.learning import fit_classifier as fit_classifier

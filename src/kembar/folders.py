@@ -205,13 +205,15 @@ def check_free(target: Path | str, *, overwrite: bool, mark: str = "pairs.parque
         raise FolderError(
             f"{str(target)!r}, inside {str(parent)!r} which cannot be written",
             "a place where a new folder can be made",
-            "Choose another folder with -o.",
+            "Choose another folder.",
         )
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not overwrite:
         raise FolderError(
-            f"{str(target)!r}, which exists", "a new folder", "Choose another name, or pass --overwrite to replace it."
+            f"{str(target)!r}, which exists",
+            "a new folder",
+            "Choose another name, or pass overwrite=True to replace it.",
         )
     if not (target / mark).is_file():
         raise FolderError(

@@ -31,7 +31,7 @@ from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import View, build_views, vectors_section, views_of
 from kembar.grouping.decision import decide
-from kembar.grouping.groups import Groups
+from kembar.grouping.groups import Groups, Limits
 from kembar.grouping.matches import Matches, row_shares, shopee_shares
 from kembar.plan import Clock, Plan, Stage, peak_memory
 from kembar.posts.buckets import Buckets
@@ -347,8 +347,8 @@ def decided(
     Returns:
         Matches and groups, in the order of the catalogue's rows.
     """
-    scope = Scope.of(catalog.take(order[copies.kept]))
-    edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog), cut_off, scope)
+    limits = Limits(cut_off, Scope.of(catalog.take(order[copies.kept])))
+    edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog), limits)
     edges = copies.edges(edges, config.advanced.decide.cap)
     source, target = order[edges[0]], order[edges[1]]
     by_source = np.argsort(source, kind="stable")  # the order within a list stays

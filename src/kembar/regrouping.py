@@ -38,7 +38,7 @@ def regroup(result: Result, settings: Iterable[str]) -> Result:
     config = _changed(result.config, settings)
     clock = Clock()
     with clock.stage("decisions"):
-        matches, groups = decided(*_compared(result), config=config, catalog=result.catalog, cut_off=_cut_off(result))
+        matches, groups = decided(*compared(result), config=config, catalog=result.catalog, cut_off=cut_off(result))
     return replace(
         result, config=config, matches=matches, groups=groups, seconds=clock.seconds, peak_memory=peak_memory()
     )
@@ -68,7 +68,7 @@ def _leaves(tree: Any, path: str = "") -> dict[str, Any]:
     return {key: value for part in parts for key, value in part.items()}
 
 
-def _compared(result: Result) -> tuple[Pairs, Rows, Copies]:
+def compared(result: Result) -> tuple[Pairs, Rows, Copies]:
     """Go to the order of ids, in which ties are broken, and to the posts that were compared: the way in, backwards."""
     order = result.catalog.ids.arg_sort().to_numpy().astype(np.int64)
     rank = np.empty_like(order)
@@ -84,13 +84,18 @@ def _compared(result: Result) -> tuple[Pairs, Rows, Copies]:
     return pairs, order, Copies(kept, np.searchsorted(kept, stands))
 
 
-def _cut_off(result: Result) -> Bools:
+def cut_off(result: Result) -> Bools:
     """Tell of each post that was compared, in the order of ids, whether its lists of neighbours may have been full."""
+    order = result.catalog.ids.arg_sort()
+    return noted_cut_off(result)[order][(result.copy_of == np.arange(len(result)))[order]]
+
+
+def noted_cut_off(result: Result) -> Bools:
+    """Take what a run noted of its lists of neighbours: (n,) bool; raises FolderError where it did not."""
     if result.cut_off is None:
         raise FolderError(
             "a run of an older version",
             "one that notes whose lists of neighbours were full",
             "Run `kembar match` again.",
         )
-    order = result.catalog.ids.arg_sort()
-    return result.cut_off[order][(result.copy_of == np.arange(len(result)))[order]]
+    return result.cut_off

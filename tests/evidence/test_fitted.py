@@ -68,7 +68,7 @@ def test_it_saves_and_loads(catalog, brought, tmp_path: Path):
     assert loaded.titles.words.equals(fitted.titles.words)
     assert loaded.titles.posts == fitted.titles.posts
     assert (loaded.copies.kept == fitted.copies.kept).all()
-    with pytest.raises(FolderError, match="--overwrite"):
+    with pytest.raises(FolderError, match="overwrite=True"):
         fitted.save(tmp_path / "fitted")
 
 

@@ -67,7 +67,9 @@ PAIRS = [(0, 2, 0.9), (0, 3, 0.8), (1, 2, 0.7), (1, 3, 0.4)]
     ],
 )
 def test_kinds_of_links(kind, links):
-    (source, target, _), labels = decide(scored(PAIRS), 4, ruled(f"rule={kind}"), SHARES, scope=sides(0, 0, 1, 1))
+    (source, target, _), labels = decide(
+        scored(PAIRS), 4, ruled(f"rule={kind}"), SHARES, Limits(scope=sides(0, 0, 1, 1))
+    )
     found = set(zip(source.tolist(), target.tolist(), strict=True))
     assert found == links | {(b, a) for a, b in links}
     assert oracles.parts(labels.tolist()) == oracles.parts(
@@ -78,7 +80,7 @@ def test_kinds_of_links(kind, links):
 @pytest.mark.parametrize("scope", [None, sides(0, 0, 0, 0), sides(0, 1, 2, 2)])
 def test_links_are_between_two_sources(scope):
     with pytest.raises(ConfigError, match=r"rule 'one-to-one' with posts of . sources"):
-        decide(scored(PAIRS), 4, ruled("rule=one-to-one"), SHARES, scope=scope)
+        decide(scored(PAIRS), 4, ruled("rule=one-to-one"), SHARES, Limits(scope=scope))
 
 
 # groups
@@ -140,5 +142,5 @@ def test_groups_that_are_there_stay_whole_and_apart(seed, n):
 def test_a_post_is_not_filled_into_a_group_of_its_own_source():
     pairs = scored([(0, 2, 0.9), (1, 2, 0.9)])
     config = ruled("single=0.1")
-    assert partition(pairs, 3, config, None, sides(0, 0, 1)).tolist() == [0, 1, 0]
+    assert partition(pairs, 3, config, Limits(scope=sides(0, 0, 1))).tolist() == [0, 1, 0]
     assert partition(pairs, 3, config).tolist() == [0, 0, 0]

@@ -40,7 +40,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="does not exist"):
         read_truth(tmp_path / "none.csv", IDS)
     path = write(tmp_path, posting_id=["a"], group=[1])
-    with pytest.raises(CatalogError, match=r"without a column 'label_group'.*--label"):
+    with pytest.raises(CatalogError, match=r"without a column 'label_group'.*Columns\(label="):
         read_truth(path, IDS)
     with pytest.raises(CatalogError, match="without a column 'sku'"):
         read_truth(path, IDS, Columns("sku", label="group"))

@@ -166,7 +166,7 @@ def test_overwriting(result: Result, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     result.save(folder)
     (folder / "old.txt").write_text("old")
-    with pytest.raises(FolderError, match=r"which exists.*--overwrite"):
+    with pytest.raises(FolderError, match=r"which exists.*overwrite=True"):
         result.save(folder)
     assert (folder / "old.txt").exists()
     result.save(folder, overwrite=True)

@@ -144,7 +144,7 @@ def test_only_groups_of_one() -> None:
 
 
 def test_photo_folders_that_cannot_be_learned_from(shop: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"no photo folder.*--images"):
+    with pytest.raises(TrainingError, match=r"no photo folder.*images="):
         read_examples(Catalog.read(shop / "posts.csv"), "photo")
     (tmp_path / "empty").mkdir()
     with pytest.raises(TrainingError, match="an empty folder"):

@@ -159,7 +159,7 @@ def test_a_training_killed_in_mid_epoch_goes_on_from_its_last_checkpoint(posts: 
         train(catalog, recipe, tmp_path / "run", running=Running("cpu", save_every=5, progress=stop_at(11, kill)))
     seen: list[int] = []
     anew, again = Running("cpu"), Running("cpu", resume=True)
-    with pytest.raises(FolderError, match=r"an unfinished training.*--resume"):
+    with pytest.raises(FolderError, match=r"an unfinished training.*resume=True"):
         train(catalog, recipe, tmp_path / "out", int8=False, running=anew)
     with pytest.raises(TrainingError, match="other options than those of the unfinished training"):
         train(catalog, recipe.changed(epochs=4), tmp_path / "out", int8=False, running=again)

@@ -29,6 +29,7 @@ from kembar.cli.options import (
     Settings,
     VectorFiles,
     check_new_file,
+    earlier_run,
     read_vectors,
     resources,
 )
@@ -36,6 +37,7 @@ from kembar.cli.progress import Bars
 from kembar.cli.recipes import check_encoders
 from kembar.cli.runs import app as runs
 from kembar.cli.train import app as train
+from kembar.cli.words import told
 from kembar.errors import KembarError, visible
 from kembar.posts.columns import Columns
 from kembar.posts.layout import Layout
@@ -60,7 +62,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KembarError as error:
-            _fail(str(error), 2)
+            _fail(told(error), 2)
         except KeyboardInterrupt:
             _fail("interrupted; nothing was written", 1)
         except MemoryError:
@@ -115,6 +117,10 @@ def match(
     config: ConfigFile = None,
     settings: Settings = None,
     vectors: VectorFiles = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="Earlier run: these posts are new; they are compared with it and join it."),
+    ] = None,
     device: Device = "auto",
     cache: Cache = None,
     overwrite: Overwrite = False,
@@ -132,18 +138,23 @@ def match(
     without a title, photo or hash are matched on what they have. Where the label column is there, the report has F1.
     """
     from kembar.cli.summary import draw
+    from kembar.extending import extend
     from kembar.folders import reserved
     from kembar.matcher import Matcher
     from kembar.posts.catalog import Catalog
 
-    chosen = Chosen(recipe, model, config, settings).config()
+    run = None if against is None else earlier_run(against, (recipe, model, config, settings, vectors))
+    chosen = Chosen(recipe, model, config, settings).config() if run is None else run.config
     with reserved(output, overwrite=overwrite), _bars(quiet) as progress:
         catalog = Catalog.read(posts, images=images, columns=columns, layout=layout)
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
         means = resources(device, cache)
         matcher = Matcher(chosen, device=means.device, store=means.store)
-        result = matcher.match(catalog, embeddings=brought, progress=progress)
+        if run is None:
+            result = matcher.match(catalog, embeddings=brought, progress=progress)
+        else:
+            result = extend(run, catalog, matcher, progress=progress)
         progress("writing", 0, 0)
         result.save(output, overwrite=overwrite)
     if not quiet:

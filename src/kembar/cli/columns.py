@@ -2,14 +2,13 @@
 
 import csv
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 if TYPE_CHECKING:
-    from kembar.errors import CatalogError
     from kembar.posts.columns import Columns
 
 _PANEL: Final = "Columns"
@@ -44,6 +43,11 @@ _LISTS: Final[dict[str, tuple[str, str]]] = {  # several names in one option, se
     ),
 }
 ALL: Final = tuple(dict.fromkeys(("id", "title", "image", *_OPTIONS, *_SEVERAL, *_LISTS)))
+OPTIONS: Final = {
+    **{field: named[0] for field, named in (*_OPTIONS.items(), *_SEVERAL.items(), *_LISTS.items())},
+    "further_images": "--image",
+}
+"""The option of each field."""
 
 
 def column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -53,7 +57,8 @@ def column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[...
         wanted: fields of `Columns`; none: all of them.
     """
     fields = wanted or ALL
-    return with_options("columns", [_parameter(field) for field in fields], lambda *names: _columns(fields, names))
+    options = [_parameter(field) for field in fields]
+    return with_options("columns", options, lambda *names: _columns(fields, names), _check_folder)
 
 
 def right_column_options(*wanted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -72,7 +77,10 @@ def right_column_options(*wanted: str) -> Callable[[Callable[..., None]], Callab
 
 
 def with_options(
-    name: str, options: Sequence[inspect.Parameter], together: Callable[..., object]
+    name: str,
+    options: Sequence[inspect.Parameter],
+    together: Callable[..., object],
+    check: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command further options, of which one argument is made.
 
@@ -80,6 +88,7 @@ def with_options(
         name: of the argument.
         options: the parameters as typer reads them.
         together: makes the argument of their values, in that order.
+        check: refuses options of the command that do not go together.
     """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
@@ -88,6 +97,8 @@ def with_options(
 
         @wraps(command)
         def called(**given: Any) -> None:
+            if check is not None:
+                check(given)
             values = [given.pop(option.name) for option in options]
             command(**given, **{name: together(*values)})
 
@@ -101,7 +112,7 @@ def with_options(
 
 def _right(field: str) -> inspect.Parameter:
     """Describe the option of a field for the second of two files."""
-    option, text, _ = _OPTIONS[field]
+    option, text = (_OPTIONS.get(field) or _SEVERAL[field])[:2]
     name = option.replace("--", "--right-")
     single = Annotated[str | None, typer.Option(name, help=f"{text} Right file.", rich_help_panel=_RIGHT)]
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -125,10 +136,11 @@ def _columns(fields: Sequence[str], names: Sequence[Any]) -> "Columns":
 
     named = dict(zip(fields, names, strict=True))
     given: dict[str, Any] = {field: name for field, name in named.items() if field in _OPTIONS}
+    given |= {field: None for field, name in given.items() if name == "" and field != "id"}  # `--hash ''` ignores it
     given |= {field: tuple(name or ()) for field, name in named.items() if field in _SEVERAL}
     given |= {field: _separated(name or ()) for field, name in named.items() if field in _LISTS}
     first, *further = given.pop("image", ()) or ("image",)
-    return Columns(**given, image=first, further_images=tuple(further))
+    return Columns(**given, image=first or None, further_images=tuple(further))
 
 
 def _separated(texts: Iterable[str]) -> tuple[str, ...]:
@@ -137,11 +149,13 @@ def _separated(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def _no_folder(column: str) -> "CatalogError":
+def _check_folder(given: Mapping[str, Any]) -> None:
     from kembar.errors import CatalogError, quoted
 
-    return CatalogError(
-        f"--image {quoted(column)} without --images",
-        "the folder that holds the photos",
-        "Name it: --images FOLDER. Without one no photo is looked at.",
-    )
+    columns = given.get("image_column")
+    if columns and columns[0] and given.get("images", "") is None:
+        raise CatalogError(
+            f"--image {quoted(columns[0])} without --images",
+            "the folder that holds the photos",
+            "Name it: --images FOLDER. Without one no photo is looked at.",
+        )

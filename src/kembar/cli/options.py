@@ -1,6 +1,7 @@
 """The arguments and options that commands share: each described once, grouped, and read."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from kembar.encoders.embeddings import Embeddings
     from kembar.encoders.resources import Resources
     from kembar.posts.catalog import Catalog
+    from kembar.results.result import Result
 
 Posts = Annotated[
     Path, typer.Argument(help="Posts: CSV, Excel, JSON, a feed, Parquet ...; `-`: standard input.", show_default=False)
@@ -106,6 +108,19 @@ def _model_name(model: Path) -> str:
         return BY_RULES
     PairClassifier.load(model)  # says what is wrong with the folder before the configuration does
     return str(model)
+
+
+def earlier_run(folder: Path, options: Iterable[object]) -> "Result":
+    """Read the run that new posts are to join; refuses options that would decide otherwise than it did."""
+    from kembar.results.result import Result
+
+    if any(option is not None for option in options):
+        raise ConfigError(
+            f"--against {str(folder)!r} with --model, --recipe, --config, --set or --vectors",
+            "the options of the earlier run, which hold for the new posts too",
+            "Leave these out, or match all posts together.",
+        )
+    return Result.load(folder)
 
 
 def read_vectors(given: list[str] | None, catalog: "Catalog") -> "dict[str, Embeddings]":

@@ -98,7 +98,7 @@ def write_vectors(
     means = resources or Resources()
     encoder = open_encoder(spec, device=means.device)
     if encoder.modality == "photo" and catalog.folder is None:
-        raise CatalogError(f"posts without a photo folder for {spec!r}", "a folder of photos", "Name it with --images.")
+        raise CatalogError(f"posts without a photo folder for {spec!r}", "a folder of photos", "Name it: images=...")
     if catalog.further_images is not None:
         log.warning("of each post the first photo is encoded: a file of vectors has one per post")
         catalog = replace(catalog, further_images=None, further_hashes=None)

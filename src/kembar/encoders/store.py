@@ -143,7 +143,7 @@ class _EncoderVectors:
             raise FolderError(
                 f"{str(self.folder)!r}, which cannot be made ({error.strerror or error})",
                 "a folder for vectors that can be written",
-                "Choose another folder with --cache.",
+                "Choose another folder: VectorStore(...).",
             ) from error
         with new_file(self.folder / f"{hashlib.sha256(content).hexdigest()}.npy") as path:
             path.write_bytes(content)

@@ -99,7 +99,7 @@ def gather(
         raise EvidenceError(
             "posts without titles, photos that can be read, hashes or vectors",
             "at least one kind of evidence",
-            "Check the column options, --images, and which views the configuration uses.",
+            "Check the names of the columns, images=..., and which views the configuration uses.",
         )
     _check_names([view.name for view in views])
     parts = buckets or Buckets.whole(n)

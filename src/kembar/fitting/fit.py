@@ -56,13 +56,15 @@ def fit(
         raise ConfigError(
             f"labelled pairs with method {method!r}",
             f"{_STARTS_IN!r}: they correct the classifier that ships, which learned by it",
-            "Leave out --method, or --labels.",
+            "Leave out Fitting(method=...), or labels=...",
         )
     if method == BY_RULES:
         return tune(catalog, config, embeddings=embeddings, how=how, resources=resources)
     if how.pool != "whole":
         raise ConfigError(
-            f"pool {how.pool!r} with method {method!r}", "'whole'", "Leave out --pool, or add --method rules."
+            f"pool {how.pool!r} with method {method!r}",
+            "'whole'",
+            "Leave out Fitting(pool=...), or choose Fitting(method=...) rules.",
         )
     if labels is None:
         return fit_classifier(catalog, config, embeddings=embeddings, how=how, resources=resources)

@@ -74,7 +74,7 @@ def fit_classifier(
     labels = catalog.labels
     if labels is None or len(np.unique(labels[labels >= 0])) < folds:
         raise TrainingError(
-            "posts without known groups", "at least one group per fold", "Name the column with --label."
+            "posts without known groups", "at least one group per fold", "Name the column: Columns(label=...)."
         )
     fold = fold_numbers(super_components(labels, catalog.hashes, catalog.hashed), folds)
     lessons = list(_lessons(catalog, config, vectors, labels, Clock(progress)))

@@ -322,7 +322,7 @@ def _labels(catalog: Catalog, folds: int, pool: str) -> Rows:
         raise EvidenceError(
             f"{groups} known groups for {folds} folds",
             "at least one group per fold",
-            "Name the label column with --label.",
+            "Name the column: Columns(label=...).",
         )
     return labels
 

@@ -1,19 +1,18 @@
 """The decision: from scored pairs to the matches of every post and to groups, as a configuration says."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from kembar.arrays import Bools, Doubles, Floats, Rows
+from kembar.arrays import Doubles, Floats, Rows
 from kembar.config import Config
 from kembar.evidence.edges import Edges, capped, select
 from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
-from kembar.evidence.scope import Scope
 from kembar.grouping.crowds import crowded_posts
-from kembar.grouping.groups import Limits, average_link, components, fill_singles
+from kembar.grouping.groups import NO_LIMITS, Limits, average_link, components, fill_singles
 from kembar.grouping.links import LINKS, linked
 from kembar.grouping.matches import chisel, expected_f1, mutual, within_groups
 
@@ -96,14 +95,7 @@ def told_of(rule: str, similarity: float, config: Config) -> str:
     return f"similarity {similarity:.3f} {reached} the cut {config.group_cut:.3f}; {rule}: {LINKS[rule]}"
 
 
-def decide(
-    pairs: Pairs,
-    n: int,
-    config: Config,
-    shares: Doubles,
-    cut_off: Bools | None = None,
-    scope: Scope | None = None,
-) -> tuple[Edges, Rows]:
+def decide(pairs: Pairs, n: int, config: Config, shares: Doubles, limits: Limits = NO_LIMITS) -> tuple[Edges, Rows]:
     """Turn scored pairs into matches and groups.
 
     Args:
@@ -111,16 +103,16 @@ def decide(
         n: number of posts.
         config: the rule of the decision, and how to group.
         shares: for rule chisel, see `kembar.grouping.matches.chisel`.
-        cut_off: (n,) bool, posts that may have more neighbours than their lists have places; None: there are none.
-        scope: which posts may be one product; None: all.
+        limits: what else is known of the posts; `crowded` are those that may have more neighbours than their lists have
+            places, among which the crowded ones are found.
 
     Returns:
         Directed edges ordered by source, best first, and (n,) int64 group labels.
     """
     if config.rule in LINKS:
-        links = linked(pairs, n, config, scope)
+        links = linked(pairs, n, config, limits.scope)
         return links, components(links[0], links[1], n)
-    labels = partition(pairs, n, config, cut_off, scope)
+    labels = partition(pairs, n, config, limits)
     edges = RULES[config.rule].choose(pairs, n, config, shares, labels)
     if config.advanced.decide.mutual:
         edges = mutual(edges, n)
@@ -131,7 +123,7 @@ def _ends(pairs: Pairs) -> tuple[Rows, Rows, Floats]:
     return pairs.left, pairs.right, pairs.evidence[SIMILARITY]
 
 
-def partition(pairs: Pairs, n: int, config: Config, cut_off: Bools | None = None, scope: Scope | None = None) -> Rows:
+def partition(pairs: Pairs, n: int, config: Config, limits: Limits = NO_LIMITS) -> Rows:
     """Group posts by the configured link: (n,) int64 labels; arguments as in `decide`.
 
     Only average link keeps posts apart that may not be one product, and none joins a group because it is alone.
@@ -140,13 +132,13 @@ def partition(pairs: Pairs, n: int, config: Config, cut_off: Bools | None = None
     ends = _ends(pairs)
     if link == "average":
         size = config.target_size
-        crowded = None if cut_off is None else crowded_posts(*ends, cut_off, cut=cut)
+        crowded = None if limits.crowded is None else crowded_posts(*ends, limits.crowded, cut=cut)
         least = cut if size is None else 0.0
-        labels = average_link(*ends, n, cut=least, target_size=size, limits=Limits(crowded, scope))
+        labels = average_link(*ends, n, cut=least, target_size=size, limits=replace(limits, crowded=crowded))
     else:
         near = pairs.evidence[SIMILARITY] >= cut
         labels = components(pairs.left[near], pairs.right[near], n)
-    return labels if scope is not None else filled(labels, pairs, config)
+    return labels if limits.scope is not None else filled(labels, pairs, config)
 
 
 def filled(labels: Rows, pairs: Pairs, config: Config) -> Rows:

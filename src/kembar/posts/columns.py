@@ -9,8 +9,6 @@ from kembar.posts.further import ALWAYS_SHOWN
 
 _SEVERAL = ("further", "identifiers", "shown", "further_images")
 """The fields that name any number of columns."""
-_OPTION = {"further": "column", "identifiers": "identifier", "shown": "with", "further_images": "image"}
-"""Where the command line has another name."""
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +107,7 @@ class Columns:
             raise CatalogError(
                 f"{quoted(source)} without a column {quoted(name)}; it has {_listed(names)}",
                 f"a column {quoted(name)}" if field in _SEVERAL else f"a column {quoted(name)} for the {field}",
-                f"Name the right one: Columns({field}=...), or --{_OPTION.get(field, field)}.{nearest(name, names)}",
+                f"Name the right one: Columns({field}=...).{nearest(name, names)}",
             )
         if not {self.title, self.image, self.hash, *self.further_images} & set(names):
             raise CatalogError(

@@ -29,6 +29,7 @@ _SEPARATORS: Final = ",\t;|"
 _SEPARATOR_LINE: Final = re.compile(rb'"?sep=(.)"?[,;\t]*\r?\n', re.IGNORECASE)
 _BLOCK: Final = 1 << 24  # bytes looked at in one go
 _LONGEST_CELL: Final = 2**31 - 1  # characters; the csv module's own limit is 131,072
+_QUOTE: Final = "\ue0f1"  # in place of a quote behind a backslash; no character of any language
 _SEARCHED: Final = 30  # rows among which the header is looked for
 
 
@@ -196,13 +197,13 @@ class _Text:
     def _regular(self) -> tuple[bytes, tuple[Note, ...]]:
         """Write irregular rows anew, with backslashes before quotes taken as such where they can be nothing else."""
         count = self.data.count(b'\\"')
-        if not count or b'\\\\"' in self.data:
+        if not count or b'\\\\"' in self.data or _QUOTE.encode() in self.data:
             return self._rewritten(self.data)
         if not self._escapes():
             with suppress(CatalogError):
                 return self._rewritten(self.data)
         try:
-            data, notes = self._rewritten(self.data.replace(b'\\"', b'""'))
+            data, notes = self._rewritten(self.data.replace(b'\\"', _QUOTE.encode()))
         except CatalogError:
             return self._rewritten(self.data)  # or the complaint about the text as it stands
         return data, (*notes, Note("cells", "quotes behind backslashes, read as quotes", count))
@@ -229,7 +230,7 @@ class _Text:
         with _long_cells():
             try:
                 for cells in rows:
-                    self._write(cells, rows.line_num, write, counts)
+                    self._write([cell.replace(_QUOTE, '"') for cell in cells], rows.line_num, write, counts)
             except csv.Error as error:
                 raise CatalogError(
                     f"{quoted(self.source)} line {rows.line_num + self.header.lines}, which does not parse ({error})",

@@ -68,5 +68,5 @@ def _no_hash(bad: pl.Series) -> CatalogError:
     return CatalogError(
         f"{len(bad)} perceptual hashes, none well formed, the first {quoted(bad[0])} of {len(bad[0])} characters",
         "16 hex digits each, as imagehash.phash writes them",
-        f"{hint}Write them as text, or set Columns(hash=None) to have them computed from the photos.",
+        f"{hint}Write them as text, or ignore the column, Columns(hash=None): then the photos are hashed.",
     )

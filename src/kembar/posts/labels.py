@@ -82,7 +82,7 @@ def _whole(labels: pl.Series) -> pl.Series:
         raise CatalogError(
             f"labels that are not whole numbers, such as {quoted(given.filter(~whole)[0])}",
             "whole numbers or names of groups",
-            "Name the column of groups: Columns(label=...), or set it to None to ignore it.",
+            "Name the column of groups, Columns(label=...), or ignore it, Columns(label=None).",
         )
     return labels.str.replace(r"\.0*$", "").cast(pl.Int64)
 
@@ -109,7 +109,7 @@ def read_truth(path: Path | str, ids: pl.Series, columns: Columns | None = None)
             raise CatalogError(
                 f"{quoted(Path(path))} without a column {quoted(name)}",
                 f"columns {quoted(wanted[0])} and {quoted(wanted[1])}",
-                "Name the columns with --id and --label.",
+                "Name the columns: Columns(id=...), Columns(label=...).",
             )
     given = read_ids(table.frame[columns.id])
     check_ids(given)

@@ -5,7 +5,7 @@ read in delimited.py, JSON in records.py, workbooks in workbooks.py, XML feeds i
 did not say, and notes it.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,8 +34,9 @@ class ArrowStream(Protocol):
         """Return the table as a stream of Arrow batches."""
 
 
-Source: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | ArrowStream
-"""A file of posts, or a frame of them."""
+Records: TypeAlias = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
+Source: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | ArrowStream | Records
+"""A file of posts, a frame of them, a list with a dict for each, or a dict with a list for each column."""
 
 _TEXT: Final = (".csv", ".tsv", ".tab", ".txt")
 _COLUMNAR: Final = (".parquet", ".pq", ".arrow", ".arrows", ".feather", ".ipc")
@@ -69,7 +70,8 @@ def read_table(source: Source, wanted: Collection[str] | Wanted, layout: Layout 
 
     Args:
         source: a path to a file of one of :data:`SUFFIXES`, or "-" for standard input; a polars frame, eager or lazy; a
-            pandas frame; a pyarrow table or anything else with the Arrow stream interface.
+            pandas frame; a pyarrow table or anything else with the Arrow stream interface; a list of dicts, or a dict
+            of lists.
         wanted: names of columns, or how to find them; those the source lacks are left out of the result.
         layout: what is said about a file; nothing by default.
 
@@ -92,15 +94,49 @@ def read_table(source: Source, wanted: Collection[str] | Wanted, layout: Layout 
         return _from_pandas(source, chosen)
     if hasattr(source, "__arrow_c_stream__"):
         return _from_arrow(source, chosen)
+    if isinstance(source, Mapping):
+        return _from_columns(source, chosen)
+    if isinstance(source, list | tuple) and all(isinstance(post, Mapping) for post in source):
+        names = list(dict.fromkeys(str(name) for post in source for name in post))
+        return _from_columns({name: [post.get(name) for post in source] for name in names}, chosen)
     raise CatalogError(
         f"posts as {type(source).__name__}",
-        "a path, or a polars, pandas or pyarrow table",
+        "a path, a polars, pandas or pyarrow table, a list of dicts, or a dict of lists",
         "Give the path of a CSV or Parquet file, or put the posts in a frame first.",
     )
 
 
+def _from_columns(columns: Mapping[str, Sequence[Any]], wanted: Wanted) -> Table:
+    lengths = {name: len(cells) for name, cells in columns.items() if isinstance(cells, Collection)}
+    odd = next((name for name in columns if isinstance(columns[name], str | Mapping) or name not in lengths), None)
+    if odd is not None:
+        raise CatalogError(
+            f"column {quoted(odd)} as {type(columns[odd]).__name__}", "a list", "Give one cell per post."
+        )
+    if len(set(lengths.values())) > 1:
+        counted = ", ".join(f"{quoted(name)} of {length}" for name, length in lengths.items())
+        raise CatalogError(f"columns of different lengths: {counted}", "one cell per post in each", "Fill in the rest.")
+    names = [str(name) for name in columns]
+    return Table("posts", names, pl.DataFrame({name: _cells(columns[name]) for name in present(names, wanted)}))
+
+
+def _cells(values: Sequence[Any]) -> pl.Series:
+    try:
+        return pl.Series(values)
+    except (TypeError, pl.exceptions.PolarsError):  # mixed types: titles that are numbers in some rows
+        return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
+
+
 def _from_pandas(frame: Any, wanted: Wanted) -> Table:
     names = [str(name) for name in frame.columns]
+    indices = [str(name) for name in frame.index.names if name is not None and str(name) not in names]
+    index = next(iter(present(indices, wanted)), None)
+    if index is not None:
+        raise CatalogError(
+            f"a DataFrame with {quoted(index)} as its index",
+            f"a column {quoted(index)}",
+            "Make the index a column: frame.reset_index().",
+        )
     columns = {name: _pandas_column(frame.iloc[:, names.index(name)]) for name in once(names, wanted, "DataFrame")}
     return Table("DataFrame", names, pl.DataFrame(columns))
 
@@ -111,11 +147,7 @@ def _pandas_column(column: Any) -> pl.Series:
     if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
         return pl.Series(column.to_numpy(), strict=False)
     cells, missing = column.astype(object).to_numpy(), column.isna().to_numpy()
-    values = [None if gone else cell for cell, gone in zip(cells, missing, strict=True)]
-    try:
-        return pl.Series(values)
-    except (TypeError, pl.exceptions.PolarsError):  # mixed types: titles that are numbers in some rows
-        return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
+    return _cells([None if gone else cell for cell, gone in zip(cells, missing, strict=True)])
 
 
 def _from_arrow(source: Any, wanted: Wanted) -> Table:

@@ -35,8 +35,10 @@ def as_text(cells: pl.Series, part: str) -> pl.Series:
     dtype = cells.dtype
     if dtype in (pl.String, pl.Null, pl.Categorical, pl.Enum) or dtype.is_integer():
         return cells.cast(pl.String)
+    numbers = cells.fill_nan(None) if dtype.is_float() else cells
+    if numbers.null_count() == len(cells):  # what pandas makes of an empty column
+        return pl.repeat(None, len(cells), dtype=pl.String, eager=True).alias(cells.name)
     if dtype.is_float() and part in ("id", "label", "title", "further"):
-        numbers = cells.fill_nan(None)
         whole = (numbers == numbers.round()) & (numbers.abs() < 2**53)  # whole numbers beside missing cells
         return numbers.set(~whole, None).cast(pl.Int64).cast(pl.String).zip_with(whole, numbers.cast(pl.String))
     raise wrong_type(cells, part)

@@ -1,7 +1,8 @@
-"""Two catalogues as one: each post under the name of its catalogue, which is its source."""
+"""Two catalogues as one; each post may be under the name of its catalogue, which is its source."""
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -19,42 +20,58 @@ MARK: Final = "/"  # between the name of a catalogue and the id that a post has 
 
 @unforked
 def united(catalogs: Mapping[str, Catalog]) -> Catalog:
-    """Put the posts of catalogues below one another.
+    """Put the posts of catalogues below one another, under the names of these.
 
     Args:
         catalogs: by name; the id "17" becomes "name/17".
 
     Returns:
-        A catalogue whose sources are the names. What only some of the catalogues know is missing in the others; known
-        groups are left out, for those of different catalogues say nothing of each other.
+        A catalogue whose sources are the names; see `stacked`.
 
     Raises:
         CatalogError: photo folders on different drives.
     """
-    parts = list(catalogs.values())
+    return stacked([_named(catalog, name) for name, catalog in catalogs.items()])
+
+
+def stacked(parts: Sequence[Catalog]) -> Catalog:
+    """Put the posts of catalogues below one another.
+
+    Args:
+        parts: catalogues without an id in common.
+
+    Returns:
+        All posts. What only some of the catalogues know is missing in the others; known groups are left out, for those
+        of different catalogues say nothing of each other.
+
+    Raises:
+        CatalogError: an id that two catalogues have, or photo folders on different drives.
+    """
     folder = _common([part.folder for part in parts if part.folder is not None])
-    names = pl.concat([pl.repeat(name, len(part), eager=True) for name, part in catalogs.items()])
-    found = [
-        part.problems.with_columns(posting_id=pl.lit(name + MARK) + pl.col("posting_id"))
-        for name, part in catalogs.items()
-    ]
     tables = {name: [getattr(part, name) for part in parts] for name in _TABLES}
     tables["further_images"] = [_further(part, folder) for part in parts]
     return Catalog(
-        ids=names + MARK + pl.concat([part.ids for part in parts]),
+        ids=pl.concat([part.ids for part in parts]),
         titles=pl.concat([part.titles for part in parts]),
         images=pl.concat([_below(part.images, part, folder) for part in parts]),
         hashes=np.concatenate([part.hashes for part in parts]),
         hashed=np.concatenate([part.hashed for part in parts]),
         labels=None,
         folder=folder,
-        problems=pl.concat(found),
+        problems=pl.concat([part.problems for part in parts]),
         prices=_prices(parts),
-        sources=names,
+        sources=_texts([part.sources for part in parts], parts),
         within=_texts([part.within for part in parts], parts),
         notes=tuple(note for part in parts for note in part.notes),
         **{name: _tables(given, parts) for name, given in tables.items()},
     )
+
+
+def _named(catalog: Catalog, name: str) -> Catalog:
+    """Put the name of a catalogue before the ids of its posts, and make it their source."""
+    problems = catalog.problems.with_columns(posting_id=pl.lit(name + MARK) + pl.col("posting_id"))
+    source = pl.repeat(name, len(catalog), eager=True)
+    return replace(catalog, ids=source + MARK + catalog.ids, problems=problems, sources=source)
 
 
 def _common(folders: Sequence[Path]) -> Path | None:

@@ -307,7 +307,7 @@ def _scored(labels: Rows, rows: Rows | None) -> Rows:
         raise EvidenceError(
             "posts without any group label",
             "at least one labelled post to score",
-            "Name the column of known groups with --label.",
+            "Name the column of known groups: Columns(label=...).",
         )
     return scored
 

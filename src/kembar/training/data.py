@@ -98,7 +98,7 @@ def read_examples(
     """
     if catalog.labels is None or not (catalog.labels >= 0).any():
         given = "posts without a column of labels" if catalog.labels is None else "an empty column of labels"
-        raise TrainingError(given, "the known group of each post", "Name the column of groups with --label.")
+        raise TrainingError(given, "the known group of each post", "Name the column: Columns(label=...).")
     if modality == "photo":
         catalog, dropped = _with_photos(catalog, progress)
     else:
@@ -192,7 +192,9 @@ def _with_photos(catalog: Catalog, progress: Progress | None) -> tuple[Catalog, 
     paths = catalog.photo_paths()
     if catalog.folder is None or not any(paths):
         given = "no photo folder" if catalog.folder is None else "posts without names of photos"
-        raise TrainingError(given, "photos to learn from", "Name the folder with --images and the column with --image.")
+        raise TrainingError(
+            given, "photos to learn from", "Name the folder, images=..., and the column, Columns(image=...)."
+        )
     if not any(catalog.folder.iterdir()):
         raise TrainingError(f"{quoted(catalog.folder)}, an empty folder", "photos", "Fill it, or name another.")
     wanted = _labels(catalog) >= 0

@@ -141,10 +141,10 @@ def _check_work(work: Path, resume: bool, overwrite: bool) -> None:
         raise FolderError(
             f"{str(work)!r}, an unfinished training",
             "no such folder",
-            "Pass --resume to continue it, or --overwrite to start anew.",
+            "Pass resume=True to continue it, or overwrite=True to start anew.",
         )
     if resume and not there:
-        raise FolderError(f"no unfinished training {str(work)!r}", "one to resume", "Leave out --resume.")
+        raise FolderError(f"no unfinished training {str(work)!r}", "one to resume", "Leave out resume=True.")
     if there and not resume:
         shutil.rmtree(work)
 
@@ -166,7 +166,7 @@ def _open_work(work: Path, recipe: Recipe, catalog: Catalog) -> None:
             raise TrainingError(
                 f"other {'posts' if key == 'posts' else 'options'} than those of the unfinished training {str(work)!r}",
                 "the same",
-                "Give the same ones, or start anew with --overwrite.",
+                "Give the same ones, or start anew with overwrite=True.",
             )
 
 

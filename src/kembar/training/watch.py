@@ -195,5 +195,5 @@ def _read(path: Path) -> Any:
         raise FolderError(
             f"{str(path)!r}, which does not load ({str(error).splitlines()[0]})",
             "a complete checkpoint",
-            "Start the training anew, with --overwrite.",
+            "Start the training anew, with overwrite=True.",
         ) from error

@@ -1,0 +1,144 @@
+"""New posts against a finished run: only they are compared, with each other and with the posts of the run.
+
+The groups of the run stay whole and apart, under their names. A new post joins one of them, or founds a group.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from kembar.arrays import Floats, Progress, Rows
+from kembar.errors import CatalogError, ConfigError, quoted
+from kembar.evidence.pairs import Pairs
+from kembar.evidence.scope import Scope
+from kembar.grouping.decision import decide
+from kembar.grouping.groups import Groups, Limits
+from kembar.grouping.matches import Matches, shopee_shares
+from kembar.matcher import Matcher
+from kembar.plan import Clock, Plan, peak_memory
+from kembar.posts.catalog import Catalog
+from kembar.posts.united import stacked
+from kembar.regrouping import compared, cut_off, noted_cut_off
+from kembar.results.result import Result
+
+_DECISIONS: Final = "decisions"
+_SEEN: Final = "seen"  # the source of the posts of the run: none of them is compared with another
+
+
+def extend(run: Result, posts: Catalog, matcher: Matcher | None = None, *, progress: Progress | None = None) -> Result:
+    """Match new posts among themselves and with those of a finished run.
+
+    What depends on all posts, such as how rare a word is, is that of the old and the new posts together; what was found
+    out about pairs of old posts stays as it is.
+
+    Args:
+        run: a run with rule group, of posts without sources.
+        posts: new posts; none of their ids is in the run.
+        matcher: with the configuration of the run, its device and its store; None: a new one.
+        progress: called with (stage, done, total).
+
+    Returns:
+        A run over all posts, the old ones first, which can be extended again. A group keeps its name.
+
+    Raises:
+        CatalogError: posts that are in the run already, or with sources.
+        ConfigError: a run with another rule or link.
+    """
+    _check(run, posts)
+    kept = np.flatnonzero(run.copy_of == np.arange(len(run)))  # of many copies one is compared for all
+    seen = replace(run.catalog.take(kept), sources=pl.repeat(_SEEN, len(kept), eager=True), notes=())
+    clock = Clock(progress)
+    found = _compared(matcher or Matcher(run.config), stacked([seen, posts]), clock)
+    new = np.arange(len(kept), len(found["catalog"]))
+    rows = np.append(kept, len(run) + np.arange(len(posts)))  # among all posts, of those that were compared
+    everything = stacked([run.catalog, replace(found["catalog"].take(new), sources=None)])
+    with clock.stage(_DECISIONS):
+        whole = Result(
+            catalog=everything,
+            config=run.config,
+            pairs=_both(run.pairs, found["pairs"], rows),
+            matches=Matches.of(*_none(), len(everything)),
+            groups=Groups.of(np.arange(len(everything)), everything.ids),
+            copy_of=np.append(run.copy_of, rows[found["copy_of"][new]]),
+            cut_off=np.append(noted_cut_off(run), found["cut_off"][new]),
+        )
+        matches, groups = _decided(whole, run.groups)
+    return replace(whole, matches=matches, groups=groups, seconds=clock.seconds, peak_memory=peak_memory())
+
+
+def _check(run: Result, posts: Catalog) -> None:
+    if run.config.rule != "group" or run.config.advanced.group.link != "average":
+        raise ConfigError(
+            f"a run with rule {run.config.rule!r} and link {run.config.advanced.group.link!r}",
+            "rule 'group' and link 'average'",
+            "Match all posts together.",
+        )
+    if run.catalog.sources is not None or posts.sources is not None:
+        raise CatalogError("posts with sources", "a run and posts without --source", "Match all posts together.")
+    again = posts.ids.filter(posts.ids.is_in(run.catalog.ids.implode()))
+    if len(again):
+        raise CatalogError(
+            f"{len(again)} posts that are in the run already, such as {quoted(again[0])}",
+            "new posts",
+            "Leave them out, or match all posts together.",
+        )
+
+
+def _compared(matcher: Matcher, everything: Catalog, clock: Clock) -> Mapping[str, Any]:
+    """Do all but decide: the pairs of new posts, by rows."""
+    plan = matcher.plan(clock.progress)
+    stages = tuple(stage for stage in plan.stages if stage.name != _DECISIONS)
+    wanted = ("catalog", "pairs", "copy_of", "cut_off")
+    values = Plan(plan.given, stages).run({"catalog": everything, "brought": {}}, wanted, clock)
+    return dict(zip(wanted, values, strict=True))
+
+
+def _both(old: Pairs, new: Pairs, rows: Rows) -> Pairs:
+    """Put pairs of old posts and pairs with new ones, by their rows, together.
+
+    A column that one of the two lacks is missing there.
+    """
+    names = dict.fromkeys([*old.evidence, *new.evidence])
+    left, right = np.append(old.left, rows[new.left]), np.append(old.right, rows[new.right])
+    order = np.lexsort((right, left))
+    columns = {name: np.append(_column(old, name), _column(new, name))[order] for name in names}
+    return Pairs(left[order], right[order], columns)
+
+
+def _column(pairs: Pairs, name: str) -> Floats:
+    return pairs.evidence.get(name, np.full(len(pairs), np.nan, dtype=np.float32))
+
+
+def _decided(run: Result, groups: Groups) -> tuple[Matches, Groups]:
+    """Group all posts, from the groups of the first of them on."""
+    pairs, order, copies = compared(run)
+    old = len(groups.labels)
+    start = np.append(groups.labels, len(groups) + np.arange(len(run) - old))
+    kept = order[copies.kept]
+    seen = np.where(kept < old, 0, -1)  # two old groups have a pair that may not be one product: they stay apart
+    own = Scope.of(run.catalog.take(kept))
+    scope = Scope(seen, np.full(len(kept), -1) if own is None else own.within)
+    limits = Limits(cut_off(run), scope, start[kept])
+    edges, labels = decide(pairs, len(kept), run.config, shopee_shares(), limits)
+    edges = copies.edges(edges, run.config.advanced.decide.cap)
+    source, target = order[edges[0]], order[edges[1]]
+    by_source = np.argsort(source, kind="stable")
+    restored = np.empty(len(order), dtype=np.int64)
+    restored[order] = labels[copies.place]
+    return Matches.of(source[by_source], target[by_source], len(order)), _renamed(restored, groups, run.catalog.ids)
+
+
+def _renamed(labels: Rows, groups: Groups, ids: pl.Series) -> Groups:
+    """Name groups as before; those of new posts alone by the smallest id among them."""
+    found = Groups.of(labels, ids)
+    names = found.ids.to_list()
+    for label, name in zip(found.labels[: len(groups.labels)], groups.ids.gather(groups.labels), strict=True):
+        names[label] = name
+    return Groups(found.labels, pl.Series(names, dtype=pl.String))
+
+
+def _none() -> tuple[Rows, Rows]:
+    return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
