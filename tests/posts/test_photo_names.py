@@ -81,8 +81,9 @@ def test_what_a_cell_means(photos: Path, cell: str, file: str) -> None:
 
 
 @pytest.mark.parametrize("cell", ["elsewhere/a.jpg", "x.PNG", "b", "https://shop.com/d.jpg", "subc.jpg"])
-def test_what_no_file_fits_surely_is_missing(photos: Path, cell: str) -> None:
+def test_what_no_file_fits_surely_is_missing(photos: Path, cell: str, caplog: pytest.LogCaptureFixture) -> None:
     catalog = read(photos, cell)
+    assert f"1 of 2 photos are not in {str(photos)!r}, such as {cell!r}" in caplog.text
     assert names(catalog) == [cell]
     assert [note.detail.partition(" that ")[2] for note in catalog.notes] == [f"are missing, such as {cell!r}"]
 
