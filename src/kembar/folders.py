@@ -213,7 +213,7 @@ def check_free(target: Path | str, *, overwrite: bool, mark: str = "pairs.parque
         raise FolderError(
             f"{str(target)!r}, which exists",
             "a new folder",
-            "Choose another name, or pass overwrite=True to replace it.",
+            "Choose another name, or replace it: overwrite=True.",
         )
     if not (target / mark).is_file():
         raise FolderError(

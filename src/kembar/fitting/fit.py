@@ -61,11 +61,8 @@ def fit(
     if method == BY_RULES:
         return tune(catalog, config, embeddings=embeddings, how=how, resources=resources)
     if how.pool != "whole":
-        raise ConfigError(
-            f"pool {how.pool!r} with method {method!r}",
-            "'whole'",
-            "Leave out Fitting(pool=...), or choose Fitting(method=...) rules.",
-        )
+        given = f"pool {how.pool!r} with method {method!r}"
+        raise ConfigError(given, "'whole', or method 'rules'", "Change Fitting(pool=...) or Fitting(method=...).")
     if labels is None:
         return fit_classifier(catalog, config, embeddings=embeddings, how=how, resources=resources)
     answers = read_pairs(labels, catalog.ids)
