@@ -25,6 +25,7 @@ ORDER = [
     "grouping",
     "results",
     "matcher",
+    "two_posts",
     "fitting",
     "synthesis",
     "training",
