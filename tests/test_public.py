@@ -13,7 +13,7 @@ _NAMES = """
     Matches MissingExtraError Neighbors Pairs PhotoError Quantities Result Tfidf Tuned average_link blend
     dense_neighbors fuse hash_neighbors hash_photos fit_classifier learn_from_answers neighborhood normalize open_photo
     perceptual_hash
-    query_expansion sparse_neighbors synthesize TrainingError tune write_shop
+    PairScore query_expansion score sparse_neighbors synthesize TrainingError tune write_shop
 """
 PUBLIC = _NAMES.split()
 
