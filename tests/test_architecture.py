@@ -28,6 +28,7 @@ ORDER = [
     "linking",
     "regrouping",
     "extending",
+    "two_posts",
     "fitting",
     "synthesis",
     "training",

@@ -12,8 +12,8 @@ _NAMES = """
     KembarError FittedClassifier Matcher
     Matches MissingExtraError Neighbors Pairs PhotoError Quantities Result Tfidf Tuned average_link blend
     dense_neighbors fuse hash_neighbors hash_photos fit_classifier learn_from_answers neighborhood normalize open_photo
-    perceptual_hash regroup
-    query_expansion sparse_neighbors synthesize TrainingError tune write_shop
+    perceptual_hash regroup extend link
+    PairScore query_expansion score sparse_neighbors synthesize TrainingError tune write_shop
 """
 PUBLIC = _NAMES.split()
 

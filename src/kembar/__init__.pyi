@@ -52,3 +52,5 @@ from .results.result import Result as Result
 from .synthesis import Drawing as Drawing
 from .synthesis import synthesize as synthesize
 from .synthesis import write_shop as write_shop
+from .two_posts import PairScore as PairScore
+from .two_posts import score as score

@@ -157,7 +157,7 @@ class Matcher:
                     ("pairs",),
                     _classified,
                 ),
-                Stage("identifiers", ("pairs", "kept", "classifier"), ("pairs",), _identified),
+                Stage("identifiers", ("pairs", "evidence", "kept", "classifier"), ("pairs",), _identified),
                 Stage(
                     "decisions",
                     ("pairs", "order", "copies", "config", "catalog", "cut_off"),
@@ -324,11 +324,14 @@ def _classified(
     return classify(pairs, evidence.posts, scorers, classifier, spare, veto=classifier.veto)
 
 
-def _identified(pairs: Pairs, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
+def _identified(pairs: Pairs, evidence: Evidence, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
     """Add what identifiers say; a pair with probability 0, as where quantities contradict each other, keeps it."""
     codes = () if kept.identifiers is None else tuple(kept.identifiers)
     gtins = {EQUAL + column.name for column in codes if holds_gtins(column)}
-    return weighed_by_identifiers(pairs, gtins, learned=classifier is not None)
+    pieces = np.nan_to_num(evidence.quantities.pieces(), nan=1.0)  # a title that names none sells one
+    return weighed_by_identifiers(
+        pairs, gtins, pieces[pairs.left] != pieces[pairs.right], learned=classifier is not None
+    )
 
 
 def decided(

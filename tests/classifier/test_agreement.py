@@ -84,3 +84,10 @@ def test_weights_are_the_log_ratios_of_shares(seen: list[tuple[float, bool]], gu
     m, u = shares
     assert equal == pytest.approx(min(7, max(0, np.log(m / u))))
     assert unequal == pytest.approx(max(-guess.against, min(0, np.log((1 - m) / (1 - u)))))
+
+
+def test_a_pack_with_the_code_of_what_is_in_it() -> None:
+    given = pairs([0.4, 0.4, 0.4, 0.4], gtin=[1, 1, 0, 0])
+    found = weighed_by_identifiers(given, {"equal gtin"}, np.array([True, False, True, False])).evidence[SIMILARITY]
+    assert found[0] == np.float32(0.4) < found[1]
+    assert found[2] == found[3] < 0.4

@@ -4,17 +4,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold
 
 from kembar import Catalog, Config, ConfigError, Embeddings, EvidenceError, FolderError, Matcher, tune
 from kembar.encoders.resources import Resources
 from kembar.evidence.edges import select
 from kembar.evidence.gathering import blended
-from kembar.fitting.tuning import Fitting
+from kembar.fitting.tuning import Fitting, edge_scores, group_scores
 from kembar.grouping.decision import decide
 from kembar.grouping.groups import average_link
 from kembar.grouping.matches import row_shares
 from kembar.results.scores import score_edges
+from properties import examples
 
 ONE = ({"advanced.blend.threshold": 0.6, "advanced.blend.min2": 0.33, "advanced.blend.keep": 0.5},)
 TWO = (*ONE, {"advanced.blend.threshold": 0.8, "advanced.blend.min2": 0.44, "advanced.blend.keep": 0.0})
@@ -202,3 +205,20 @@ def test_what_is_refused(catalog: Catalog, posts: pl.DataFrame) -> None:
     one = posts.head(5).with_columns(label_group=pl.lit(1))
     with pytest.raises(EvidenceError, match="1 known groups for 2 folds"):
         tune(Catalog.read(one), how=Fitting(folds=2))
+
+
+@examples(100)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 2)), min_size=1, max_size=12), st.integers(0, 99))
+def test_posts_of_unknown_group_count_neither_for_nor_against(posts, seed):
+    parts, labels = (np.array(column, dtype=np.int64) for column in zip(*posts, strict=True))
+    known = labels >= 0
+    if not known.any():
+        return
+    alone = group_scores(np.unique(parts[known], return_inverse=True)[1], labels[known])
+    np.testing.assert_allclose(group_scores(parts, labels)[known], alone)
+    source, target = np.nonzero(np.random.default_rng(seed).random((len(labels),) * 2) < 0.4)
+    source, target = source[source != target], target[source != target]
+    place = np.cumsum(known) - 1
+    both = known[source] & known[target]
+    alone = edge_scores(place[source[both]], place[target[both]], labels[known])
+    np.testing.assert_allclose(edge_scores(source, target, labels)[known], alone)

@@ -244,7 +244,7 @@ def test_a_folder_in_the_way_is_left_alone(tmp_path: Path) -> None:
     folder = tmp_path / "shop"
     write_shop(folder, 5, seed=1, photos=False)
     before = read_all(tmp_path)
-    with pytest.raises(FolderError, match="pass overwrite=True"):
+    with pytest.raises(FolderError, match="overwrite=True"):
         write_shop(folder, 5, seed=2, photos=False)
     assert read_all(tmp_path) == before
     write_shop(folder, 5, seed=2, photos=False, overwrite=True)

@@ -47,13 +47,17 @@ OTHER: Final = Guess(0.8, 1e-3, 3.0)
 """Sellers write a part number with and without colour, or their own instead: unequal ones say less."""
 
 
-def weighed_by_identifiers(pairs: Pairs, gtins: Collection[str], *, learned: bool = True) -> Pairs:
+def weighed_by_identifiers(
+    pairs: Pairs, gtins: Collection[str], packs: Bools | None = None, *, learned: bool = True
+) -> Pairs:
     """Add to probabilities what identifiers say.
 
     Args:
         pairs: with `similarity`, a probability, and the columns of identifier views. A probability of 0 stays: such a
             pair is forbidden, or was not looked at.
         gtins: names of those views that hold GTINs.
+        packs: (m,) bool, pairs whose titles name unlike numbers of pieces: sellers give a pack the code of what is in
+            it, so an equal code does not speak for them. None: no pair.
         learned: estimate the weights; else, where a similarity is no probability, take the guesses for true.
 
     Returns:
@@ -64,11 +68,13 @@ def weighed_by_identifiers(pairs: Pairs, gtins: Collection[str], *, learned: boo
     if not columns:
         return pairs
     probability = pairs.evidence[SIMILARITY]
+    packs = np.zeros(len(pairs), dtype=bool) if packs is None else packs
     one, two = (probability >= _SURE, probability <= 1 - _SURE) if learned else (np.zeros(len(pairs), bool),) * 2
     told: dict[str, Floats] = {}
     for name, column in columns.items():
         equal, unequal = agreement_weights(column, one, two, GTIN if name in gtins else OTHER)
-        weight = np.where(np.isnan(column) | (probability == 0), 0.0, np.where(column == 1, equal, unequal))
+        silent = np.isnan(column) | (probability == 0) | (packs & (column == 1))
+        weight = np.where(silent, 0.0, np.where(column == 1, equal, unequal))
         told[name + WEIGHT] = weight.astype(np.float32)
     total = np.clip(np.sum(list(told.values()), axis=0), -_MOST, _MOST)  # two codes of one product say much the same
     return pairs.with_evidence(**told, **{SIMILARITY: updated(probability, total)})

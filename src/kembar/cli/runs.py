@@ -1,6 +1,7 @@
 """The commands that look at a run: its score, one pair, the pairs whose labels would teach most."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 
 from kembar.cli.columns import column_options
 from kembar.cli.options import Overwrite, Quiet, Settings, check_new_file
-from kembar.errors import visible
+from kembar.errors import ConfigError, visible
 from kembar.posts.columns import Columns
 
 app = typer.Typer(rich_markup_mode="markdown")
@@ -89,6 +90,26 @@ def explain(
     if picture is not None:
         with new_file(picture) as target:
             explanation.waterfall(target, columns=columns)
+
+
+@app.command(epilog='Example: `kembar score "Galaxy S10 128GB black" "Samsung Galaxy S10 128 GB"`')
+def score(
+    a: Annotated[str, typer.Argument(help="A title.", show_default=False)],
+    b: Annotated[str, typer.Argument(help="Another title.", show_default=False)],
+    image_a: Annotated[Path | None, typer.Option("--image-a", help="The photo of the first.")] = None,
+    image_b: Annotated[Path | None, typer.Option("--image-b", help="The photo of the second.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell how likely two titles sell one product, without a run.
+
+    How rare words are is not known without a catalogue: the probability is surer in a run.
+    """
+    from kembar.two_posts import score as scored
+
+    if (image_a is None) != (image_b is None):
+        raise ConfigError("one photo", "two, or none", "Give both --image-a and --image-b.")
+    found = scored(a, b, images=None if image_a is None or image_b is None else (image_a, image_b))
+    typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False) if as_json else str(found))
 
 
 @app.command("label-queue", epilog="Example: `kembar label-queue run -o pairs.csv`, answer, `kembar tune --labels`")

@@ -66,7 +66,7 @@ def learn_from_answers(
         raise TrainingError(
             f"posts that the classifier {config.model!r} cannot decide about, for lack of evidence",
             "posts with all that it learned from",
-            "Label whole groups and learn from them (`kembar tune` without --labels).",
+            "Label whole groups and learn from these (`kembar tune --label`).",
         )
     kept = result.copy_of  # of many copies one was matched: what is said of a copy is said of it
     answers = LabelledPairs(kept[answers.left], kept[answers.right], answers.same)
