@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, fields
+from typing import Final
 
 from kembar.errors import CatalogError, nearest, quoted
-from kembar.posts.further import ALWAYS_SHOWN
 
 _SEVERAL = ("further", "identifiers", "shown")
 """The fields that name any number of columns."""
@@ -12,6 +12,8 @@ _OPTION = {"further": "column", "identifiers": "identifier", "shown": "with"}
 """Where the command line has another name."""
 
 
+ALWAYS_SHOWN: Final = ("title", "image")
+"""What `Columns.shown` may name whatever the columns of the file are called: the titles and photos of the posts."""
 _ALWAYS = tuple(("shown", name) for name in ALWAYS_SHOWN)
 """What needs no column of that name."""
 
