@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import polars as pl
@@ -117,6 +117,16 @@ class Explanation:
         return "\n".join(visible(line).replace("\n", "\\n") for line in lines)
 
 
+_DIFFERENCES: Final = {
+    "source": pl.Int64,
+    "target": pl.Int64,
+    "similarity": pl.Float32,
+    "matched": pl.Boolean,
+    "grouped": pl.Boolean,
+    "why": pl.String,
+}
+
+
 class Run(Protocol):
     """What an explanation needs of a run; a `kembar.Result` has it."""
 
@@ -203,6 +213,9 @@ def differences(pairs: Pairs, matches: Matches, groups: Groups, config: Config) 
     """
     n = len(matches)
     source, target = matches.edges()
+    sizes = groups.sizes()[groups.labels]
+    if (np.diff(matches.offsets) == sizes).all() and (groups.labels[source] == groups.labels[target]).all():
+        return pl.DataFrame(schema=_DIFFERENCES)  # as most runs by rule group end
     together = within_groups(groups.labels, pairs.left, pairs.right, pairs.evidence[SIMILARITY])
     listed, grouped = source * n + target, together[0] * n + together[1]
     key = np.sort(np.concatenate([np.setdiff1d(listed, grouped), np.setdiff1d(grouped, listed)]))
