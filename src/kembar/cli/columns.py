@@ -77,10 +77,10 @@ def _parameter(field: str) -> inspect.Parameter:
 def _columns(names: dict[str, Any]) -> "Columns":
     from kembar.posts.columns import Columns
 
-    given = {field: name for field, name in names.items() if field in _OPTIONS}
-    several = {field: tuple(name or ()) for field, name in names.items() if field in _SEVERAL}
-    lists = {field: _separated(name or ()) for field, name in names.items() if field in _LISTS}
-    return Columns(**given, **several, **lists)
+    given: dict[str, Any] = {field: name for field, name in names.items() if field in _OPTIONS}
+    given |= {field: tuple(name or ()) for field, name in names.items() if field in _SEVERAL}
+    given |= {field: _separated(name or ()) for field, name in names.items() if field in _LISTS}
+    return Columns(**given)
 
 
 def _separated(texts: Iterable[str]) -> tuple[str, ...]:

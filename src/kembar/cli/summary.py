@@ -1,7 +1,7 @@
 """The summary of a run in the terminal: text, tables and bars; without colours where the output is no terminal."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich.box import ASCII, SIMPLE_HEAD, Box
@@ -91,7 +91,7 @@ def _problems(problems: Mapping[str, Any], box: Box) -> Iterator[RenderableType]
     yield _text("The posts are listed in report.html and report.json.")
 
 
-def _table(box: Box, rows: list[tuple[str, ...]], *header: str) -> Table:
+def _table(box: Box, rows: Sequence[tuple[str, ...]], *header: str) -> Table:
     """Lay out a table; the first column is text, the others are numbers."""
     table = Table(box=box, pad_edge=False)
     for at, name in enumerate(header):

@@ -218,11 +218,10 @@ def differences(pairs: Pairs, matches: Matches, groups: Groups, config: Config) 
         return pl.DataFrame(schema=_DIFFERENCES)  # as most runs by rule group end
     together = within_groups(groups.labels, pairs.left, pairs.right, pairs.evidence[SIMILARITY])
     listed, grouped = source * n + target, together[0] * n + together[1]
-    key = np.sort(np.concatenate([np.setdiff1d(listed, grouped), np.setdiff1d(grouped, listed)]))
+    apart = np.setdiff1d(listed, grouped, assume_unique=True), np.setdiff1d(grouped, listed, assume_unique=True)
+    key = np.sort(np.concatenate(apart))
     source, target = np.divmod(key, max(n, 1))
-    compared = pl.DataFrame({"key": pairs.left * n + pairs.right, "similarity": pairs.evidence[SIMILARITY]})
-    ends = pl.DataFrame({"key": np.minimum(source, target) * n + np.maximum(source, target)})
-    similarity = ends.join(compared, on="key", how="left", maintain_order="left")["similarity"]
+    similarity = _similarities(pairs, np.minimum(source, target), np.maximum(source, target), n)
     frame = pl.DataFrame({"source": source, "target": target, "similarity": similarity})
     frame = frame.with_columns(matched=pl.Series(np.isin(key, listed)), grouped=pl.Series(np.isin(key, grouped)))
     full = pl.Series(np.diff(matches.offsets)[source] >= config.advanced.decide.cap, dtype=pl.Boolean)
@@ -276,6 +275,15 @@ def as_matched(run: Run) -> tuple[Pairs, tuple[Scorer, ...], int]:
     posts = as_compared(run.catalog, run.config.variants).take(kept)
     pairs = Pairs(place[run.pairs.left], place[run.pairs.right], run.pairs.evidence)
     return pairs, scorers_of(normalize(posts.titles), catalog=posts), len(kept)
+
+
+def _similarities(pairs: Pairs, low: Rows, high: Rows, n: int) -> pl.Series:
+    """Look up pairs, which are ordered by left, then right: their similarity, null where they were not compared."""
+    if not len(pairs):
+        return pl.repeat(None, len(low), dtype=pl.Float32, eager=True)
+    key, wanted = pairs.left * n + pairs.right, low * n + high
+    at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+    return pl.Series(pairs.evidence[SIMILARITY][at]).set(pl.Series(key[at] != wanted), None)
 
 
 def _place(pairs: Pairs, low: int, high: int) -> int | None:

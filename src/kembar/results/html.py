@@ -1,5 +1,6 @@
 """HTML by a function: elements whose text is escaped unless it is an element itself."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import Final
 
@@ -32,7 +33,7 @@ def joined(*parts: str) -> Html:
     return Html("".join(part if isinstance(part, Html) else _text(part) for part in parts))
 
 
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Html:
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Html:
     """Make a table; cells that are numbers, by their look, stand at the right."""
     head = element("tr", *(element("th", cell) for cell in header))
     body = (element("tr", *(_cell(cell) for cell in row)) for row in rows)
