@@ -78,7 +78,7 @@ def compared(result: Result) -> tuple[Pairs, Rows, Copies]:
     place = np.searchsorted(kept, np.arange(len(order)))[rank]  # of a row that was compared
     a, b = place[result.pairs.left], place[result.pairs.right]
     left, right = np.minimum(a, b), np.maximum(a, b)
-    by_ends = np.lexsort((right, left))
+    by_ends = np.argsort(left * len(kept) + right)
     similarity = result.similarity[by_ends]
     pairs = Pairs(left[by_ends], right[by_ends], {SIMILARITY: similarity})
     return pairs, order, Copies(kept, np.searchsorted(kept, stands))

@@ -419,3 +419,12 @@ def test_differences_between_lists_and_groups_are_listed(catalog: Catalog, rule:
         similarity = found[a, b][0]
         assert result.explain(a, b).evidence.get("similarity") == (similarity and pytest.approx(similarity, abs=1e-3))
     assert sum(result.report["differences"].values()) == len(found)
+
+
+def test_differences_among_copies_that_were_never_compared() -> None:
+    frame = pl.DataFrame({"posting_id": [f"p{at}" for at in range(30)], "title": ["kopi susu"] * 30})
+    found = Matcher(Config.read(None, ["model=rules", "advanced.decide.cap=3"])).match(Catalog.read(frame))
+    assert not len(found.pairs)
+    told = found.differences()
+    assert len(told) == 30 * 27
+    assert told["similarity"].null_count() == len(told)

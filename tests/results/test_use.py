@@ -490,7 +490,16 @@ def test_regroup_from_the_command_line(cli: Cli, result: Result, tmp_path: Path)
     assert cli("regroup", tmp_path / "run", "--set", "photo=false", "-o", tmp_path / "x").exit_code == 2
     assert not (tmp_path / "x").exists()
     assert cli("regroup", tmp_path / "run", "--set", "cut=auto", "-o", tmp_path / "same", "-q").exit_code == 0
-    assert (tmp_path / "same" / "groups.csv").read_bytes() == (tmp_path / "run" / "groups.csv").read_bytes()
+    for name in (
+        "groups.csv",
+        "matches.csv",
+        "matches.parquet",
+        "pairs.parquet",
+        "catalog/catalog.parquet",
+        "report.html",
+    ):
+        assert (tmp_path / "same" / name).read_bytes() == (tmp_path / "run" / name).read_bytes(), name
+    assert Result.load(tmp_path / "same").catalog.fingerprint() == result.catalog.fingerprint()
     old = pl.read_parquet(tmp_path / "run" / "matches.parquet").drop("cut_off")
     old.write_parquet(tmp_path / "run" / "matches.parquet")
     refused = cli("regroup", tmp_path / "run", "--set", "cut=0.9", "-o", tmp_path / "y")

@@ -162,7 +162,7 @@ def regroup(
 
     with reserved(output, overwrite=overwrite):
         result = decided_again(Result.load(run), settings or ())
-        result.save(output, overwrite=overwrite)
+        result.save(output, overwrite=overwrite, like=run)
     if not quiet:
         draw(result.report)
         typer.echo(f"Wrote {output}")

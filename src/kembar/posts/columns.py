@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
+from typing import Final
 
 from kembar.errors import CatalogError, nearest, quoted
-from kembar.posts.further import ALWAYS_SHOWN
 
 _SEVERAL = ("further", "identifiers", "shown", "further_images")
 """The fields that name any number of columns."""
@@ -13,6 +13,8 @@ _SEVERAL = ("further", "identifiers", "shown", "further_images")
 log = logging.getLogger(__name__)
 
 
+ALWAYS_SHOWN: Final = ("title", "image")
+"""What `Columns.shown` may name whatever the columns of the file are called: the titles and photos of the posts."""
 _ALWAYS = tuple(("shown", name) for name in ALWAYS_SHOWN)
 """What needs no column of that name."""
 

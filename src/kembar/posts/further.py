@@ -6,13 +6,12 @@ from typing import Final
 import polars as pl
 
 from kembar.errors import CatalogError, quoted
+from kembar.posts.columns import ALWAYS_SHOWN
 from kembar.posts.problems import problems, quoted_each
 from kembar.posts.text import as_text, no_text
 
 BRAND: Final = "brand"
 """The name of the column of brands among the further ones."""
-ALWAYS_SHOWN: Final = ("title", "image")
-"""What `Columns.shown` may name whatever the columns of the file are called: the titles and photos of the posts."""
 _LONGEST: Final = 60  # characters of a brand; what is longer is a title or a description
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import polars as pl
@@ -121,6 +121,16 @@ class Explanation:
         return "\n".join(visible(line).replace("\n", "\\n") for line in lines)
 
 
+_DIFFERENCES: Final = {
+    "source": pl.Int64,
+    "target": pl.Int64,
+    "similarity": pl.Float32,
+    "matched": pl.Boolean,
+    "grouped": pl.Boolean,
+    "why": pl.String,
+}
+
+
 class Run(Protocol):
     """What an explanation needs of a run; a `kembar.Result` has it."""
 
@@ -208,13 +218,15 @@ def differences(pairs: Pairs, matches: Matches, groups: Groups, config: Config) 
     """
     n = len(matches)
     source, target = matches.edges()
+    sizes = groups.sizes()[groups.labels]
+    if (np.diff(matches.offsets) == sizes).all() and (groups.labels[source] == groups.labels[target]).all():
+        return pl.DataFrame(schema=_DIFFERENCES)  # as most runs by rule group end
     together = within_groups(groups.labels, pairs.left, pairs.right, pairs.evidence[SIMILARITY])
     listed, grouped = source * n + target, together[0] * n + together[1]
-    key = np.sort(np.concatenate([np.setdiff1d(listed, grouped), np.setdiff1d(grouped, listed)]))
+    apart = np.setdiff1d(listed, grouped, assume_unique=True), np.setdiff1d(grouped, listed, assume_unique=True)
+    key = np.sort(np.concatenate(apart))
     source, target = np.divmod(key, max(n, 1))
-    compared = pl.DataFrame({"key": pairs.left * n + pairs.right, "similarity": pairs.evidence[SIMILARITY]})
-    ends = pl.DataFrame({"key": np.minimum(source, target) * n + np.maximum(source, target)})
-    similarity = ends.join(compared, on="key", how="left", maintain_order="left")["similarity"]
+    similarity = _similarities(pairs, np.minimum(source, target), np.maximum(source, target), n)
     frame = pl.DataFrame({"source": source, "target": target, "similarity": similarity})
     frame = frame.with_columns(matched=pl.Series(np.isin(key, listed)), grouped=pl.Series(np.isin(key, grouped)))
     full = pl.Series(np.diff(matches.offsets)[source] >= config.advanced.decide.cap, dtype=pl.Boolean)
@@ -268,6 +280,15 @@ def as_matched(run: Run) -> tuple[Pairs, tuple[Scorer, ...], int]:
     posts = as_compared(run.catalog, run.config.variants).take(kept)
     pairs = Pairs(place[run.pairs.left], place[run.pairs.right], run.pairs.evidence)
     return pairs, scorers_of(normalize(posts.titles), catalog=posts), len(kept)
+
+
+def _similarities(pairs: Pairs, low: Rows, high: Rows, n: int) -> pl.Series:
+    """Look up pairs, which are ordered by left, then right: their similarity, null where they were not compared."""
+    if not len(pairs):
+        return pl.repeat(None, len(low), dtype=pl.Float32, eager=True)
+    key, wanted = pairs.left * n + pairs.right, low * n + high
+    at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+    return pl.Series(pairs.evidence[SIMILARITY][at]).set(pl.Series(key[at] != wanted), None)
 
 
 def _place(pairs: Pairs, low: int, high: int) -> int | None:

@@ -19,6 +19,7 @@ from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
+from kembar.results.cohesion import cohesion
 from kembar.results.counts import counts
 from kembar.results.explanation import Explanation, differences, explain
 from kembar.results.links import links_frame
@@ -85,6 +86,12 @@ class Result:
     def report(self) -> dict[str, Any]:
         """Counts, sizes, problems and, where groups are known, scores; as in report.json."""
         return counts(self)
+
+    @cached_property
+    @unforked
+    def cohesion(self) -> pl.DataFrame:
+        """How sure each group is, a row for each; see `kembar.results.cohesion.cohesion`."""
+        return cohesion(self.pairs, self.groups.labels, self.copy_of, self.catalog.ids)
 
     @unforked
     def scores(self, labels: Rows | None = None) -> dict[str, float]:
@@ -227,18 +234,19 @@ class Result:
         return links_frame(self.catalog, self.pairs, self.matches)
 
     @unforked
-    def save(self, folder: Path | str, *, overwrite: bool = False) -> None:
+    def save(self, folder: Path | str, *, overwrite: bool = False, like: Path | str | None = None) -> None:
         """Write the run folder: all of it or, on any failure, nothing.
 
         Args:
             folder: where to.
             overwrite: replace an earlier run folder.
+            like: the folder of a run with the same posts and pairs, such as was regrouped: copied from, which is quick.
 
         Raises:
             FolderError: the folder is in the way or cannot be written.
         """
         with new_folder(folder, overwrite=overwrite) as target:
-            write_run(self, target)
+            write_run(self, target, None if like is None else Path(like))
 
     @classmethod
     @unforked

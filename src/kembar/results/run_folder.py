@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from kembar.grouping.groups import Groups
 from kembar.grouping.links import LINKS
 from kembar.grouping.matches import Matches, row_shares
 from kembar.posts.catalog import Catalog
+from kembar.posts.stored import read_manifest
 from kembar.results import charts
 from kembar.results.links import write_links
 from kembar.results.page import page
@@ -32,22 +34,27 @@ _VERSION: Final = 1
 _PACKAGES: Final = ("kembar", "numpy", "scipy", "scikit-learn", "polars", "faiss-cpu", "sparse-dot-topn", "pillow")
 
 
-def write_run(result: "Result", target: Path) -> None:
+def write_run(result: "Result", target: Path, like: Path | None = None) -> None:
     """Write all files of a run.
 
     Args:
         result: the run.
         target: an empty folder.
+        like: a run folder with the same posts and pairs, whose files are copied.
     """
     result.matches.frame(result.catalog.ids).write_csv(target / "matches.csv")
     groups = groups_table(result)
     people = groups if result.catalog.shown is None else for_spreadsheets(groups)
     people.write_csv(target / "groups.csv")
     lists_table(result).write_parquet(target / "matches.parquet")
-    result.pairs.frame(result.catalog.ids).write_parquet(target / "pairs.parquet")
     if result.config.rule in LINKS:
         write_links(target, result.catalog, result.pairs, result.matches)
-    result.catalog.save(target / "catalog")
+    if like is None:
+        result.pairs.frame(result.catalog.ids).write_parquet(target / "pairs.parquet")
+        result.catalog.save(target / "catalog")
+    else:
+        shutil.copyfile(like / "pairs.parquet", target / "pairs.parquet")
+        shutil.copytree(like / "catalog", target / "catalog")
     (target / CONFIG_FILE).write_text(result.config.text(), encoding="utf-8")
     _write_json(target / "report.json", result.report)
     (target / "report.md").write_text(summary(result.report), encoding="utf-8")
@@ -56,7 +63,8 @@ def write_run(result: "Result", target: Path) -> None:
     chart = target / "group-sizes.svg"
     charts.group_sizes(sizes * np.arange(len(sizes)), known, chart)
     (target / "report.html").write_text(page(result, chart.read_text(encoding="utf-8")), encoding="utf-8")
-    _write_json(target / "manifest.json", _manifest(result))  # last: it marks the folder as complete
+    fingerprint = read_manifest(target / "catalog")["fingerprint"]
+    _write_json(target / "manifest.json", _manifest(result, fingerprint))  # last: it marks the folder as complete
 
 
 def read_run(source: Path) -> dict[str, Any]:
@@ -98,11 +106,11 @@ def _pairs(path: Path, rows: pl.DataFrame) -> Pairs:
     return Pairs(left, right, {name: found[name].to_numpy() for name in found.columns[2:]})
 
 
-def _manifest(result: "Result") -> dict[str, Any]:
+def _manifest(result: "Result", fingerprint: str) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "version": _VERSION,
-        "catalog": result.catalog.fingerprint(),
+        "catalog": fingerprint,
         "posts": len(result),
         "config": result.config.model_dump(mode="json"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},

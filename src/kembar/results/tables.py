@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 
 from kembar.posts.cells import guarded
-from kembar.results.cohesion import cohesion
 
 if TYPE_CHECKING:
     from kembar.results.result import Result
@@ -26,8 +25,8 @@ def groups_table(result: "Result") -> pl.DataFrame:
     labels = result.groups.labels
     names = pl.DataFrame({"posting_id": result.catalog.ids, "group_id": result.groups.ids.gather(labels)})
     sizes = pl.Series("size", result.groups.sizes()[labels])
-    sure = cohesion(result.pairs, labels, result.copy_of, result.catalog.ids)[labels]
-    return with_shown(pl.concat([names.with_columns(sizes), sure], how="horizontal"), result.catalog.shown)
+    named = names.with_columns(sizes)
+    return with_shown(pl.concat([named, result.cohesion[labels]], how="horizontal"), result.catalog.shown)
 
 
 def lists_table(result: "Result") -> pl.DataFrame:
@@ -77,8 +76,7 @@ def posts_table(result: "Result") -> pl.DataFrame:
 def one_row_per_group(result: "Result") -> pl.DataFrame:
     """List the groups: group_id, size and the columns of `cohesion`."""
     names = pl.DataFrame({"group_id": result.groups.ids, "size": result.groups.sizes()})
-    sure = cohesion(result.pairs, result.groups.labels, result.copy_of, result.catalog.ids)
-    return pl.concat([names, sure], how="horizontal")
+    return pl.concat([names, result.cohesion], how="horizontal")
 
 
 def one_row_per_match(result: "Result") -> pl.DataFrame:
