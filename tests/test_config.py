@@ -148,7 +148,7 @@ def test_it_is_frozen() -> None:
         ("advanced.fusion.thresholds.phto=0.3", ("'phto'", "one of title, photo", "Nearest: 'photo'")),
         ("advanced.fusion.thresholds.photo=0", ("advanced.fusion.thresholds.photo = 0", "greater than 0")),
         ('categories=["weigt"]', ("categories = 'weigt'", "Nearest: 'weight'")),
-        ("rule=grup", ("rule = 'grup'", "'group', 'threshold', 'chisel' or 'expected'")),
+        ("rule=grup", ("rule = 'grup'", "'group', 'threshold', 'chisel', 'expected', 'one-to-one'")),
         ("advanced.decide.threshold=1.5", ("advanced.decide.threshold = 1.5", "less than or equal to 1")),
         ("advanced.decide.threshold=0.1", ("decide.min2", "decide.threshold 0.1", "Lower advanced.decide.min2")),
         ("advanced.blend.threshold=0.01", ("blend.min2", "blend.threshold 0.01", "Lower advanced.blend.min2")),

@@ -428,7 +428,7 @@ def test_progress_names_the_stages_in_order(catalog: Catalog) -> None:
     heard: list[str] = []
     result = Matcher().match(catalog, progress=lambda stage, done, total: heard.append(stage))
     stages = ["photo hashes", "placeholders", "encoders", "settings", "copies", "vectors", "neighbours", "blending"]
-    stages += ["classifier", "decisions", "results"]
+    stages += ["classifier", "identifiers", "decisions", "results"]
     assert [stage for stage in heard if stage != "encode titles"] == stages == list(result.seconds)
     assert all(value >= 0 for value in result.seconds.values())
     assert result.peak_memory > 10 * 2**20

@@ -77,7 +77,9 @@ def _check(run: Result, posts: Catalog) -> None:
             "Match all posts together.",
         )
     if run.catalog.sources is not None or posts.sources is not None:
-        raise CatalogError("posts with sources", "a run and posts without --source", "Match all posts together.")
+        raise CatalogError(
+            "posts with sources", "a run and posts without a column of sources", "Match all posts together."
+        )
     again = posts.ids.filter(posts.ids.is_in(run.catalog.ids.implode()))
     if len(again):
         raise CatalogError(

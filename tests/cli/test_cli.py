@@ -21,6 +21,7 @@ from kembar.posts.columns import Columns
 
 COMMANDS = [
     "match",
+    "link",
     "regroup",
     "export",
     "evaluate",
@@ -34,7 +35,7 @@ COMMANDS = [
 ]
 STAGES = [
     *("hashes", "placeholders", "encoders", "settings", "copies", "vectors", "neighbours", "blending", "classifier"),
-    *("decisions", "results"),
+    *("identifiers", "decisions", "results"),
 ]
 
 

@@ -133,7 +133,7 @@ def test_western_encodings(
 
 def test_bytes_that_no_language_explains_need_their_encoding(write: Write) -> None:
     path = write(b"posting_id,title\n1,\xe9\x81\n")
-    refused(path, "no text in any encoding", "--encoding")
+    refused(path, "no text in any encoding", "encoding=...")
     assert Catalog.read(path, layout=Layout("latin-1")).titles.to_list() == ["é\x81"]
 
 

@@ -162,8 +162,8 @@ REFUSED: dict[str, tuple[str, bytes | str, tuple[str, ...]]] = {
     "entity bomb": ("p.xml", ENTITIES, ("declares the entity 'a'", "bomb")),
     "XML without products": ("p.xml", "<r><a>1</a></r>", ("XML of <r> without products", "<item>")),
     "XML cut short": ("p.xml", RSS[:300], ("no well-formed XML",)),
-    "a short row": ("p.csv", "posting_id,title,x\nSKU-1,a\n", ("line 2: 2 cells", "--bad-rows skip")),
-    "a long row": ("p.csv", "Shop\n" + CSV + "SKU-4,a,b\n", ("line 6: 3 cells", "--bad-rows skip")),
+    "a short row": ("p.csv", "posting_id,title,x\nSKU-1,a\n", ("line 2: 2 cells", "bad_rows=...")),
+    "a long row": ("p.csv", "Shop\n" + CSV + "SKU-4,a,b\n", ("line 6: 3 cells", "bad_rows=...")),
     "an open quote": ("p.csv", CSV + 'SKU-4,"a\n', ("does not parse",)),
     "two ids": (
         "p.csv",
@@ -291,17 +291,22 @@ EXPORTS = {
 
 @pytest.mark.parametrize("shop", EXPORTS)
 def test_exports_are_known_by_their_columns(write: Write, caplog: pytest.LogCaptureFixture, shop: str) -> None:
-    row = "a1,Botol minum biru,Lion,25000,a.jpg,8991234567890\n"
-    catalog = Catalog.read(write(f"Note,{EXPORTS[shop]},Category\nx,{row[:-1]},Bottles\n"))
-    assert catalog.ids.to_list() == ["a1"]
-    assert catalog.titles.to_list() == ["Botol minum biru"]
-    assert catalog.images.to_list() == ["a.jpg"]
+    rows = (
+        "x,a1,Botol minum biru,Lion,25000,a.jpg,4006381333931,Bottles\nx,a2,Panci,Maspion,90,b.jpg,5901234123457,Pans\n"
+    )
+    catalog = Catalog.read(write(f"Note,{EXPORTS[shop]},Category\n{rows}"))
+    assert catalog.ids.to_list() == ["a1", "a2"]
+    assert catalog.titles.to_list() == ["Botol minum biru", "Panci"]
+    assert catalog.images.to_list() == ["a.jpg", "b.jpg"]
     assert catalog.prices is not None
-    assert catalog.prices.tolist() == [25000.0]
+    assert catalog.prices.tolist() == [25000.0, 90.0]
     assert catalog.further is not None
-    assert catalog.further["brand"].to_list() == ["Lion"]
+    assert catalog.further["brand"].to_list() == ["Lion", "Maspion"]
     assert catalog.identifiers is not None
-    assert catalog.identifiers.row(0) == ("8991234567890",)
+    codes = catalog.identifiers.to_series().str.strip_chars_start(
+        "0"
+    )  # padded, where the column is known to hold GTINs
+    assert codes.to_list() == ["4006381333931", "5901234123457"]
     assert shop in caplog.text or shop in ("Shopee", "Tokopedia")  # which share names
     assert catalog.within is None
 
@@ -319,15 +324,17 @@ def test_what_is_named_is_not_looked_for(write: Write) -> None:
 def test_rows_of_one_product_are_joined(write: Write) -> None:
     text = (
         "Handle,Title,Image Src,Variant Price,Variant Barcode\n"
-        "a,Botol,1.jpg,,\na,,2.jpg,5,111\nb,Panci,3.jpg,9,333\na,,1.jpg,6,222\nb,,,,\n"
+        "a,Botol,1.jpg,,\na,,2.jpg,5,4006381333931\nb,Panci,3.jpg,9,4006381333931\na,,1.jpg,6,5901234123457\nb,,,,\n"
+        "c,Wajan,,7,5901234123457\n"
     )
     catalog = Catalog.read(write(text))
-    assert catalog.ids.to_list() == ["a", "b"]
-    assert catalog.images.to_list()[0].split("|") == ["1.jpg", "2.jpg"]
+    assert catalog.ids.to_list() == ["a", "b", "c"]
+    assert catalog.further_images is not None
+    assert [catalog.images[0], catalog.further_images.row(0)] == ["1.jpg", ("2.jpg",)]
     assert catalog.prices is not None
-    assert catalog.prices.tolist() == [5.0, 9.0]
+    assert catalog.prices.tolist() == [5.0, 9.0, 7.0]
     assert catalog.identifiers is not None
-    assert catalog.identifiers["Variant Barcode"].to_list() == ["", "333"]
+    assert catalog.identifiers["Variant Barcode"].to_list() == ["", "04006381333931", "05901234123457"]
     assert told(catalog, "several rows") == 2
     with pytest.raises(CatalogError, match="several posts share"):
         Catalog.read(write("Handle,Title,Image Src\na,Botol,1\na,Panci,2\n"))

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from kembar import Catalog, CatalogError, Config, Explanation, Matcher, Result
 from kembar.grouping.decision import RULES as RULES_OF_MATCHES
+from kembar.grouping.links import LINKS
 
 RULES = Config.read(None, ["model=rules"])
 ALIKE, NEAR, OTHER = "94974f937d4c2433", "94974f937d4c2430", "6b68b06c82b3dbcc"
@@ -110,7 +112,10 @@ RULE = get_args(Config.model_fields["rule"].annotation)
 @pytest.mark.parametrize("rule", RULE)
 def test_what_a_rule_says_is_what_it_did(catalog: Catalog, rule: str, changes: tuple[str, ...]) -> None:
     config = Config.read(None, ["model=rules", f"rule={rule}", *changes])
-    result = Matcher(config).match(catalog.take(np.arange(60)))
+    some = catalog.take(np.arange(60))
+    if rule in LINKS:  # between two sources
+        some = replace(some, sources=pl.Series([f"shop {row % 2}" for row in range(60)]))
+    result = Matcher(config).match(some)
     drawn = np.random.default_rng(0).choice(len(result.pairs), min(15, len(result.pairs)), replace=False)
     for left, right in zip(result.pairs.left[drawn].tolist(), result.pairs.right[drawn].tolist(), strict=True):
         found = result.explain(catalog.ids[left], catalog.ids[right])
@@ -128,7 +133,7 @@ def test_what_a_rule_says_is_what_it_did(catalog: Catalog, rule: str, changes: t
 
 
 def test_every_rule_can_be_told() -> None:
-    assert set(RULES_OF_MATCHES) == set(RULE)
+    assert {*RULES_OF_MATCHES, *LINKS} == set(RULE)
 
 
 def test_a_mean_similarity_is_that_of_the_pairs(catalog: Catalog) -> None:

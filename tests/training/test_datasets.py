@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar import Catalog, TrainingError
+from kembar import Catalog, CatalogError, TrainingError
 from kembar.training.bags import NGramReader
 from kembar.training.batches import Feed, Lessons, Plan
 from kembar.training.data import Examples, read_examples, split, to_the_commonest
@@ -124,7 +124,7 @@ def test_groups_of_one_are_left_out_of_what_is_learned(caplog: pytest.LogCapture
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"title": ["a", "b"]}, "without a column of labels.*--label"),
+        ({"title": ["a", "b"]}, r"without a column of labels.*Columns\(label=\.\.\.\)"),
         ({"title": ["a", "b"], "label_group": [None, None]}, "an empty column of labels"),
         ({"title": ["a", "b"], "label_group": [1, 1]}, "posts of one group"),
         ({"title": [None, " "], "label_group": [1, 2], "image_phash": ["0" * 16] * 2}, "no post with both"),
@@ -147,10 +147,7 @@ def test_photo_folders_that_cannot_be_learned_from(shop: Path, tmp_path: Path) -
     with pytest.raises(TrainingError, match=r"no photo folder.*images="):
         read_examples(Catalog.read(shop / "posts.csv"), "photo")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TrainingError, match="an empty folder"):
-        read_examples(Catalog.read(shop / "posts.csv", images=tmp_path / "empty"), "photo")
-    (tmp_path / "empty" / "other.jpg").touch()
-    with pytest.raises(TrainingError, match="holds none of 60 photos"):
+    with pytest.raises(CatalogError, match="holds none of the 60 photos"):
         read_examples(Catalog.read(shop / "posts.csv", images=tmp_path / "empty"), "photo")
 
 

@@ -244,7 +244,7 @@ def test_the_graph_of_a_bag_does_what_the_bag_does(options: dict[str, Any], hidd
         (["title", "POSTS", "--preset", "upstage-titel"], "upstage-title"),
         (["title", "POSTS", "--preset", "upstage-photo"], "a recipe for photos in a training of titles"),
         (["title", "POSTS", "--resume"], "Leave out --resume"),
-        (["photo", "POSTS", "--images", "EMPTY", "--model", "timm:resnet19"], "an empty folder"),
+        (["photo", "POSTS", "--images", "EMPTY", "--model", "timm:resnet19"], "holds none of the 60 photos"),
         (["photo", "POSTS", "--images", "PHOTOS", "--model", "timm:resnet19"], "resnet18"),
     ],
     ids=lambda value: None if isinstance(value, str) else " ".join(value),

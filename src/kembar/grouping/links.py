@@ -46,7 +46,7 @@ def linked(pairs: Pairs, n: int, config: Config, scope: Scope | None) -> Edges:
         raise ConfigError(
             f"rule {config.rule!r} with posts of {found} sources",
             "posts of two",
-            "Use `kembar link`, or name the column that tells the two apart (--source).",
+            "Use `kembar link`, or name the column that tells the two apart: Columns(source=...).",
         )
     limited = {
         "one-to-one": np.ones(n, dtype=bool),

@@ -262,7 +262,7 @@ class _Text:
             f"{quoted(self.source)} line {line}: {len(cells)} cells, the first {quoted(''.join(cells[:1]))}",
             f"{len(self.header.names)} cells, as in the header",
             "Fix that line: a separator too many or too few, or a cell that needs quotes around it; "
-            "--bad-rows skip leaves such rows out and counts them.",
+            "with bad_rows=... as 'skip' such rows are left out and counted.",
         )
 
 

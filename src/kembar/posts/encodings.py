@@ -106,14 +106,14 @@ def _given(raw: bytes, source: str, encoding: str) -> tuple[bytes, Note]:
         raise CatalogError(
             f"{quoted(encoding)} as the encoding of {quoted(source)}",
             "the name of an encoding, such as utf-8, cp1252, gb18030, big5, cp932 or koi8-r",
-            "Leave out --encoding to have it found.",
+            "Leave out encoding=... to have it found.",
         ) from error
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise CatalogError(
             f"{quoted(source)} line {line}, whose bytes {quoted(raw[error.start : error.end])} are not {name}",
-            f"text in {name}, as --encoding says",
-            "Give another --encoding, or leave it out to have it found.",
+            f"text in {name}, as encoding=... says",
+            "Give another encoding=..., or leave it out to have it found.",
         ) from error
     return text.removeprefix("\ufeff").encode("utf-8", "replace"), Note("encoding", f"{name}, as given")
 
@@ -123,7 +123,7 @@ def _check_binary(raw: bytes, source: str) -> None:
     if start.count(0) > len(start) // 20:  # a single null byte is a damaged title
         raise CatalogError(
             f"{quoted(source)}, which is not text (it starts with {quoted(raw[:12])})",
-            "a CSV or TSV file, in UTF-8 or in an encoding that --encoding names",
+            "a CSV or TSV file, in UTF-8 or in one that encoding=... names",
             "Export the posts as CSV in UTF-8.",
         )
 
@@ -176,7 +176,7 @@ def _decoded(raw: bytes, encoding: str, source: str, how: str) -> tuple[bytes, N
         raise CatalogError(
             f"{quoted(source)}, which seems to be {how}, but whose bytes are not",
             f"text in {encoding}",
-            "Name its encoding with --encoding, or export the posts as CSV in UTF-8.",
+            "Name its encoding, encoding=..., or export the posts as CSV in UTF-8.",
         )
     if broken:
         log.warning("%s: %d places are not %s; each became U+FFFD", source, broken, encoding)
@@ -193,7 +193,7 @@ def _likeliest(raw: bytes, source: str) -> tuple[bytes, Note]:
         raise CatalogError(
             f"{quoted(source)}, which is no text in any encoding that kembar tells apart",
             "a CSV or TSV file in UTF-8, or in one of the encodings of docs/formats.md",
-            "Name its encoding with --encoding, or export the posts as CSV in UTF-8.",
+            "Name its encoding, encoding=..., or export the posts as CSV in UTF-8.",
         )
     sure = "sure" if margin >= _SURE else "not sure"
     how = f"{best.encoding} ({best.language}), by how its text reads; {sure}"

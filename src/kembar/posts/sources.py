@@ -220,7 +220,7 @@ def _check_text(content: Content, start: bytes) -> None:
     if _looks(start) or b"\x00\x00\x00\x00" in start:  # fewer may be UTF-16, or a damaged title
         raise CatalogError(
             f"{quoted(content.name)}, which is not text (it starts with {quoted(start[:12])})",
-            "a CSV or TSV file, in UTF-8 or in an encoding that --encoding names",
+            "a CSV or TSV file, in UTF-8 or in one that encoding=... names",
             f"{_looks(start)}Export the posts as CSV in UTF-8.",
         )
 

@@ -84,7 +84,7 @@ def _sheet(book: Any, source: str, wanted: Wanted, layout: Layout) -> tuple[str,
             raise CatalogError(
                 f"{quoted(source)} without a sheet {quoted(layout.sheet)}; it has {', '.join(map(quoted, names[:20]))}",
                 "the name of a sheet",
-                "Give one of these as --sheet.",
+                "Name one of these: sheet=...",
             )
         return layout.sheet, _first_rows(book, layout.sheet)
     first = {name: _first_rows(book, name) for name in names}
@@ -93,7 +93,7 @@ def _sheet(book: Any, source: str, wanted: Wanted, layout: Layout) -> tuple[str,
         raise CatalogError(
             f"{quoted(source)} with {len(fitting)} sheets of posts: {', '.join(map(quoted, fitting[:20]))}",
             "one sheet of posts",
-            "Choose one with --sheet.",
+            "Choose one: sheet=...",
         )
     chosen = fitting[0] if fitting else next((name for name, rows in first.items() if rows), names[0])
     return chosen, first[chosen]
