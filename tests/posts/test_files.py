@@ -303,9 +303,7 @@ def test_exports_are_known_by_their_columns(write: Write, caplog: pytest.LogCapt
     assert catalog.further is not None
     assert catalog.further["brand"].to_list() == ["Lion", "Maspion"]
     assert catalog.identifiers is not None
-    codes = catalog.identifiers.to_series().str.strip_chars_start(
-        "0"
-    )  # padded, where the column is known to hold GTINs
+    codes = catalog.identifiers.to_series().str.strip_chars_start("0")  # padded where its name says GTIN
     assert codes.to_list() == ["4006381333931", "5901234123457"]
     assert shop in caplog.text or shop in ("Shopee", "Tokopedia")  # which share names
     assert catalog.within is None

@@ -101,7 +101,7 @@ def _write(connection: Any, kind: str, target: str, tables: Mapping[str, _Table]
         raise FolderError(
             f"{_shown(target)}, which has a table {taken[0]!r}",
             f"a database without the tables {', '.join(tables)}, or with those of an earlier export",
-            "Name another database or schema" + (", or pass --overwrite." if _MARK in there else "."),
+            "Name another database or schema" + (", or pass overwrite=True." if _MARK in there else "."),
         )
     with closing(connection.cursor()) as cursor:
         for name in reversed(taken):
