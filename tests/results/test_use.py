@@ -351,7 +351,7 @@ def test_tables_in_a_database(result: Result, target: str) -> None:
     first = _read(target, "SELECT match_id FROM matches WHERE posting_id = 'post_0000000' ORDER BY rank")
     row = result.catalog.ids.index_of("post_0000000")
     assert [post for (post,) in first] == result.catalog.ids.gather(result.matches[row]).to_list()[1:]
-    with pytest.raises(FolderError, match=r"a table 'kembar_run'.*--overwrite"):
+    with pytest.raises(FolderError, match=r"a table 'kembar_run'.*overwrite=True"):
         to_database(result, target)
 
 
