@@ -120,6 +120,8 @@ def _sheet(
     for at, paths in enumerate(shown.values()):
         _photos(sheet, at, paths)
     sheet.freeze_panes(1, len(shown))
+    sheet.set_landscape()
+    sheet.fit_to_pages(1, 0)  # on paper: all columns on one page, as many pages as the rows need
     sheet.autofilter(0, 0, max(1, len(table)), len(header) - 1)
 
 
