@@ -22,8 +22,9 @@ import polars as pl
 from edits import DATA, edit_set, held_out
 from kembar.config import BY_RULES, SHIPPED, Config
 from kembar.encoders.store import VectorStore
+from kembar.evidence.photo_hashes import with_photo_hashes
 from kembar.fitting.tuning import group_scores
-from kembar.matcher import Matcher, with_photo_hashes
+from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog
 
 HEAD = (

@@ -17,7 +17,7 @@ from kembar.evidence.scope import Scope
 from kembar.grouping.decision import decide
 from kembar.grouping.groups import Groups, Limits
 from kembar.grouping.matches import Matches, shopee_shares
-from kembar.matcher import Matcher
+from kembar.matcher import Matcher, of_all_posts
 from kembar.plan import Clock, Plan, peak_memory
 from kembar.posts.catalog import Catalog
 from kembar.posts.united import stacked
@@ -60,7 +60,7 @@ def extend(run: Result, posts: Catalog, matcher: Matcher | None = None, *, progr
             catalog=everything,
             config=run.config,
             pairs=_both(run.pairs, found["pairs"], rows),
-            matches=Matches.of(*_none(), len(everything)),
+            matches=Matches(np.arange(len(everything) + 1), np.arange(len(everything))),
             groups=Groups.of(np.arange(len(everything)), everything.ids),
             copy_of=np.append(run.copy_of, rows[found["copy_of"][new]]),
             cut_off=np.append(noted_cut_off(run), found["cut_off"][new]),
@@ -125,12 +125,8 @@ def _decided(run: Result, groups: Groups) -> tuple[Matches, Groups]:
     scope = Scope(seen, np.full(len(kept), -1) if own is None else own.within)
     limits = Limits(cut_off(run), scope, start[kept])
     edges, labels = decide(pairs, len(kept), run.config, shopee_shares(), limits)
-    edges = copies.edges(edges, run.config.advanced.decide.cap)
-    source, target = order[edges[0]], order[edges[1]]
-    by_source = np.argsort(source, kind="stable")
-    restored = np.empty(len(order), dtype=np.int64)
-    restored[order] = labels[copies.place]
-    return Matches.of(source[by_source], target[by_source], len(order)), _renamed(restored, groups, run.catalog.ids)
+    matches, restored = of_all_posts(edges, labels, order, copies, run.config)
+    return matches, _renamed(restored, groups, run.catalog.ids)
 
 
 def _renamed(labels: Rows, groups: Groups, ids: pl.Series) -> Groups:
@@ -140,7 +136,3 @@ def _renamed(labels: Rows, groups: Groups, ids: pl.Series) -> Groups:
     for label, name in zip(found.labels[: len(groups.labels)], groups.ids.gather(groups.labels), strict=True):
         names[label] = name
     return Groups(found.labels, pl.Series(names, dtype=pl.String))
-
-
-def _none() -> tuple[Rows, Rows]:
-    return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)

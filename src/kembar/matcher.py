@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Bools, Doubles, Progress, Rows, members
+from kembar.arrays import Bools, Doubles, Progress, Rows
 from kembar.classifier.agreement import weighed_by_identifiers
 from kembar.classifier.choice import chosen
 from kembar.classifier.classify import classify
@@ -22,10 +22,12 @@ from kembar.encoders.resources import Resources
 from kembar.encoders.store import VectorStore
 from kembar.errors import EvidenceError
 from kembar.evidence.copies import Copies
+from kembar.evidence.edges import Edges
 from kembar.evidence.fitted import Fitted, count_terms
 from kembar.evidence.gathering import Evidence, blended, gather
 from kembar.evidence.identifier_view import EQUAL, identifier_views
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.photo_hashes import with_photo_hashes
 from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import scorers_of
@@ -37,9 +39,7 @@ from kembar.plan import Clock, Plan, Stage, peak_memory
 from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
 from kembar.posts.columns import Columns
-from kembar.posts.hashing import hash_photos
 from kembar.posts.identifiers import holds_gtins
-from kembar.posts.post_photos import Photos
 from kembar.posts.sources import Source
 from kembar.posts.titles import normalize
 from kembar.results.result import Result
@@ -262,44 +262,6 @@ class Matcher:
         return found, found.cut_off()
 
 
-def with_photo_hashes(
-    catalog: Catalog, config: Config, progress: Progress | None = None, *, buckets: Buckets | None = None
-) -> Catalog:
-    """Compute the perceptual hashes that a catalogue lacks and whose photos are at hand.
-
-    Args:
-        catalog: the posts.
-        config: nothing is done where the hash view is not in use.
-        progress: called with (stage, done, total).
-        buckets: in which the work is done; None: all posts at once.
-
-    Returns:
-        The catalogue with more hashes, and with a problem row for each photo that could not be used.
-    """
-    if not config.hash or catalog.folder is None:
-        return catalog
-    for rows in buckets or Buckets.whole(len(catalog)):
-        photos = catalog.photos()
-        own = rows if photos.offsets is None else members(photos.offsets, rows)[0]
-        wanted = own[((photos.images != "").to_numpy() & ~photos.hashed)[own]]
-        if len(wanted):
-            catalog = _hashed_photos(catalog, photos, wanted, progress)
-    return catalog
-
-
-def _hashed_photos(catalog: Catalog, photos: Photos, wanted: Rows, progress: Progress | None) -> Catalog:
-    folder = catalog.folder or Path()
-    found = hash_photos([folder / name for name in photos.images.gather(wanted)], progress=progress)
-    hashes, hashed = photos.hashes.copy(), photos.hashed.copy()
-    hashes[wanted], hashed[wanted] = found.hashes, found.hashed
-    problems = found.problems.select(
-        catalog.ids.gather(photos.posts()[wanted[found.problems["row"].to_numpy()]]).alias("posting_id"),
-        pl.lit("image").alias("part"),
-        pl.col("problem"),
-    )
-    return catalog.with_photos(replace(photos, hashes=hashes, hashed=hashed), problems)
-
-
 def _kept(catalog: Catalog, vectors: Mapping[str, Embeddings]) -> tuple[Rows, Copies, Catalog, dict[str, Embeddings]]:
     """Sort the posts by their ids and leave out copies of which there are many."""
     order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
@@ -352,12 +314,29 @@ def decided(
     """
     limits = Limits(cut_off, Scope.of(catalog.take(order[copies.kept])))
     edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog), limits)
+    matches, restored = of_all_posts(edges, labels, order, copies, config)
+    return matches, Groups.of(restored, catalog.ids)
+
+
+def of_all_posts(edges: Edges, labels: Rows, order: Rows, copies: Copies, config: Config) -> tuple[Matches, Rows]:
+    """Bring what was decided about the posts that were compared to all posts, in the order of the catalogue's rows.
+
+    Args:
+        edges: between places in `copies.kept`, ordered by source, best first.
+        labels: (m,) int64 groups of these posts.
+        order: (n,) rows of the catalogue, in the order of ids.
+        copies: which posts, in the order of ids, were compared.
+        config: the longest list.
+
+    Returns:
+        The matches, and (n,) int64 groups.
+    """
     edges = copies.edges(edges, config.advanced.decide.cap)
     source, target = order[edges[0]], order[edges[1]]
     by_source = np.argsort(source, kind="stable")  # the order within a list stays
     restored = np.empty_like(labels, shape=len(order))
     restored[order] = labels[copies.place]
-    return Matches.of(source[by_source], target[by_source], len(order)), Groups.of(restored, catalog.ids)
+    return Matches.of(source[by_source], target[by_source], len(order)), restored
 
 
 def _restored(

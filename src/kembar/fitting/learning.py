@@ -18,12 +18,13 @@ from kembar.encoders.resources import Resources
 from kembar.errors import TrainingError
 from kembar.evidence.gathering import SIMILARITY, blended, gather
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.photo_hashes import with_photo_hashes
 from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import build_views
 from kembar.fitting.dropout import Thinned, thinned
 from kembar.fitting.fitted import FittedClassifier
 from kembar.fitting.tuning import Fitting, Tuned, by_fold, choose, cuts_tried, fold_numbers
-from kembar.matcher import Matcher, with_photo_hashes
+from kembar.matcher import Matcher
 from kembar.plan import Clock
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog

@@ -21,11 +21,12 @@ from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.edges import directed
 from kembar.evidence.gathering import SIMILARITY, Evidence, blended
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.photo_hashes import with_photo_hashes
 from kembar.folders import new_folder
 from kembar.grouping.decision import decide, filled, partition
 from kembar.grouping.groups import average_link_tree
 from kembar.grouping.matches import row_shares
-from kembar.matcher import Matcher, with_photo_hashes
+from kembar.matcher import Matcher
 from kembar.plan import Clock
 from kembar.posts.catalog import Catalog
 from kembar.results.scores import group_sizes

@@ -53,6 +53,7 @@ class _Counts:
     bad: list[int] = field(default_factory=list)
 
     def notes(self) -> tuple[Note, ...]:
+        """Tell of what there was."""
         shown = ", ".join(map(str, self.bad[:5])) + (", ..." if len(self.bad) > 5 else "")
         found = [
             Note("rows", "rows of empty cells, left out", self.empty),

@@ -32,6 +32,7 @@ class _Parser:
         self.expat.EntityDeclHandler = self.entity
 
     def entity(self, name: str, *_: object) -> None:
+        """Refuse entities: a few lines of them unpack to gigabytes."""
         raise CatalogError(
             f"a feed that declares the entity {quoted(name)}",
             "a feed without entities of its own; this looks like a bomb",
@@ -39,6 +40,7 @@ class _Parser:
         )
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        """Begin an element: a record, or a part of one."""
         name = name.rpartition(" ")[2]
         self.root = self.root or name
         self.text.clear()
@@ -49,6 +51,7 @@ class _Parser:
             self.record = {key: [value] for key, value in attributes.items()}
 
     def end(self, name: str) -> None:
+        """Take the text of a part into its record, or the record into the list."""
         name = name.rpartition(" ")[2]
         if self.record is None:
             return

@@ -26,11 +26,10 @@ from kembar.grouping.links import LINKS
 from kembar.grouping.matches import Matches, within_groups
 from kembar.posts.catalog import Catalog
 from kembar.posts.further import BRAND
-from kembar.posts.identifiers import holds_gtins
-from kembar.posts.quantities import Quantities
 from kembar.posts.titles import normalize
 from kembar.results import charts
-from kembar.results.apart import Apart, apart, decisive
+from kembar.results.apart import apart, decisive
+from kembar.results.facts import facts_of
 from kembar.results.kinds import BASE, gathered
 
 _MEANING = {
@@ -197,7 +196,7 @@ def explain(run: Run, a: str, b: str) -> Explanation:
     parted = apart(normalize(catalog.titles.gather([i, j])), brands)
     vetoed = evidence.get(CONFLICT) == 1 and _veto(config)
     against = None if matched else decisive(parted, shares, vetoed=vetoed)
-    facts = tuple(_facts(catalog, i, j, parted))
+    facts = tuple(facts_of(catalog, i, j, parted))
     return Explanation(a, b, titles, matched, together, evidence, facts, tuple(reasons), shares, against)
 
 
@@ -303,40 +302,6 @@ def _evidence(pairs: Pairs, low: int, high: int) -> dict[str, float | None]:
         return {}
     values = {name: float(column[at]) for name, column in pairs.evidence.items()}
     return {name: None if np.isnan(value) else round(value, 4) for name, value in values.items()}
-
-
-def _facts(catalog: Catalog, i: int, j: int, parted: Apart) -> list[str]:
-    titles = normalize(catalog.titles.gather([i, j]))
-    first, second = (set(title.split()) for title in titles)
-    facts = [
-        f"words in both titles: {', '.join(sorted(first & second)) or 'none'}",
-        f"words in one only: {', '.join(sorted(first ^ second)) or 'none'}",
-    ]
-    quantities = Quantities.parse(titles)
-    said = [quantities.describe(row) or "nothing" for row in (0, 1)]
-    facts.append(f"quantities: {said[0]} | {said[1]}")
-    told = [(kind, sides) for kind, sides in parted.items() if kind not in ("quantities", "words")]
-    facts += [f"{kind} in one title only: {one} | {other}" for kind, (one, other) in told]
-    facts += _same_identifiers(catalog, i, j)
-    one, other = (catalog.take([row]).photos() for row in (i, j))
-    if one.hashed.any() and other.hashed.any():
-        apart = np.bitwise_count(one.hashes[one.hashed][:, None] ^ other.hashes[other.hashed])
-        bits = int(apart.min())  # of the two most alike, where a post has several photos
-        facts.append(f"photos: the perceptual hashes differ in {bits} of 64 bits")
-    else:
-        facts.append("photos: at least one post has no perceptual hash")
-    return facts
-
-
-def _same_identifiers(catalog: Catalog, i: int, j: int) -> list[str]:
-    """Tell of each kind of code that both posts have."""
-    told = []
-    for codes in () if catalog.identifiers is None else catalog.identifiers:
-        one, other = codes[i], codes[j]
-        kind = "GTIN" if holds_gtins(codes) else codes.name
-        if one and other:
-            told.append(f"same {kind} {one}" if one == other else f"another {kind}: {one} | {other}")
-    return told
 
 
 def _veto(config: Config) -> bool:
