@@ -15,7 +15,8 @@ from kembar.config import BY_RULES, PHOTOS_ALONE, SHIPPED, Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.errors import ConfigError
 from kembar.evidence.gathering import BLENDED, SIMILARITY
-from kembar.evidence.views import KINDS, PHOTO, available, vectors_section
+from kembar.evidence.view_kinds import KINDS, PHOTO
+from kembar.evidence.views import available, vectors_section
 from kembar.posts.catalog import Catalog
 
 _TITLES: Final = tuple(kind.name for kind in KINDS.values() if kind.modality == "title")

@@ -15,7 +15,7 @@ from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.identifier_view import WEIGHT, with_an_equal_one
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scorers import CONFLICT, Scorer
-from kembar.evidence.views import HASH
+from kembar.evidence.view_kinds import HASH
 
 RULES: Final = "rules"  # the evidence column that keeps what the hand-set rules made of a pair
 ALIKE: Final = 1 - 8 / 64  # share of equal bits of the hashes of one photo, copied and scaled

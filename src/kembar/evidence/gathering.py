@@ -17,7 +17,8 @@ from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.pairs import Pairs, candidates
 from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import CONFLICT, QuantityConflict
-from kembar.evidence.views import KINDS, View
+from kembar.evidence.view_kinds import KINDS
+from kembar.evidence.views import View
 from kembar.posts.buckets import Buckets
 from kembar.posts.quantities import Quantities
 

@@ -16,7 +16,7 @@ from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.search import HashIndex
 from kembar.evidence.several import Search
-from kembar.evidence.views import Modality
+from kembar.evidence.view_kinds import Modality
 from kembar.posts.catalog import Catalog
 
 EQUAL: Final = "equal "

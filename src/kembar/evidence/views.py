@@ -1,4 +1,4 @@
-"""Views: kinds of evidence that find neighbours. A view's name, and what it looks at, stand here alone.
+"""Views: kinds of evidence that find neighbours.
 
 A view holds what it knows of n posts: their vectors. It makes an index to search, finds the neighbours of queries, and
 scores given pairs, both among its own posts and against those of another view of the same kind.
@@ -6,7 +6,7 @@ scores given pairs, both among its own posts and against those of another view o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,7 @@ from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.pairs import dense_similarity, hash_similarity, sparse_similarity
 from kembar.evidence.search import DenseIndex, HashIndex, SparseIndex
 from kembar.evidence.several import Search, SearchRows, SeveralRows, row_weights
+from kembar.evidence.view_kinds import CHAR, HASH, KINDS, WORD, Modality
 from kembar.posts.catalog import Catalog
 from kembar.posts.scripts import SPACELESS
 
@@ -29,39 +30,6 @@ _LONGER, _LOWER = 3, 0.25
 
 Signs are few and shared by many titles: those of one product are less alike than with words, with others between them.
 """
-
-Modality = Literal["title", "photo", "identifier"]
-Family = Literal["terms", "vectors", "hash"]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A view that comes with kembar.
-
-    Attributes:
-        name: of the evidence column and of the option.
-        modality: what it looks at.
-        family: how it compares.
-        meaning: what its number says, in words.
-    """
-
-    name: str
-    modality: Modality
-    family: Family
-    meaning: str
-
-
-WORD: Final = Kind("word", "title", "terms", "cosine of the words of the titles (TF-IDF)")
-CHAR: Final = Kind("char", "title", "terms", "cosine of the character n-grams of the titles (TF-IDF)")
-TITLE: Final = Kind("title", "title", "vectors", "cosine of the titles' vectors, by the title encoder")
-HASH: Final = Kind("hash", "photo", "hash", "share of equal bits of the photos' perceptual hashes")
-PHOTO: Final = Kind("photo", "photo", "vectors", "cosine of the photos' vectors, by the photo encoder")
-KINDS: Final = {kind.name: kind for kind in (WORD, CHAR, TITLE, HASH, PHOTO)}
-
-
-def meaning(name: str) -> str:
-    """Say what the number of a view means, in words; of vectors that were brought by their name."""
-    return KINDS[name].meaning if name in KINDS else f"cosine of the vectors {name!r}"
 
 
 class View(Protocol):

@@ -14,7 +14,8 @@ from typing import Final
 import polars as pl
 
 from kembar.arrays import Doubles
-from kembar.evidence.views import KINDS, View
+from kembar.evidence.view_kinds import KINDS
+from kembar.evidence.views import View
 
 _NO_PHOTO: Final = 0.5  # share of the posts whose photo is hidden
 _NO_TITLE: Final = 0.1  # share of the posts that keep their photo, but not their title

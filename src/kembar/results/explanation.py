@@ -19,7 +19,7 @@ from kembar.evidence.pairs import Pairs
 from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import CONFLICT, Scorer, scorers_of
-from kembar.evidence.views import meaning as meaning_of
+from kembar.evidence.view_kinds import meaning as meaning_of
 from kembar.grouping.decision import told_of
 from kembar.grouping.groups import Groups
 from kembar.grouping.links import LINKS
