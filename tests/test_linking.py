@@ -130,3 +130,14 @@ def test_an_unknown_kind_is_one_line(cli, sides, tmp_path: Path):
     assert done.exit_code == 2
     assert "'one-to-many'" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_titles_in_links_are_no_formulas(sides, tmp_path: Path):
+    left, right = (frame.with_columns(title=pl.lit("=1+1 ") + pl.col("title")) for frame in sides)
+    result = kembar.link(left, right, config=RULES)
+    result.save(tmp_path / "links")
+    for name, column in (("links.csv", "left_title"), ("unmatched-right.csv", "title")):
+        titles = pl.read_csv(tmp_path / "links" / name, infer_schema=False)[column]
+        assert len(titles)
+        assert titles.str.starts_with("'=").all()
+    assert result.links_frame()["left_title"].str.starts_with("=").all()

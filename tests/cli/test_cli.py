@@ -361,3 +361,15 @@ def test_a_model_never_replaces_a_run(cli: Cli, run: Path, file: Path, tmp_path:
     assert refused.exit_code == 2
     assert "model.json" in refused.stderr
     assert Result.load(tmp_path / "run").catalog is not None
+
+
+def test_what_was_noticed_while_reading_is_told_everywhere(cli: Cli, file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "posts.csv"
+    path.write_text("sep=,\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    outcome = cli("match", path, "-o", tmp_path / "run", "-m", "rules")
+    assert outcome.exit_code == 0
+    told = [
+        outcome.stdout,
+        *((tmp_path / "run" / name).read_text(encoding="utf-8") for name in ("report.md", "report.html")),
+    ]
+    assert all("How the posts were read" in text and "a first line that names the separator" in text for text in told)

@@ -10,7 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from kembar.errors import visible
-from kembar.results.report import NEXT, WIDTH, count_lines, estimate_words, seconds_words, size_bars
+from kembar.results.report import (
+    NEXT,
+    READING,
+    WIDTH,
+    count_lines,
+    estimate_words,
+    note_lines,
+    seconds_words,
+    size_bars,
+)
 
 _KINDS: Final = 20  # kinds of damage that are shown
 
@@ -47,6 +56,9 @@ def _box(console: Console) -> Box:
 
 def _parts(report: Mapping[str, Any], box: Box) -> Iterator[RenderableType]:
     yield _list(count_lines(report))
+    if note_lines(report):
+        yield _head(READING)
+        yield _list(note_lines(report))
     if report["scores"] is not None:
         yield _head("Against the known groups")
         yield from _scores(report["scores"], box)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 SIDE: Final = 120  # pixels of a photo
 _MEMBERS: Final = 8  # posts of a group that are shown
 _IN_A_ROW: Final = 4  # likewise in a notebook
-_STRIP: Final = "display:inline-block;width:130px;vertical-align:top;white-space:normal;margin-right:8px"
+_STRIP: Final = (
+    "display:inline-block;width:130px;vertical-align:top;white-space:normal;overflow-wrap:anywhere;margin-right:8px"
+)
 _TITLE: Final = 160  # characters of a title that are shown
 _DETAIL: Final = 40  # likewise of an id, and of a column of the input
 _DETAILS: Final = 4  # columns of the input that are shown
@@ -53,15 +55,12 @@ def cards(result: "Result", groups: pl.DataFrame) -> list[Html]:
 
 def strips(result: "Result", groups: pl.DataFrame) -> list[tuple[str, ...]]:
     """Draw groups as rows of a table: id, size, mean, and at most four posts in a row; arguments as of `cards`."""
-    style = (
-        "display:inline-block;width:130px;vertical-align:top;white-space:normal;overflow-wrap:anywhere;margin-right:8px"
-    )
     rows: list[tuple[str, ...]] = []
     for group, members in _with_members(result, groups):
         shown = members[:_IN_A_ROW]
         titles = marked([result.catalog.titles[row][:_TITLE] for row in shown])
         posts = (
-            element("div", picture(result, row), title, style=style) for row, title in zip(shown, titles, strict=True)
+            element("div", picture(result, row), title, style=_STRIP) for row, title in zip(shown, titles, strict=True)
         )
         mean = group["mean_similarity"]
         told = str(group["group_id"])[:_DETAIL], f"{group['size']:,}", "" if mean is None else f"{mean:.2f}"

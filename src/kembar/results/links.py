@@ -12,6 +12,7 @@ from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.grouping.matches import Matches
 from kembar.posts.catalog import Catalog
+from kembar.results.tables import for_spreadsheets
 
 LINKS_FILE: Final = "links.csv"
 UNMATCHED: Final = ("unmatched-left.csv", "unmatched-right.csv")
@@ -65,10 +66,10 @@ def original_ids(catalog: Catalog) -> pl.Series:
 
 
 def write_links(folder: Path, catalog: Catalog, pairs: Pairs, matches: Matches) -> None:
-    """Write links.csv and the two lists of posts without a link."""
-    links_frame(catalog, pairs, matches).write_csv(folder / LINKS_FILE)
+    """Write links.csv and the two lists of posts without a link, for people and their spreadsheets."""
+    for_spreadsheets(links_frame(catalog, pairs, matches)).write_csv(folder / LINKS_FILE)
     for name, frame in zip(UNMATCHED, unmatched(catalog, matches), strict=True):
-        frame.write_csv(folder / name)
+        for_spreadsheets(frame).write_csv(folder / name)
 
 
 def _sides(catalog: Catalog) -> Rows:

@@ -11,7 +11,7 @@ import polars as pl
 
 from kembar.results.cards import cards, largest, most_doubtful, picture, strips
 from kembar.results.html import Html, element, joined, table
-from kembar.results.report import estimate_words, model_name
+from kembar.results.report import READING, estimate_words, model_name, note_lines
 
 if TYPE_CHECKING:
     from kembar.results.result import Result
@@ -47,6 +47,7 @@ def page(result: "Result", chart: str) -> str:
         _groups("The most doubtful groups", cards(result, most_doubtful(result, _GROUPS)), _TELLS),
         _groups("The largest groups", cards(result, largest(result, _GROUPS)), _TELLS),
         _set_aside(result),
+        _reading(report),
         _damaged(report),
         _made(report),
     ]
@@ -142,6 +143,11 @@ def _set_aside(result: "Result") -> Html:
         element("p", more, class_="small"),
         element("ul", *shown, class_="posts"),
     )
+
+
+def _reading(report: Mapping[str, Any]) -> Html:
+    lines = [element("li", line[:_PROBLEM]) for line in note_lines(report)]
+    return joined(element("h2", READING), element("ul", *lines)) if lines else Html()
 
 
 def _damaged(report: Mapping[str, Any]) -> Html:

@@ -17,6 +17,7 @@ NEXT: Final = (
     "Look at them with `kembar explain`. If many are wrong, label some hundred pairs (`kembar label-queue`) and learn "
     "from them (`kembar tune --labels`)."
 )
+READING: Final = "How the posts were read"
 _SIZES: Final = 10  # sizes shown one by one; the rest share a line
 
 
@@ -52,14 +53,16 @@ def count_lines(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def note_lines(report: Mapping[str, Any]) -> list[str]:
+    """Tell what was noticed while the posts were read, a line for each."""
+    notes = report.get("notes", ())  # not in reports of older versions
+    counts = [f"{note['count']:,} " if note["count"] else "" for note in notes]
+    return [f"{note['kind']}: {count}{note['detail']}" for note, count in zip(notes, counts, strict=True)]
+
+
 def _reading(report: Mapping[str, Any]) -> str:
-    """Tell what was noticed while the posts were read."""
-    notes = report.get("notes")  # not in reports of older versions
-    if not notes:
-        return ""
-    counts = (f"{note['count']:,} " if note["count"] else "" for note in notes)
-    lines = [f"- {note['kind']}: {count}{note['detail']}" for note, count in zip(notes, counts, strict=True)]
-    return "\n".join(["## How the posts were read", "", *lines])
+    lines = [f"- {line}" for line in note_lines(report)]
+    return "\n".join([f"## {READING}", "", *lines]) if lines else ""
 
 
 def _cut(posts: int, most: int) -> list[str]:

@@ -10,7 +10,7 @@ import polars as pl
 from kembar.errors import MissingExtraError, visible
 from kembar.folders import new_file
 from kembar.results.questions import near, one_each
-from kembar.results.report import count_lines, estimate_words
+from kembar.results.report import count_lines, estimate_words, note_lines
 from kembar.results.tables import groups_table
 from kembar.results.thumbnails import thumbnail
 
@@ -159,7 +159,7 @@ def _figures(book: Any, report: Mapping[str, Any]) -> None:
     )
     told = [] if report["estimate"] is None else [estimate_words(report["estimate"])]
     photos = f"Photos are shown for the first {PHOTOS:,} rows of the groups."
-    for at, line in enumerate([*count_lines(report), *known, *told, photos]):
+    for at, line in enumerate([*count_lines(report), *note_lines(report), *known, *told, photos]):
         sheet.write_string(at, 0, _cell(line))
     sheet.write_row(at + 2, 0, ["posts in the group", "groups"])
     for down, (size, count) in enumerate(report["groups_by_size"].items(), at + 3):
