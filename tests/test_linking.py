@@ -128,7 +128,9 @@ def test_an_unknown_kind_is_one_line(cli, sides, tmp_path: Path):
         frame.write_csv(tmp_path / f"{name}.csv")
     done = cli("link", tmp_path / "mine.csv", tmp_path / "theirs.csv", "-o", tmp_path / "run", "--kind", "many")
     assert done.exit_code == 2
-    assert "'one-to-many'" in done.stderr
+    assert "kind = 'many'" in done.stderr
+    assert "one-to-many" in done.stderr
+    assert "'group'" not in done.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -4,7 +4,9 @@ from typing import Final, Literal
 
 from kembar.arrays import Progress
 from kembar.config import Config
+from kembar.config.advanced import one_of
 from kembar.errors import CatalogError
+from kembar.grouping.links import LINKS
 from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog
 from kembar.posts.sources import Source
@@ -40,8 +42,14 @@ def link(
     Raises:
         InputError: posts or options that cannot be used.
     """
-    chosen = (config or Config()).model_copy(update={"rule": kind})
+    chosen = linking(config or Config(), kind)
     return Matcher(chosen).match(both(left, right), progress=progress)
+
+
+def linking(config: Config, kind: str) -> Config:
+    """Set the rule of a linking run; raises ConfigError where it is no kind of link."""
+    one_of("kind", kind, tuple(LINKS))
+    return config.model_copy(update={"rule": kind})
 
 
 def both(left: Catalog | Source, right: Catalog | Source) -> Catalog:

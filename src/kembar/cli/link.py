@@ -57,12 +57,12 @@ def link(
     Options about columns count for both files; those that begin with `--right-` for the right one alone.
     """
     from kembar.folders import reserved
-    from kembar.linking import both
+    from kembar.linking import both, linking
     from kembar.matcher import Matcher
     from kembar.posts.catalog import Catalog
     from kembar.results.report import summary
 
-    chosen = Chosen(None, model, config, [f"rule={kind}", *(settings or ())]).config()
+    chosen = linking(Chosen(None, model, config, settings).config(), kind)
     with reserved(output, overwrite=overwrite), ctx.obj(quiet) as progress:
         mine = Catalog.read(left, images=images, columns=columns, layout=layout)
         other = replace(columns, **right_columns)
