@@ -32,6 +32,8 @@ ORDER = [
     "fitting",
     "synthesis",
     "training",
+    "store",
+    "service",
     "cli",
     "__init__",
     "__main__",

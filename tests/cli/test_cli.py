@@ -33,6 +33,7 @@ COMMANDS = [
     "train",
     "synth",
     "config",
+    "serve",
 ]
 STAGES = [
     *("hashes", "placeholders", "encoders", "settings", "copies", "vectors", "neighbours", "blending", "classifier"),
