@@ -124,8 +124,11 @@ class _Decoder:
 
 def _decode_all(end: Connection, pixels: int) -> None:
     """Decode photos until there is nobody who asks; the whole life of a process."""
+    from PIL import Image
+
     from kembar.posts.photos import open_photo
 
+    Image.init()  # what the first photo would wait for
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which ends these
     end.send(_READY)
     with suppress(EOFError):

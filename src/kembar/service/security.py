@@ -169,11 +169,9 @@ def host_name(host: str) -> str:
 
 
 def _is_ours(host: str, settings: Settings) -> bool:
-    if host in (settings.host.strip("[]").lower(), *settings.hosts):
+    if is_loopback(host) or host in (settings.host.strip("[]").lower(), *settings.hosts):
         return True
-    if is_loopback(settings.host):
-        return is_loopback(host)
-    return not settings.hosts  # behind a token, any name but where some are given
+    return not is_loopback(settings.host) and not settings.hosts  # behind a token any name, where none is given
 
 
 def _from_elsewhere(given: str) -> Refused:

@@ -14,6 +14,7 @@ from kembar.service.media import HEAD, SUFFIXES, media_type
 
 _COMING: Final = ".coming-"  # before the names of files that are not checked yet
 _LOCKS: Final = 64
+_FIX: Final = "Save the photo again, smaller where it is too large."
 
 
 class Uploads:
@@ -97,7 +98,7 @@ class Uploads:
             self._decoders.check(path)
         except PhotoError as error:
             shown = error.given.replace(quoted(path), quoted(name)).replace(str(path), name)
-            raise PhotoError(shown, error.expected, error.fix) from None
+            raise PhotoError(shown, error.expected, _FIX) from None
 
 
 def write_whole(path: Path, data: bytes) -> None:
