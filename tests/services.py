@@ -1,4 +1,4 @@
-"""Services for tests: an application in this process, or the real program in one of its own; and what attackers send."""
+"""Services for tests: an application in this process, or the real program in its own; and what attackers send."""
 
 import io
 import json

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -38,7 +37,9 @@ def test_names_of_loopback(client: TestClient, host: str) -> None:
     assert client.get("/health", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "", "[", "10.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "", "[", "10.0.0.1"]
+)
 def test_a_name_that_was_bound_to_this_address_by_another_is_refused(client: TestClient, host: str) -> None:
     answer = client.get("/health", headers={"Host": host})
     assert answer.status_code == 403

@@ -13,7 +13,9 @@ def test_loopback_needs_no_token(host: str) -> None:
     assert Settings(host=host).token is None
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "localhost.example.org", "127.0.0.1.x"])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "localhost.example.org", "127.0.0.1.x"]
+)
 def test_any_other_address_does(host: str) -> None:
     for given in ({"host": host}, {"hosts": (host,)}):
         with pytest.raises(ConfigError, match="without a token; expected a token in the variable KEMBAR_TOKEN"):

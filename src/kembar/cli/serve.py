@@ -33,6 +33,17 @@ def serve(
     ] = 10,
     workers: Annotated[int, typer.Option("--workers", help="Requests that are worked on at once.", min=1)] = 8,
     queue: Annotated[int, typer.Option("--queue", help="Requests that may wait; more get 429.", min=0)] = 64,
+    connections: Annotated[int, typer.Option("--connections", help="Connections that may be open.", min=1)] = 512,
+    head_seconds: Annotated[
+        float, typer.Option("--head-seconds", help="Seconds until the head of a request must be there.", min=0.1)
+    ] = 10,
+    body_seconds: Annotated[float, typer.Option("--body-seconds", help="Likewise for its body.", min=0.1)] = 60,
+    send_seconds: Annotated[
+        float, typer.Option("--send-seconds", help="Seconds that a client may leave an answer unread.", min=0.1)
+    ] = 60,
+    stop_seconds: Annotated[
+        float, typer.Option("--stop-seconds", help="Seconds that accepted requests may take at the end.", min=0.1)
+    ] = 60,
     access_log: Annotated[bool, typer.Option(help="Log every request on standard error.")] = True,
 ) -> None:
     """Serve a store over HTTP: add posts, look them up, decide, export; and pages to review groups at /review.
@@ -53,6 +64,11 @@ def serve(
         photo_seconds=photo_seconds,
         workers=workers,
         queue=queue,
+        connections=connections,
+        head_seconds=head_seconds,
+        body_seconds=body_seconds,
+        send_seconds=send_seconds,
+        stop_seconds=stop_seconds,
     )
     logging.getLogger("kembar.service.access").setLevel(logging.INFO if access_log else logging.WARNING)
     try:

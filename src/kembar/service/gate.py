@@ -92,6 +92,16 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _check(self, request: HTTPConnection) -> None:
+        if (
+            "Transfer-Encoding" in request.headers and "Content-Length" in request.headers
+        ):  # a proxy may read it so or so
+            raise Refused(
+                400,
+                "a body of two lengths",
+                "Content-Length or Transfer-Encoding",
+                "Send one of the two.",
+                {"Connection": "close"},
+            )
         check_host(request.headers, self._settings)
         if request.scope["method"] not in SAFE_METHODS:
             check_site(request, self._settings)
