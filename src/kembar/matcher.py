@@ -157,7 +157,7 @@ class Matcher:
                     ("pairs",),
                     _classified,
                 ),
-                Stage("identifiers", ("pairs", "evidence", "kept", "classifier"), ("pairs",), _identified),
+                Stage("identifiers", ("pairs", "evidence", "kept", "classifier"), ("pairs",), identified),
                 Stage(
                     "decisions",
                     ("pairs", "order", "copies", "config", "catalog", "cut_off"),
@@ -283,10 +283,10 @@ def _classified(
     if classifier is None:
         return pairs
     scorers = scorers_of(evidence.titles, evidence.quantities, kept, (fitted.titles, fitted.tokens))
-    return classify(pairs, evidence.posts, scorers, classifier, spare, veto=classifier.veto)
+    return classify(pairs, evidence.posts, scorers, classifier, spare)
 
 
-def _identified(pairs: Pairs, evidence: Evidence, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
+def identified(pairs: Pairs, evidence: Evidence, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
     """Add what identifiers say; a pair with probability 0, as where quantities contradict each other, keeps it."""
     codes = () if kept.identifiers is None else tuple(kept.identifiers)
     gtins = {EQUAL + column.name for column in codes if holds_gtins(column)}
