@@ -25,6 +25,7 @@ ORDER = [
     "grouping",
     "results",
     "matcher",
+    "newcomers",
     "linking",
     "regrouping",
     "extending",

@@ -7,12 +7,15 @@
         ├── ForkedError          a process forked from one that had used kembar (also a RuntimeError)
         ├── InputError           what was given cannot be used (also a ValueError)
         │   ├── CatalogError     a file or frame of posts, its columns, its ids
+        │   │   ├── TakenError   an id that is there already, with other content
+        │   │   └── UnknownError a post, group or event that is not there
         │   ├── PhotoError       one photo; a run counts it and continues
         │   ├── ConfigError      an option: unknown, of the wrong type or out of range
         │   ├── EvidenceError    vectors, pairs or labels that do not fit the posts
         │   ├── EncoderError     a model: an unknown name, a folder without weights, weights of another shape
         │   ├── TrainingError    a training that cannot start or continue
-        │   └── FolderError      an output or run folder: already there, missing, not writable
+        │   ├── FolderError      an output or run folder: already there, missing, not writable
+        │   └── StoreError       a store: in use, damaged, of a newer version, on a full disk
         └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
 Every message has three parts: what was given, what was expected, and what to do about it.
@@ -56,6 +59,14 @@ class CatalogError(InputError):
     """A file or frame of posts, its columns or its ids cannot be used."""
 
 
+class TakenError(CatalogError):
+    """An id that is there already, with other content."""
+
+
+class UnknownError(CatalogError):
+    """A post, a group or an event that is not there."""
+
+
 class PhotoError(InputError):
     """One photo cannot be used; a run counts it, reports it and continues."""
 
@@ -78,6 +89,10 @@ class TrainingError(InputError):
 
 class FolderError(InputError):
     """An output or run folder is already there, missing, incomplete or not writable."""
+
+
+class StoreError(InputError):
+    """A store is in use by another process, damaged, of a newer version, or on a disk that is full or fails."""
 
 
 class MissingExtraError(KembarError, ImportError):

@@ -120,10 +120,7 @@ def _decided(run: Result, groups: Groups) -> tuple[Matches, Groups]:
     old = len(groups.labels)
     start = np.append(groups.labels, len(groups) + np.arange(len(run) - old))
     kept = order[copies.kept]
-    seen = np.where(kept < old, 0, -1)  # two old groups have a pair that may not be one product: they stay apart
-    own = Scope.of(run.catalog.take(kept))
-    scope = Scope(seen, np.full(len(kept), -1) if own is None else own.within)
-    limits = Limits(cut_off(run), scope, start[kept])
+    limits = Limits(cut_off(run), Scope.of(run.catalog.take(kept)), start[kept], settled=kept < old)
     edges, labels = decide(pairs, len(kept), run.config, shopee_shares(), limits)
     matches, restored = of_all_posts(edges, labels, order, copies, run.config)
     return matches, _renamed(restored, groups, run.catalog.ids)

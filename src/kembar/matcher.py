@@ -18,6 +18,7 @@ from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.encoding import encode_posts
+from kembar.encoders.protocol import Encoder
 from kembar.encoders.resources import Resources
 from kembar.encoders.store import VectorStore
 from kembar.errors import EvidenceError
@@ -98,6 +99,7 @@ class Matcher:
         self.device = device
         self.store = store
         self.buckets = buckets
+        self.encoders: dict[str, Encoder] = {}
         self.classifier = None if self.config.by_rules else PairClassifier.load(self.config.model)
 
     def match(
@@ -146,7 +148,7 @@ class Matcher:
                 Stage(
                     "encoders", ("catalog", "brought"), ("catalog", "vectors"), partial(self.encoded, progress=progress)
                 ),
-                Stage("settings", ("catalog", "vectors", "brought"), ("config", "classifier", "spare"), self._settings),
+                Stage("settings", ("catalog", "vectors", "brought"), ("config", "classifier", "spare"), self.settings),
                 Stage("copies", ("catalog", "vectors"), ("order", "copies", "kept", "kept_vectors"), _kept),
                 Stage("vectors", ("kept", "kept_vectors", "copies", "config"), ("fitted", "views"), self._views),
                 Stage("neighbours", ("kept", "views", "config", "spare"), ("evidence", "cut_off"), self._evidence),
@@ -157,7 +159,7 @@ class Matcher:
                     ("pairs",),
                     _classified,
                 ),
-                Stage("identifiers", ("pairs", "evidence", "kept", "classifier"), ("pairs",), _identified),
+                Stage("identifiers", ("pairs", "evidence", "kept", "classifier"), ("pairs",), identified),
                 Stage(
                     "decisions",
                     ("pairs", "order", "copies", "config", "catalog", "cut_off"),
@@ -191,7 +193,7 @@ class Matcher:
             self.config,
             embeddings,
             buckets=Buckets.of(catalog.ids, self.buckets),
-            resources=Resources(self.device, self.store, progress),
+            resources=Resources(self.device, self.store, progress, self.encoders),
         )
         told = catalog.problems.filter(pl.col("part") == "image").select("posting_id")  # while hashing, mostly
         fresh = made.problems.join(told, on="posting_id", how="anti")
@@ -232,10 +234,23 @@ class Matcher:
         """Leave out what says nothing, and what is not to tell products apart; keep the posts as they were given."""
         return as_compared(catalog, self.config.variants), catalog
 
-    def _settings(
+    def settings(
         self, catalog: Catalog, vectors: Mapping[str, Embeddings], brought: Mapping[str, Embeddings]
     ) -> tuple[Config, PairClassifier | None, dict[str, str]]:
-        """Find out what decides and with which options, now that the posts are known."""
+        """Find out what decides and with which options, now that the posts are known.
+
+        Args:
+            catalog: n posts as they are compared.
+            vectors: all vectors by name, n rows each.
+            brought: those of them that no encoder of the configuration has made.
+
+        Returns:
+            The configuration with its cuts, the classifier (None for rules), and the vectors that it has not learned
+            from, with their encoders.
+
+        Raises:
+            ConfigError: an option that the classifier owns was set to another value than it learned with.
+        """
         config, classifier = chosen(self.config, self.classifier, catalog, vectors, brought)
         if classifier is None:
             return config.settled().at_pool(len(catalog)), None, {}
@@ -283,10 +298,10 @@ def _classified(
     if classifier is None:
         return pairs
     scorers = scorers_of(evidence.titles, evidence.quantities, kept, (fitted.titles, fitted.tokens))
-    return classify(pairs, evidence.posts, scorers, classifier, spare, veto=classifier.veto)
+    return classify(pairs, evidence.posts, scorers, classifier, spare)
 
 
-def _identified(pairs: Pairs, evidence: Evidence, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
+def identified(pairs: Pairs, evidence: Evidence, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
     """Add what identifiers say; a pair with probability 0, as where quantities contradict each other, keeps it."""
     codes = () if kept.identifiers is None else tuple(kept.identifiers)
     gtins = {EQUAL + column.name for column in codes if holds_gtins(column)}

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Bools, Floats, Rows
-from kembar.classifier.drift import LOOKED_AT
+from kembar.classifier.drift import FEWEST, LOOKED_AT
 from kembar.classifier.features import Features
 from kembar.classifier.match_weights import updated, weigh
 from kembar.classifier.pair_classifier import PairClassifier
@@ -31,11 +31,13 @@ def classify(
     classifier: PairClassifier,
     spare: Mapping[str, str],
     *,
-    veto: bool = False,
+    among: Bools | None = None,
 ) -> Pairs:
     """Replace the rules' similarity by a classifier's probability.
 
-    Warns in the log where the pairs are unlike those that the classifier learned from (see `PairClassifier.drift`).
+    Warns in the log where the pairs are unlike those that the classifier learned from (see `PairClassifier.drift`). If
+    it has a veto, quantities that contradict each other make the probability 0; another number of pieces does, even
+    where another quantity is the same (85 g, 40 pieces | 85 g, 5 pieces).
 
     Args:
         pairs: with the columns of the views and `similarity`.
@@ -44,19 +46,22 @@ def classify(
         classifier: what decides.
         spare: photo views that it has not learned from, each with its encoder; their cosines are weighed
             (see kembar.classifier.match_weights).
-        veto: whether quantities that contradict each other make the probability 0; another number of pieces does, even
-            where another quantity is the same (85 g, 40 pieces | 85 g, 5 pieces).
+        among: (m,) bool, the pairs to decide about, where the others are only what these stand among; all where None.
 
     Returns:
-        Pairs whose `similarity` is the probability, the rules' one kept as `rules`, and with a column `<view>_weight`
-        for each spare view: what its cosine added to the log-odds.
+        Pairs, those `among` alone, whose `similarity` is the probability, the rules' one kept as `rules`, and with a
+        column `<view>_weight` for each spare view: what its cosine added to the log-odds.
     """
     features = Features.of(_seen(pairs, classifier), posts, scorers, wanted=classifier.names)
-    classifier.drift(features.table(classifier.names, _evenly(len(pairs))))
+    if len(pairs) >= FEWEST:
+        classifier.drift(features.table(classifier.names, _evenly(len(pairs))))
     probability = np.zeros(len(pairs), dtype=np.float32)
     conflict = pairs.evidence.get(CONFLICT, probability * 0).copy()
     pieces = classifier.names.index(_PIECES) if _PIECES in classifier.names else None
-    looked_at = np.flatnonzero(~passed_over(pairs, classifier) | with_an_equal_one(pairs) | bool(spare))
+    wanted = ~passed_over(pairs, classifier) | with_an_equal_one(pairs)
+    if among is not None:
+        wanted &= among
+    looked_at = np.flatnonzero(wanted | bool(spare))  # what spare views are worth is learned from all pairs
     for begin in range(0, len(looked_at), _CHUNK):
         rows = looked_at[begin : begin + _CHUNK]
         table = features.table(classifier.names, rows)
@@ -72,10 +77,11 @@ def classify(
     }
     for weight in weights.values():
         probability = updated(probability, weight)
-    if veto:
+    if classifier.veto:
         probability = np.where(conflict > 0, np.float32(0), probability)
         weights[CONFLICT] = conflict
-    return pairs.with_evidence(**weights, **{RULES: pairs.evidence[SIMILARITY], SIMILARITY: probability})
+    found = pairs.with_evidence(**weights, **{RULES: pairs.evidence[SIMILARITY], SIMILARITY: probability})
+    return found if among is None else found.take(among)
 
 
 def passed_over(pairs: Pairs, classifier: PairClassifier) -> Bools:

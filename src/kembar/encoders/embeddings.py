@@ -1,5 +1,6 @@
 """Vectors that users bring: from .npy or Parquet to unit rows in the catalogue's order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Bools, Floats, Rows, members, unit_rows
+from kembar.arrays import Bools, Floats, Rows, members, offsets_of, unit_rows
 from kembar.errors import EvidenceError
 from kembar.threads import unforked
 
@@ -41,6 +42,15 @@ class Embeddings:
             return Embeddings(self.vectors[posts])
         rows, offsets = members(self.offsets, posts)
         return Embeddings(self.vectors[rows], offsets)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Embeddings]") -> "Embeddings":
+        """Put the vectors of posts one behind the other."""
+        vectors = np.concatenate([part.vectors for part in parts])
+        if all(part.offsets is None for part in parts):
+            return cls(vectors)
+        counts = [np.ones(len(part), np.int64) if part.offsets is None else np.diff(part.offsets) for part in parts]
+        return cls(vectors, offsets_of(np.concatenate(counts)))
 
     def known(self) -> Bools:
         """Tell which posts have a vector: (n,) bool."""

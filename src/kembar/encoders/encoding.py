@@ -13,7 +13,7 @@ from kembar.arrays import Floats, Rows, members
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.protocol import Encoder, Modality
-from kembar.encoders.registry import SHIPPED, open_encoder
+from kembar.encoders.registry import SHIPPED
 from kembar.encoders.resources import Resources
 from kembar.encoders.store import VectorStore, encode
 from kembar.errors import CatalogError, ConfigError
@@ -65,7 +65,7 @@ def encode_posts(
     means, embeddings = resources or Resources(), dict(brought or {})
     problems: dict[int, str] = {}
     for name, spec, modality in _wanted(catalog, config, embeddings):
-        encoder = open_encoder(spec, device=means.device)
+        encoder = means.encoder(spec)
         _check_modality(name, spec, encoder, modality)
         kept = replace(means, store=None) if spec in SHIPPED and modality == "title" else means
         embeddings[name] = _encoded(catalog, encoder, buckets, kept, problems)
@@ -96,7 +96,7 @@ def write_vectors(
         FolderError: the file cannot be written.
     """
     means = resources or Resources()
-    encoder = open_encoder(spec, device=means.device)
+    encoder = means.encoder(spec)
     if encoder.modality == "photo" and catalog.folder is None:
         raise CatalogError(f"posts without a photo folder for {spec!r}", "a folder of photos", "Name it: images=...")
     if catalog.further_images is not None:

@@ -70,8 +70,10 @@ class TokenCounts:
             The titles, ready to be compared.
         """
         found = _read(titles, further, self.counts.filter(pl.col("kind") == CODE)["token"])
-        unknown = found.join(self.counts, on=["kind", "token"], how="anti").select("kind", "token").unique()
-        known = pl.concat([self.counts, unknown.with_columns(df=pl.lit(0, pl.Int64))])
+        own = found.select("kind", "token").unique()  # few titles have few: the catalogue's are only looked through
+        known = self.counts.join(own, on=["kind", "token"], how="semi")
+        unknown = own.join(known, on=["kind", "token"], how="anti")
+        known = pl.concat([known, unknown.with_columns(df=pl.lit(0, pl.Int64))])
         known = known.sort("kind", "token").with_row_index("term")
         # ln((1 + n) / (1 + df)) + 1, as scikit-learn smooths it
         rarity = (np.log((1 + self.posts) / (1 + known["df"].to_numpy())) + 1).astype(np.float32)

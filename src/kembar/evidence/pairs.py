@@ -162,6 +162,8 @@ def hash_similarity(hashes: tuple[Hashes, Bools], base: tuple[Hashes, Bools], le
 def _in_chunks(product: Any, pairs: int, threads: int | None) -> Floats:
     if not pairs:
         return np.zeros(0, dtype=np.float32)
+    if pairs <= _CHUNK:  # starting threads would take longer
+        return np.asarray(product(0))
     with ThreadPoolExecutor(threads or default_threads()) as pool:
         return np.concatenate(list(pool.map(product, range(0, pairs, _CHUNK))))
 

@@ -5,7 +5,8 @@ once of a base and answers any queries; a slice of the base's own rows as querie
 but for dense rows in large numbers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import faiss
 import numpy as np
@@ -236,6 +237,7 @@ class HashIndex:
 
     distinct: Distinct
     values: Hashes
+    _indexes: dict[bool, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     @unforked
@@ -268,9 +270,28 @@ class HashIndex:
             raise ConfigError(f"radius {radius}", "a number of bits from 0 to 64", "Choose a radius in that range.")
         own, k = _checked(own, len(hashes), k, len(self))
         distinct = _distinct_hashes(hashes, hashed)
-        source, target, distance = _hash_range(hashes[distinct.first], self.values, radius)
+        source, target, distance = self._within(hashes[distinct.first], radius)
         score = (1 - distance / 64).astype(np.float32)
         return arranged((source, target, score), distinct, self.distinct, own, k)
+
+    def _within(self, queries: Hashes, radius: int) -> tuple[Rows, Rows, Rows]:
+        """List all pairs of a query and a hash within the radius, by query, and their distances."""
+        if not len(queries) or not len(self.values):
+            empty = np.zeros(0, dtype=np.int64)
+            return empty, empty, empty
+        # Few queries are sooner compared with all hashes than these are put into a table.
+        large = len(self.values) >= _MULTI_HASH_ROWS and len(queries) * len(self.values) >= _MULTI_HASH_ROWS**2
+        many = large and radius <= _MULTI_HASH_RADIUS
+        index = self._indexes.get(many) or self._indexes.setdefault(many, _indexed(self.values, tabled=many))
+        if many:
+            index.nflip = radius // 4
+        limits, distance, found = index.range_search(_codes(queries), radius + 1)
+        bounds = limits.astype(np.int64)
+        return (
+            np.repeat(np.arange(len(queries)), bounds[1:] - bounds[:-1]),
+            found.astype(np.int64),
+            distance.astype(np.int64),
+        )
 
 
 def _checked(own: Rows | None, queries: int, k: int, n: int) -> tuple[Rows, int]:
@@ -321,6 +342,9 @@ def _sparse_keys(vectors: Sparse) -> Hashes:
 
 def row_keys(vectors: Floats) -> Hashes:
     """Give equal rows equal 64-bit keys: (n, d) float32 to (n,) uint64."""
+    if len(vectors) < vectors.shape[1]:  # one row at a time is quicker than one column at a time
+        whole = vectors.astype(np.float32) + np.float32(0)  # 0 and -0 are equal, and so are their rows
+        return np.array([hash(row.tobytes()) for row in whole], dtype=np.int64).view(np.uint64)
     keys = np.zeros(len(vectors), dtype=np.uint64)
     for column in range(vectors.shape[1]):
         bits = (vectors[:, column] + np.float32(0)).view(np.uint32).astype(np.uint64)
@@ -353,24 +377,12 @@ def _clipped(edges: Edges) -> Edges:
     return edges[0], edges[1], np.clip(edges[2], -1, 1)
 
 
-def _hash_range(queries: Hashes, values: Hashes, radius: int) -> tuple[Rows, Rows, Rows]:
-    """List all pairs of a query and a hash within the radius, by query."""
-    if not len(queries) or not len(values):
-        empty = np.zeros(0, dtype=np.int64)
-        return empty, empty, empty
-    index: faiss.IndexBinary = faiss.IndexBinaryFlat(64)
-    if len(values) >= _MULTI_HASH_ROWS and radius <= _MULTI_HASH_RADIUS:
-        index = faiss.IndexBinaryMultiHash(64, 4, 16)
-        index.nflip = radius // 4
-    index.add(_codes(values))
-    limits, distance, found = index.range_search(_codes(queries), radius + 1)
-    bounds = limits.astype(np.int64)
-    return (
-        np.repeat(np.arange(len(queries)), bounds[1:] - bounds[:-1]),
-        found.astype(np.int64),
-        distance.astype(np.int64),
-    )
-
-
 def _codes(hashes: Hashes) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(hashes).view(np.uint8).reshape(len(hashes), 8)
+
+
+def _indexed(values: Hashes, *, tabled: bool) -> faiss.IndexBinary:
+    """Index hashes: by four words of 16 bits each, or one by one."""
+    index: faiss.IndexBinary = faiss.IndexBinaryMultiHash(64, 4, 16) if tabled else faiss.IndexBinaryFlat(64)
+    index.add(_codes(values))
+    return index

@@ -65,8 +65,12 @@ class TitleTerms:
             The titles, ready to be compared.
         """
         words = _words(titles)
-        unknown = words.join(self.words, on="word", how="anti").select(pl.col("word").unique()).sort("word")
-        known = pl.concat([self.words, unknown.with_columns(df=pl.lit(0, pl.Int64))]).with_row_index("term")
+        own = words.select(
+            pl.col("word").unique()
+        )  # few titles have few words: the catalogue's are only looked through
+        known = self.words.join(own, on="word", how="semi").sort("word")
+        unknown = own.join(known, on="word", how="anti").sort("word")
+        known = pl.concat([known, unknown.with_columns(df=pl.lit(0, pl.Int64))]).with_row_index("term")
         words = words.join(known, on="word").sort("row", "term")
         # ln((1 + n) / (1 + df)) + 1, as scikit-learn smooths it
         rarity = np.log((1 + self.posts) / (1 + words["df"].to_numpy())) + 1

@@ -179,7 +179,8 @@ class SparseView:
         """Stack the rows."""
         import scipy.sparse as sp
 
-        signs = None if self.signs is None else np.concatenate([part.signs for part in parts])[order]
+        known = [np.zeros(len(part), dtype=bool) if part.signs is None else part.signs for part in parts]
+        signs = None if all(part.signs is None for part in parts) else np.concatenate(known)[order]
         return replace(self, vectors=sp.vstack([part.vectors for part in parts], format="csr")[order], signs=signs)
 
     def expanded(self, neighbors: Neighbors, k: int, alpha: float) -> "SparseView":

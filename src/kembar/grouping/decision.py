@@ -126,7 +126,8 @@ def _ends(pairs: Pairs) -> tuple[Rows, Rows, Floats]:
 def partition(pairs: Pairs, n: int, config: Config, limits: Limits = NO_LIMITS) -> Rows:
     """Group posts by the configured link: (n,) int64 labels; arguments as in `decide`.
 
-    Only average link keeps posts apart that may not be one product, and none joins a group because it is alone.
+    Only average link keeps posts apart that may not be one product. Where there are limits, no post joins a group just
+    because it is alone.
     """
     link, cut = config.advanced.group.link, config.group_cut
     ends = _ends(pairs)
@@ -138,7 +139,8 @@ def partition(pairs: Pairs, n: int, config: Config, limits: Limits = NO_LIMITS) 
     else:
         near = pairs.evidence[SIMILARITY] >= cut
         labels = components(pairs.left[near], pairs.right[near], n)
-    return labels if limits.scope is not None else filled(labels, pairs, config)
+    held = (limits.scope, limits.start, limits.settled, limits.apart)
+    return filled(labels, pairs, config) if all(each is None for each in held) else labels
 
 
 def filled(labels: Rows, pairs: Pairs, config: Config) -> Rows:

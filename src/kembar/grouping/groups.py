@@ -127,11 +127,15 @@ class Limits:
         scope: which posts may be one product; two groups with a pair that may not never join. None: all.
         start: (n,) labels of groups that are there already and stay whole, whatever `scope` says of pairs within them;
             None: each post is one of its own.
+        settled: (n,) bool, posts whose groups at the start never join each other; None: there are none.
+        apart: (a,) and (a,) rows of posts that may never be in one group, whatever else; None: there are none.
     """
 
     crowded: Bools | None = None
     scope: Scope | None = None
     start: Rows | None = None
+    settled: Bools | None = None
+    apart: tuple[Rows, Rows] | None = None
 
 
 NO_LIMITS: Final = Limits()
@@ -231,7 +235,7 @@ def average_link_tree(
     total = np.where(similarity > 0, similarity, 0).astype(np.float64)
     name = np.arange(n) if limits.start is None else _first_rows(limits.start)
     links = _Links(name[left], name[right], total, crowd[left] * crowd[right], np.zeros(len(left)))
-    links = links.reachable(name, cut, limits.scope).contracted(n)
+    links = links.reachable(name, cut, limits).contracted(n)
     height, kept, gone = _merges(
         links, np.bincount(name, minlength=n), np.bincount(name, crowd, n).astype(np.float64), cut
     )
@@ -249,6 +253,22 @@ def _first_rows(labels: Rows) -> Rows:
 def _lowered(cut: float) -> float:
     """Lower a cut to float32: a similarity of float32(0.7), which is below 0.7, reaches a cut of 0.7 elsewhere too."""
     return min(cut, float(np.float32(cut)))
+
+
+def _barred(name: Rows, part: Rows, limits: Limits) -> tuple[Rows, Rows]:
+    """List pairs of groups, by their names, that may not join and that some chain of pairs could join."""
+    found = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))]
+    if limits.scope is not None:
+        found.append(limits.scope.apart(part[name]))
+    if limits.settled is not None:
+        first = (np.arange(len(name)) == name) & limits.settled  # one of each group is enough
+        alone = np.where(first, part[name], part.max(initial=-1) + 1 + np.arange(len(name)))
+        found.append(Scope(np.where(first, 0, -1), np.full(len(name), -1)).apart(alone))
+    if limits.apart is not None:
+        near = part[name[limits.apart[0]]] == part[name[limits.apart[1]]]
+        found.append((limits.apart[0][near], limits.apart[1][near]))
+    left, right = (name[np.concatenate(ends)] for ends in zip(*found, strict=True))
+    return left, right
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,19 +289,19 @@ class _Links:
     known: Doubles
     barred: Doubles
 
-    def reachable(self, name: Rows, cut: float, scope: Scope | None) -> "_Links":
+    def reachable(self, name: Rows, cut: float, limits: Limits) -> "_Links":
         """Drop pairs that no merge can ever join: a mean reaches the cut only where some single pair does.
 
-        Pairs of rows, under the names of their groups, (n,), that are out of scope are added where a chain of others
-        could join them.
+        Pairs of rows, under the names of their groups, (n,), that are out of scope or to stay apart are added where a
+        chain of others could join them.
         """
         strong = self.total >= cut
         part = components(self.low[strong], self.high[strong], len(name))
         keep = (part[self.low] == part[self.high]) & ((self.total > 0) | (self.known > 0))
         low, high, total, known = self.low[keep], self.high[keep], self.total[keep], self.known[keep]
-        if scope is None:
+        left, right = _barred(name, part, limits)
+        if not len(left):
             return _Links(low, high, total, known, np.zeros(len(low)))
-        left, right = (name[end] for end in scope.apart(part[name]))
         nothing, barred = np.zeros(len(left)), np.r_[np.zeros(len(low)), np.ones(len(left))]
         return _Links(np.r_[low, left], np.r_[high, right], np.r_[total, nothing], np.r_[known, nothing], barred)
 

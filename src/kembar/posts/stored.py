@@ -35,7 +35,7 @@ def write(catalog: "Catalog", target: Path) -> None:
     Raises:
         FolderError: the folder cannot be written.
     """
-    posts, manifest = _posts(catalog), _manifest(catalog)
+    posts, manifest = rows_of(catalog), _manifest(catalog)
     try:
         target.mkdir(parents=True, exist_ok=True)
         with new_file(target / POSTS) as path:
@@ -99,8 +99,8 @@ def _manifest(catalog: "Catalog") -> dict[str, Any]:
     }
 
 
-def _posts(catalog: "Catalog") -> pl.DataFrame:
-    """Lay out a catalogue, one row per post."""
+def rows_of(catalog: "Catalog") -> pl.DataFrame:
+    """Lay out a catalogue, one row per post; `fields_of` reads it."""
     found = catalog.problems.group_by("posting_id", maintain_order=True).agg(
         pl.struct("part", "problem").alias("problems")
     )

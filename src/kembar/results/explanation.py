@@ -15,10 +15,12 @@ from kembar.config import Config
 from kembar.errors import CatalogError, FolderError, nearest, quoted, visible
 from kembar.evidence.gathering import BLENDED, SIMILARITY
 from kembar.evidence.identifier_view import EQUAL, WEIGHT
+from kembar.evidence.identity import TokenCounts
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import CONFLICT, Scorer, scorers_of
+from kembar.evidence.title_pairs import TitleTerms
 from kembar.evidence.view_kinds import meaning as meaning_of
 from kembar.grouping.decision import told_of
 from kembar.grouping.groups import Groups
@@ -158,13 +160,14 @@ class Run(Protocol):
         """(n,) the row that stands for each among the pairs."""
 
 
-def explain(run: Run, a: str, b: str) -> Explanation:
+def explain(run: Run, a: str, b: str, *, counted: tuple[TitleTerms, TokenCounts] | None = None) -> Explanation:
     """Explain one pair.
 
     Args:
         run: what was found.
         a: a posting id.
         b: another posting id.
+        counted: what a whole catalogue says of words and tokens, where the run is a part of one; None: what it says.
 
     Returns:
         The explanation.
@@ -189,7 +192,7 @@ def explain(run: Run, a: str, b: str) -> Explanation:
         reasons = [*compared, *rules, *_grouping(pairs, groups, config, first, second)]
     shares: tuple[tuple[str, float | None, float], ...] = ()
     if evidence and not config.by_rules:
-        shares, told = _classified(run, first, second)
+        shares, told = _classified(run, first, second, counted)
         reasons = [*told, *reasons]
     further = catalog.further
     brands = normalize(further[BRAND].gather([i, j])) if further is not None and BRAND in further.columns else None
@@ -249,13 +252,15 @@ def _row(catalog: Catalog, post: str) -> int:
     return found
 
 
-def _classified(run: Run, i: int, j: int) -> tuple[tuple[tuple[str, float | None, float], ...], list[str]]:
+def _classified(
+    run: Run, i: int, j: int, counted: tuple[TitleTerms, TokenCounts] | None
+) -> tuple[tuple[tuple[str, float | None, float], ...], list[str]]:
     """Ask the classifier what it made of a pair; says so where its folder is gone."""
     try:
         classifier = PairClassifier.load(run.config.model)
     except FolderError as error:
         return (), [f"what the classifier saw cannot be told again: {error}"]
-    pairs, scorers, posts = as_matched(run)
+    pairs, scorers, posts = as_matched(run, counted)
     at = _place(run.pairs, min(i, j), max(i, j))
     found = contributions(pairs, posts, scorers, classifier, at if at is not None else 0)
     shares = tuple((name, value, round(share, 4)) for name, value, share in found.iter_rows())
@@ -264,11 +269,14 @@ def _classified(run: Run, i: int, j: int) -> tuple[tuple[tuple[str, float | None
     return shares, [unlike] if passed else []
 
 
-def as_matched(run: Run) -> tuple[Pairs, tuple[Scorer, ...], int]:
+def as_matched(
+    run: Run, counted: tuple[TitleTerms, TokenCounts] | None = None
+) -> tuple[Pairs, tuple[Scorer, ...], int]:
     """Give the pairs of a run as its classifier saw them.
 
     Args:
         run: a run in which a classifier decided.
+        counted: as of `explain`.
 
     Returns:
         The pairs by the places of the posts that were matched (of many copies the first), in the order of the run's;
@@ -278,7 +286,7 @@ def as_matched(run: Run) -> tuple[Pairs, tuple[Scorer, ...], int]:
     place = np.searchsorted(kept, np.arange(len(run.copy_of)))
     posts = as_compared(run.catalog, run.config.variants).take(kept)
     pairs = Pairs(place[run.pairs.left], place[run.pairs.right], run.pairs.evidence)
-    return pairs, scorers_of(normalize(posts.titles), catalog=posts), len(kept)
+    return pairs, scorers_of(normalize(posts.titles), catalog=posts, counted=counted), len(kept)
 
 
 def _similarities(pairs: Pairs, low: Rows, high: Rows, n: int) -> pl.Series:

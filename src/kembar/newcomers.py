@@ -1,0 +1,229 @@
+"""New posts against those that are known: their candidates are found, and each is seen among its neighbourhood.
+
+What tells a pair apart is how it stands among the candidates of its two ends. So new posts are compared in the company
+of all posts that any view finds near them, as if these few were a whole catalogue, but with its rarities of words: what
+a run over all posts says of a new pair is said here too, as far as its neighbourhood shows. How near the two come is
+measured by bench/live_quality.py (docs/live.md).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from kembar.arrays import Bools, Floats, Rows, offsets_of
+from kembar.classifier.classify import classify
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.config import Config
+from kembar.encoders.embeddings import Embeddings
+from kembar.evidence.fitted import Fitted
+from kembar.evidence.gathering import SIMILARITY, Evidence, blended, gather
+from kembar.evidence.identifier_view import identifier_views
+from kembar.evidence.pairs import Pairs
+from kembar.evidence.scope import Scope
+from kembar.evidence.scorers import scorers_of
+from kembar.evidence.several import Search
+from kembar.evidence.views import View
+from kembar.matcher import identified
+from kembar.posts.catalog import Catalog
+from kembar.posts.titles import normalize
+from kembar.posts.united import stacked
+
+BLOCK: Final = 4096
+"""New posts whose neighbourhoods are laid out together: bounds the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What decides about pairs, the same until it is fitted anew.
+
+    Attributes:
+        fitted: what a catalogue says of words and titles.
+        config: what a run over it settled on.
+        classifier: None where hand-set rules decide.
+        spare: vectors that the classifier has not learned from, and their encoders.
+    """
+
+    fitted: Fitted
+    config: Config
+    classifier: PairClassifier | None
+    spare: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some posts, ready to be compared and to be searched.
+
+    Attributes:
+        posts: as they are compared, without what says nothing.
+        titles: (n,) String in normal form.
+        views: n posts each, by what the model knows of words.
+        finds: the search of each view.
+    """
+
+    posts: Catalog
+    titles: pl.Series
+    views: tuple[View, ...]
+    finds: tuple[Search, ...] = ()
+
+    @classmethod
+    def of(cls, posts: Catalog, vectors: Mapping[str, Embeddings], model: Model) -> "Part":
+        """Make the views of posts; they cannot be searched yet."""
+        titles = normalize(posts.titles)
+        return cls(posts, titles, (*model.fitted.views(posts, titles, model.config, vectors), *identifier_views(posts)))
+
+    def __len__(self) -> int:
+        return len(self.posts)
+
+    def indexed(self) -> "Part":
+        """Make these posts the base of a search."""
+        return Part(self.posts, self.titles, self.views, tuple(view.index() for view in self.views))
+
+    def take(self, rows: Rows) -> "Part":
+        """Keep some posts."""
+        return Part(self.posts.take(rows), self.titles.gather(rows), tuple(view.take(rows) for view in self.views))
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Part]") -> "Part":
+        """Put parts one behind the other; a view that some of them lack is missing to their posts."""
+        if len(parts) == 1:
+            return parts[0]
+        like = {view.name: view for part in parts for view in part.views}
+        order = np.arange(sum(map(len, parts)))
+        views = [view.joined([_of_name(part, view) for part in parts], order) for view in like.values()]
+        views.sort(key=lambda view: view.modality == "photo")  # as views_of has them
+        return cls(stacked([part.posts for part in parts]), pl.concat([part.titles for part in parts]), tuple(views))
+
+
+def _of_name(part: Part, like: View) -> View:
+    """Take a view of a part by its name; where it has none, one in which every post lacks this evidence."""
+    found = next((view for view in part.views if view.name == like.name), None)
+    if found is not None:
+        return found
+    return like.take(np.zeros(len(part), dtype=np.int64)).hidden(np.ones(len(part), dtype=bool))
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """All known posts, in parts: places run through the parts, one behind the other.
+
+    Attributes:
+        parts: each indexed.
+        gone: (n,) bool, places that are found no more.
+    """
+
+    parts: tuple[Part, ...]
+    gone: Bools
+
+    def __len__(self) -> int:
+        return len(self.gone)
+
+    @property
+    def offsets(self) -> Rows:
+        """Where each part begins."""
+        return offsets_of(np.array([len(part) for part in self.parts], dtype=np.int64))
+
+    def near(self, new: Part) -> Rows:
+        """Find the places of all posts that any view finds near any new post: rising."""
+        found = [np.zeros(0, dtype=np.int64)]
+        asking = {view.name: view for view in new.views}
+        for begin, part in zip(self.offsets, self.parts, strict=False):
+            for view, find in zip(part.views, part.finds, strict=True):
+                if view.name in asking:
+                    own = np.full(len(new), -1, dtype=np.int64)
+                    found.append(begin + find(asking[view.name], own).edges()[1])
+        places = np.unique(np.concatenate(found))
+        return places[~self.gone[places]]
+
+    def take(self, places: Rows) -> list[Part]:
+        """Take some posts, rising places, from the parts that hold them."""
+        bounds = self.offsets
+        cut = np.searchsorted(places, bounds)
+        own = [places[cut[at] : cut[at + 1]] - bounds[at] for at in range(len(self.parts))]
+        return [part.take(rows) for part, rows in zip(self.parts, own, strict=True) if len(rows)]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was found about new posts.
+
+    Attributes:
+        near: (m,) rising places of the known posts that were looked at.
+        pairs: of rows, those of the m known posts before those of the new ones; one end of each pair is new.
+        cut_off: (q,) bool, new posts that may have more neighbours than some list has places.
+        local: all of these posts, in the order of the rows.
+        evidence: what is known of all pairs among them.
+    """
+
+    near: Rows
+    pairs: Pairs
+    cut_off: Bools
+    local: Part
+    evidence: Evidence
+
+    @property
+    def probability(self) -> Floats:
+        """(p,) float32 of each pair."""
+        return self.pairs.evidence[SIMILARITY]
+
+
+def compare(new: Part, base: Base, model: Model) -> Comparison:
+    """Compare new posts with each other and with the known ones.
+
+    Args:
+        new: q posts, at most `BLOCK` for the memory's sake.
+        base: the known posts.
+        model: what decides.
+
+    Returns:
+        The pairs that are candidates, with their evidence and final `similarity`.
+    """
+    near = base.near(new)
+    return _compared(Part.joined([*base.take(near), new]), near, model)
+
+
+def among(base: Base, places: Rows, model: Model) -> Comparison:
+    """Compare known posts among themselves and with all that is near them, as if they were new.
+
+    Args:
+        base: the known posts.
+        places: rising.
+        model: what decides.
+
+    Returns:
+        As of `compare`; the posts in question are the last ones.
+    """
+    asked = Part.joined(base.take(places))
+    near = np.setdiff1d(base.near(asked), places)
+    return _compared(Part.joined([*base.take(near), asked]), near, model)
+
+
+def _compared(local: Part, near: Rows, model: Model) -> Comparison:
+    apart = frozenset(model.spare) | {view.name for view in identifier_views(local.posts)}
+    evidence = gather(local.views, local.titles, model.config, spare=apart, scope=Scope.of(local.posts))
+    pairs = blended(evidence, model.config)
+    found = decided_about(pairs, evidence, local, model, pairs.right >= len(near))
+    return Comparison(near, found, evidence.cut_off()[len(near) :], local, evidence)
+
+
+def decided_about(pairs: Pairs, evidence: Evidence, local: Part, model: Model, wanted: Bools) -> Pairs:
+    """Decide about some of the pairs, seen among all of them.
+
+    Args:
+        pairs: of rows of `local`, blended.
+        evidence: of the same rows.
+        local: the posts.
+        model: what decides.
+        wanted: (m,) bool.
+
+    Returns:
+        These pairs with their final `similarity`.
+    """
+    if model.classifier is None:
+        return identified(pairs.take(wanted), evidence, local.posts, None)
+    counted = model.fitted.titles, model.fitted.tokens
+    scorers = scorers_of(evidence.titles, evidence.quantities, local.posts, counted)
+    found = classify(pairs, evidence.posts, scorers, model.classifier, model.spare, among=wanted)
+    return identified(found, evidence, local.posts, model.classifier)

@@ -1,0 +1,77 @@
+"""A new store: empty, or begun with the posts, pairs and groups of a finished run."""
+
+import json
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from kembar.config import Config
+from kembar.errors import ConfigError, StoreError, quoted
+from kembar.grouping.links import LINKS
+from kembar.results.result import Result
+from kembar.store.database import PHOTOS, Database
+from kembar.store.photos import taken_in
+from kembar.store.posts import COLUMNS, records_of, values_of
+from kembar.store.tables import put_pairs
+
+
+def founded(folder: Path, run: Result | None, config: Config) -> Database:
+    """Make a store; arguments as of `kembar.store.Live.create`.
+
+    Returns:
+        The store; where anything fails there is none.
+    """
+    chosen = config if run is None else run.config
+    _check(folder, chosen)
+    there = folder.is_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{quoted(folder)}, which cannot be made ({error.strerror})", "a folder that can be made", "Choose another."
+        ) from error
+    try:
+        database = Database.create(folder, {"config": json.dumps(chosen.model_dump(mode="json"))})
+        _begun(database, run)
+    except BaseException:
+        for path in folder.iterdir() if there else ():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not there:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return database
+
+
+def _check(folder: Path, config: Config) -> None:
+    with suppress(OSError):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise StoreError(f"{quoted(folder)}, which is there already", "a new folder", "Choose another name.")
+    if config.rule != "group" and config.rule not in LINKS:
+        raise ConfigError(
+            f"rule {config.rule!r}, which makes lists",
+            "rule 'group', which makes groups",
+            "Regroup the run first.",
+        )
+
+
+def _begun(database: Database, run: Result | None) -> None:
+    posts = None if run is None else taken_in(run.catalog, database.folder / PHOTOS)
+    with database.change("create") as change:
+        change.body["posts"] = 0 if run is None else len(run)
+        if run is None or posts is None:
+            return
+        write = change.write
+        names = run.groups.ids.to_list()
+        write.executemany("INSERT INTO groups (row, id) VALUES (?, ?)", enumerate(names, start=1))
+        full = np.zeros(len(run), dtype=bool) if run.cut_off is None else run.cut_off
+        rows = (
+            (row, *values_of(record), group + 1, int(is_full))
+            for row, (record, group, is_full) in enumerate(
+                zip(records_of(posts), run.groups.labels.tolist(), full.tolist(), strict=True), start=1
+            )
+        )
+        marks = ", ".join("?" * (len(COLUMNS.split(", ")) + 3))
+        write.executemany(f"INSERT INTO posts (row, {COLUMNS}, group_row, full) VALUES ({marks})", rows)
+        put_pairs(write, run.pairs.left + 1, run.pairs.right + 1, run.similarity)

@@ -1,0 +1,140 @@
+"""What a store keeps in memory to find posts at once: a cache, made again from the store whenever it is opened.
+
+A sealed part holds the posts that were there when words were last counted; later ones stand in two small parts, so that
+one more post costs nothing that grows with the store. Removed posts stay in their part and are passed over.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from kembar.arrays import Rows
+from kembar.encoders.embeddings import Embeddings
+from kembar.errors import StoreError
+from kembar.evidence.photo_hashes import with_photo_hashes
+from kembar.evidence.placeholders import as_compared
+from kembar.matcher import Matcher
+from kembar.newcomers import Base, Model, Part
+from kembar.posts.catalog import Catalog
+from kembar.posts.problems import PROBLEMS
+
+_TAIL: Final = 256
+"""Posts in the last part from which on it is joined to the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Posts on their way in.
+
+    Attributes:
+        posts: with the hashes of their photos, as they were given.
+        compared: without what says nothing.
+        vectors: by name.
+    """
+
+    posts: Catalog
+    compared: Catalog
+    vectors: Mapping[str, Embeddings]
+
+    def take(self, rows: Rows) -> "Prepared":
+        """Keep some posts."""
+        vectors = {name: given.take(rows) for name, given in self.vectors.items()}
+        return Prepared(self.posts.take(rows), self.compared.take(rows), vectors)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The posts of a store, ready to be searched; never changed: each change gives another one.
+
+    Attributes:
+        model: what decides about pairs; None while there are no posts.
+        base: the posts.
+        rows: (n,) int64 the row in the store of each place.
+        place: (r,) int64 the place of each row of the store, -1 where it is not there.
+        fresh: how many of the posts came after words were last counted.
+    """
+
+    model: Model | None = None
+    base: Base = field(default_factory=lambda: Base((), np.zeros(0, dtype=bool)))
+    rows: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    place: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    fresh: int = 0
+
+    def __len__(self) -> int:
+        return int(len(self.base) - self.base.gone.sum())
+
+    @property
+    def known(self) -> Model:
+        """The model of an index that has had posts."""
+        if self.model is None:
+            raise StoreError("a store without posts", "some posts", "Add them first.")
+        return self.model
+
+    @classmethod
+    def of(cls, model: Model, sealed: Part, rows: Rows) -> "Index":
+        """Index posts anew.
+
+        Args:
+            model: fitted on these posts.
+            sealed: n posts.
+            rows: (n,) their rows in the store.
+        """
+        base = Base((sealed.indexed(),), np.zeros(len(sealed), dtype=bool))
+        return cls(model, base, rows, _places(rows, np.zeros(0, dtype=np.int64), 0))
+
+    def with_part(self, new: Part, rows: Rows) -> "Index":
+        """Add posts.
+
+        Args:
+            new: q posts.
+            rows: (q,) their rows in the store; places that these had before are passed over from now on.
+        """
+        before = self.without(rows)
+        parts = [*self.base.parts, new.indexed()]
+        while len(parts) > 2 and (len(parts) > 3 or (len(parts) == 3 and len(parts[1]) < _TAIL)):
+            last = parts.pop()
+            parts[-1] = Part.joined([parts[-1], last]).indexed()
+        gone = np.append(before.base.gone, np.zeros(len(new), dtype=bool))
+        place = _places(rows, before.place, len(before.base))
+        return replace(
+            before,
+            base=Base(tuple(parts), gone),
+            rows=np.append(self.rows, rows),
+            place=place,
+            fresh=self.fresh + len(new),
+        )
+
+    def without(self, rows: Rows) -> "Index":
+        """Pass some posts over from now on; rows that are not there are left out."""
+        known = rows[rows < len(self.place)]
+        places = self.place[known]
+        gone, place = self.base.gone.copy(), self.place.copy()
+        gone[places[places >= 0]] = True
+        place[known] = -1
+        return replace(self, base=replace(self.base, gone=gone), place=place)
+
+
+def _places(rows: Rows, before: Rows, begin: int) -> Rows:
+    """Note the places of rows, from `begin` on."""
+    size = max(len(before), int(rows.max(initial=-1)) + 1)
+    place = np.full(size, -1, dtype=np.int64)
+    place[: len(before)] = before
+    place[rows] = begin + np.arange(len(rows))
+    return place
+
+
+def prepared(posts: Catalog, matcher: Matcher, known: Mapping[str, Embeddings] | None = None) -> Prepared:
+    """Hash the photos of posts and encode the posts.
+
+    Args:
+        posts: as they were given.
+        matcher: with the configuration, and the encoders that are open.
+        known: vectors of these posts that were made before.
+    """
+    hashed = with_photo_hashes(posts, matcher.config)
+    compared = as_compared(hashed, matcher.config.variants)
+    encoded, vectors = matcher.encoded(compared, known)
+    told = encoded.problems.join(hashed.problems, on=list(PROBLEMS), how="anti")
+    return Prepared(hashed.with_hashes(hashed.hashes, hashed.hashed, told), encoded, vectors)

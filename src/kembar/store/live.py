@@ -1,0 +1,491 @@
+"""A store of posts that are matched as they come: adds, look-ups, decisions, and a re-match of all."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+import polars as pl
+
+from kembar.arrays import Progress
+from kembar.config import Config
+from kembar.encoders.encoding import default_store
+from kembar.errors import InputError, TakenError, quoted
+from kembar.matcher import Matcher
+from kembar.newcomers import BLOCK
+from kembar.posts.catalog import Catalog
+from kembar.results.explanation import Explanation
+from kembar.results.result import Result
+from kembar.store import deciding, reports
+from kembar.store.adding import Compared, place_in, placed, surroundings, told_of, unused_ids, written
+from kembar.store.database import PHOTOS, Change, Database
+from kembar.store.decisions import constraints, contradictions
+from kembar.store.explaining import explained
+from kembar.store.founding import founded
+from kembar.store.index import Index, Prepared, prepared
+from kembar.store.photos import taken_in
+from kembar.store.posts import Record, catalog_of, post_of, read_records, records_of, same_content, vectors_of
+from kembar.store.records import Contradiction, Counts, Event, Found, Group, How, Placed, Post
+from kembar.store.rematching import rematched
+from kembar.store.sealing import Sealed, loaded, refit_due, sealed_now, sealed_with
+from kembar.store.tables import drop_pairs, everything, group_names, groups_of, put_pairs, records_there, row_of
+
+_BACKGROUND: Final = 5000
+"""Posts from which on words are counted anew in a thread of its own."""
+
+
+class Live:
+    """A store of posts, open in this process; safe to use from several threads.
+
+    What is acknowledged is on disk. `Live.create` makes a store, `Live.open` opens one; both hold its folder until
+    `close`, so that no other process writes to it.
+
+    Args:
+        database: the open store.
+        config: its configuration.
+    """
+
+    def __init__(self, database: Database, config: Config) -> None:
+        self.folder = database.folder
+        self.photos = database.folder / PHOTOS
+        self.config = config
+        self._database = database
+        self._matcher = Matcher(config, store=default_store())
+        self._lock = threading.RLock()
+        self._index = Index()
+        self._sealing: threading.Thread | None = None
+
+    @classmethod
+    def create(cls, folder: Path | str, *, run: Result | None = None, config: Config | None = None) -> "Live":
+        """Make a store.
+
+        Args:
+            folder: a folder that is not there, or empty.
+            run: a finished run, whose posts, pairs and groups it begins with; photos are linked or copied.
+            config: what can be set, where there is no run; the defaults where None.
+
+        Returns:
+            The open store.
+
+        Raises:
+            StoreError: the folder is in the way or cannot be written.
+            ConfigError: a run with rules for lists, not groups, or that links two catalogues one to one.
+        """
+        return cls._started(founded(Path(folder), run, config or Config()))
+
+    @classmethod
+    def open(cls, folder: Path | str, *, progress: Progress | None = None) -> "Live":
+        """Open a store.
+
+        Args:
+            folder: what `create` made.
+            progress: called with (stage, done, total) while the index is made.
+
+        Returns:
+            The store.
+
+        Raises:
+            StoreError: there is no store, it is damaged or of a newer version, or another process has it.
+        """
+        return cls._started(Database.open(Path(folder)), progress)
+
+    @classmethod
+    def _started(cls, database: Database, progress: Progress | None = None) -> "Live":
+        try:
+            live = cls(database, Config.of(json.loads(database.about()["config"])))
+            live._index = loaded(live.reading(), live._matcher, live.photos, progress) or live._begun()
+        except BaseException:
+            database.close()
+            raise
+        return live
+
+    def _begun(self) -> Index:
+        """Count the words of a store that began with the posts of a run."""
+        if not self.reading().execute("SELECT 1 FROM posts LIMIT 1").fetchone():
+            return Index()
+        sealed = sealed_now(self.reading(), self._matcher, self.photos)
+        with self._database.change("refit") as change:
+            change.body["posts"] = sealed.counted
+            sealed.save(change.write)
+        return sealed.index
+
+    def close(self) -> None:
+        """Let the store go."""
+        if self._sealing is not None:
+            self._sealing.join()
+        with self._lock:
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close()
+
+    # What comes in
+
+    def read(self, records: Sequence[Mapping[str, Any]]) -> Catalog:
+        """Read posts as programs give them; see `kembar.store.posts.read_records`; raises CatalogError."""
+        return read_records(records, self.photos)
+
+    def add(self, posts: Catalog, *, by: str = "", key: str | None = None) -> list[Placed]:
+        """Add posts; on disk when this returns.
+
+        Args:
+            posts: new ones. One that is there with the same content is told as "known".
+            by: who adds them.
+            key: of the request: the same one again changes nothing and is answered as the first time.
+
+        Returns:
+            What became of each, in their order.
+
+        Raises:
+            TakenError: an id that is there with other content; nothing is added.
+            StoreError: a full or failing disk; nothing is added.
+        """
+        with self._lock:
+            done = reports.event_of_key(self.reading(), key)
+            if done is not None:
+                return reports.placed_before(done)
+            there = records_there(self.reading(), posts.ids.to_list())
+        known = self._known(posts, there)
+        new = posts.take(np.flatnonzero(~posts.ids.is_in(list(known)).to_numpy())) if known else posts
+        ready = prepared(taken_in(new, self.photos), self._matcher)
+        with self._lock:
+            done = reports.event_of_key(self.reading(), key)
+            if done is not None:
+                return reports.placed_before(done)
+            known |= self._known(new, records_there(self.reading(), new.ids.to_list()))
+            fresh = np.flatnonzero(~new.ids.is_in(list(known)).to_numpy())
+            told = {each.id: each for each in self._put(ready.take(fresh), "add", by, key)} if len(fresh) else {}
+        return [told.get(post) or known[post] for post in posts.ids]
+
+    def update(self, posts: Catalog, *, by: str = "", key: str | None = None) -> list[Placed]:
+        """Give posts other content; each is placed anew. Arguments as of `add`.
+
+        Returns:
+            What became of each, in their order.
+
+        Raises:
+            UnknownError: a post that is not there; nothing is changed.
+            StoreError: a full or failing disk; nothing is changed.
+        """
+        ready = prepared(taken_in(posts, self.photos), self._matcher)
+        with self._lock:
+            done = reports.event_of_key(self.reading(), key)
+            if done is not None:
+                return reports.placed_before(done)
+            for post in posts.ids:
+                row_of(self.reading(), post)
+            return self._put(ready, "update", by, key)
+
+    def _known(self, posts: Catalog, there: Mapping[str, Record]) -> dict[str, Placed]:
+        """Tell which posts are there already; raises TakenError."""
+        known: dict[str, Placed] = {}
+        for record in records_of(posts) if there else ():
+            before = there.get(record["id"])
+            if before is not None and not same_content(before, record):
+                raise TakenError(
+                    f"post {quoted(record['id'])}, which is there with other content",
+                    "a new post, or the same content again",
+                    "Update it, or give the new one another id.",
+                )
+            if before is not None:
+                known[record["id"]] = Placed(record["id"], "known", self.post(record["id"]).group)
+        return known
+
+    def _put(
+        self, ready: Prepared, kind: str, by: str, key: str | None = None, undoes: int | None = None
+    ) -> list[Placed]:
+        """Compare posts, place them and write it all, block by block in one transaction."""
+        index, fresh = self._index_for(ready)
+        told: list[Placed] = []
+        with self._database.change("undo" if undoes else kind, by=by, key=key, undoes=undoes) as change:
+            before = records_there(change.write, ready.posts.ids.to_list()) if kind == "update" else {}
+            for begin in range(0, len(ready.posts), BLOCK):
+                some = ready.take(np.arange(begin, min(begin + BLOCK, len(ready.posts))))
+                index, here = self._placed(change, some, index, kind)
+                told += here
+            deciding.close_empty(change.write, change.number)
+            change.body |= reports.added(ready, told, before)
+            if fresh is not None:
+                fresh.save(change.write)
+        self._index = index
+        self._seal_behind()
+        return told
+
+    def _placed(self, change: Change, some: Prepared, index: Index, kind: str) -> tuple[Index, list[Placed]]:
+        """Place one block of posts and write it."""
+        own = None
+        if kind == "update":
+            own = np.array([row_of(change.write, post) for post in some.posts.ids], dtype=np.int64)
+            drop_pairs(change.write, own.tolist())
+            index = index.without(own)
+        compared, config = Compared.of(some, index), index.known.config
+        placing = place_in(surroundings(change.write, compared, config, own), config)
+        candidates = compared.candidates(change.write, _SHOWN)
+        rows, groups = written(change, some, compared, placing)
+        how: How | None = "updated" if kind == "update" else None
+        return index.with_part(compared.part, rows), placed(change.write, some, placing, groups, candidates, how)
+
+    def _index_for(self, ready: Prepared) -> tuple[Index, Sealed | None]:
+        """Give the index to compare new posts with; of a small store, one whose words have just been counted anew."""
+        index = self._index
+        if not refit_due(index, len(ready.posts)) or (index.model is not None and len(index) >= _BACKGROUND):
+            return index, None
+        sealed = sealed_with(self.reading(), ready, self._matcher, self.photos)
+        return sealed.index, sealed
+
+    def _seal_behind(self) -> None:
+        """Have words counted anew by a thread, where a large store has grown."""
+        busy = self._sealing is not None and self._sealing.is_alive()
+        if len(self._index) >= _BACKGROUND and refit_due(self._index, 0) and not busy:
+            self._sealing = threading.Thread(target=self.seal, name="kembar-seal", daemon=True)
+            self._sealing.start()
+
+    def seal(self) -> Event:
+        """Count words anew in all posts, while others go on; a store does so by itself as it grows."""
+        sealed = sealed_now(self.reading(), self._matcher, self.photos)
+        with self._lock:
+            with self._database.change("refit") as change:
+                change.body["posts"] = len(sealed.index)
+                sealed.save(change.write)
+            self._index = sealed.caught_up(self.reading(), self._matcher, self.photos)
+        return change.done()
+
+    def remove(self, ids: Sequence[str], *, by: str = "", key: str | None = None) -> Event:
+        """Remove posts; their groups keep their names.
+
+        Args:
+            ids: of the posts.
+            by: who removes them.
+            key: of the request, as of `add`.
+
+        Returns:
+            The event, which can be undone.
+
+        Raises:
+            UnknownError: a post that is not there; nothing is removed.
+        """
+        with self._lock:
+            done = reports.event_of_key(self.reading(), key)
+            if done is not None:
+                return done
+            rows = [row_of(self.reading(), post) for post in dict.fromkeys(ids)]
+            with self._database.change("remove", by=by, key=key) as change:
+                self._taken_out(change, rows)
+                deciding.close_empty(change.write, change.number)
+            self._index = self._index.without(np.array(rows, dtype=np.int64))
+            return change.done()
+
+    @staticmethod
+    def _taken_out(change: Change, rows: Sequence[int]) -> None:
+        names = group_names(change.write, groups_of(change.write, np.array(rows, dtype=np.int64)).tolist())
+        groups = groups_of(change.write, np.array(rows, dtype=np.int64)).tolist()
+        posts = [change.write.execute("SELECT id FROM posts WHERE row = ?", (row,)).fetchone()[0] for row in rows]
+        change.body["removed"] = {post: names[group] for post, group in zip(posts, groups, strict=True)}
+        drop_pairs(change.write, rows)
+        change.write.executemany("UPDATE posts SET removed = ? WHERE row = ?", [(change.number, row) for row in rows])
+
+    # What is asked
+
+    def lookup(self, posts: Catalog, *, limit: int = 20) -> list[Found]:
+        """Tell which posts are like others, without adding these.
+
+        Args:
+            posts: any posts; their ids need not be new.
+            limit: candidates of each.
+
+        Returns:
+            What is like each, in their order.
+        """
+        read, index = self.reading(), self._index
+        ready = prepared(
+            replace(posts, ids=unused_ids(read, len(posts)), problems=posts.problems.clear()), self._matcher
+        )
+        problems = told_of(posts, ready.posts)
+        if index.model is None:
+            return [Found(post, None, (), problems.get(post, ())) for post in posts.ids]
+        compared = Compared.of(ready, index)
+        placing = place_in(surroundings(read, compared, index.known.config), index.known.config)
+        names = group_names(read, {int(group) for group in placing.groups if group >= 0})
+        candidates = [
+            tuple(each for each in found if each.id != post)[:limit]
+            for post, found in zip(posts.ids, compared.candidates(read, limit + 1), strict=True)
+        ]
+        return [
+            Found(post, names.get(int(placing.groups[at])), candidates[at], problems.get(post, ()))
+            for at, post in enumerate(posts.ids)
+        ]
+
+    def reading(self) -> sqlite3.Connection:
+        """Give this thread a connection that can only read."""
+        return self._database.reading()
+
+    def post(self, post: str) -> Post:
+        """Read a post; raises UnknownError."""
+        row = row_of(self.reading(), post)
+        group = int(groups_of(self.reading(), np.array([row]))[0])
+        return post_of(records_there(self.reading(), [post])[post], group_names(self.reading(), [group])[group])
+
+    def group(self, name: str) -> Group:
+        """Read a group; raises UnknownError."""
+        return reports.group(self.reading(), name)
+
+    def catalog(self) -> Catalog:
+        """Read all posts that are there."""
+        return catalog_of(everything(self.reading())[0], self.photos)
+
+    def explain(self, a: str, b: str) -> Explanation:
+        """Explain why two posts are one product or not; raises UnknownError, or InputError where they are one post."""
+        rows = deciding.ends_of(self.reading(), a, b)
+        return explained(self.reading(), self._index, (a, b), rows)
+
+    def events(self, after: int = 0, limit: int = 100) -> list[Event]:
+        """List events in order, from the first one after a number on."""
+        return reports.events_after(self.reading(), after, limit)
+
+    def contradictions(self) -> list[Contradiction]:
+        """List decisions that cannot all hold."""
+        return contradictions(self.reading())
+
+    def labels(self) -> pl.DataFrame:
+        """Give what people decided as `kembar tune --labels` reads it: left, right (ids) and same (1 or 0)."""
+        return reports.labels(self.reading())
+
+    def counts(self) -> Counts:
+        """Count what the store holds."""
+        return reports.counts(self.reading(), self._index.fresh)
+
+    # What people say
+
+    def decide(self, a: str, b: str, verdict: str, *, by: str, note: str = "", key: str | None = None) -> Event:
+        """Note what a person says of two posts; it holds from now on, whatever is matched again.
+
+        Args:
+            a: a posting id.
+            b: another.
+            verdict: "same" joins the groups of the two; "different" and "variant" (the same model in another size or
+                flavour) part them; "unsure" and "skip" only note that somebody looked.
+            by: who says so.
+            note: in words.
+            key: of the request, as of `add`.
+
+        Returns:
+            The event; its body tells which posts moved from which group to which.
+
+        Raises:
+            UnknownError: a post that is not there.
+            ConfigError: another verdict.
+        """
+        deciding.check_verdict(verdict)
+        with self._lock:
+            left, right = deciding.ends_of(self.reading(), a, b)
+            return self._said("decide", [(left, right, verdict)], {"a": a, "b": b, "verdict": verdict}, by, note, key)
+
+    def move(self, post: str, group: str | None, *, by: str, note: str = "") -> Event:
+        """Take a post out of its group: into another, or (None) one of its own; raises UnknownError, InputError."""
+        with self._lock:
+            said = deciding.to_move(self.reading(), post, group)
+            return self._said("split", said, {"post": post, "group": group}, by, note)
+
+    def merge(self, left: str, right: str, *, by: str, note: str = "") -> Event:
+        """Make two groups one, under the name of the larger; raises UnknownError, InputError."""
+        with self._lock:
+            said = deciding.to_merge(self.reading(), left, right)
+            return self._said("merge", said, {"left": left, "right": right}, by, note)
+
+    def accept(self, groups: Sequence[str], *, by: str, note: str = "") -> Event:
+        """Note that a person has seen these groups, and that each is one product; raises UnknownError."""
+        with self._lock:
+            said = deciding.to_accept(self.reading(), groups)
+            return self._said("accept", said, {"groups": list(groups)}, by, note)
+
+    def _said(
+        self, kind: str, said: deciding.Said, body: dict[str, Any], by: str, note: str, key: str | None = None
+    ) -> Event:
+        done = reports.event_of_key(self.reading(), key)
+        if done is not None:
+            return done
+        with self._database.change(kind, by=by, note=note, key=key) as change:
+            deciding.note_decisions(change.write, change.number, said, by, note)
+            change.body |= body | {"moved": deciding.applied(change.write, change.number, said)}
+            deciding.close_refused(change.write, change.number, said)
+        return change.done()
+
+    def undo(self, event: int, *, by: str) -> Event:
+        """Take an event back: what people said, a removal, an add, an update, or the moves of a re-match.
+
+        Args:
+            event: its number.
+            by: who takes it back.
+
+        Returns:
+            The event that does so.
+
+        Raises:
+            UnknownError: there is no such event.
+            InputError: it cannot be undone, was undone before, or later events moved its posts on.
+        """
+        with self._lock:
+            given = reports.undoable(self.reading(), event)
+            if given.kind == "update":
+                before = prepared(catalog_of(given.body["before"], self.photos), self._matcher)
+                self._put(before, "update", by, undoes=event)
+                return reports.last_event(self.reading())
+            with self._database.change("undo", by=by, undoes=event) as change:
+                index = self._taken_back(change, given)
+            self._index = index
+            return change.done()
+
+    def _taken_back(self, change: Change, given: Event) -> Index:
+        """Take back an event of another kind than an update."""
+        if given.kind == "add":
+            posts = [each["id"] for each in given.body["placed"]]
+            rows = [row_of(change.write, post) for post in posts]
+            self._taken_out(change, rows)
+            return self._index.without(np.array(rows, dtype=np.int64))
+        if given.kind != "remove":
+            moved = given.body.get("moved", {})
+            change.body["moved"] = deciding.undone(change.write, given.number, change.number, moved)
+            return self._index
+        back = np.array(deciding.put_back(change.write, given.body["removed"]), dtype=np.int64)
+        change.body["back"] = list(given.body["removed"])
+        there = records_there(change.write, change.body["back"])
+        records = [there[post] for post in change.body["back"]]
+        ready = prepared(catalog_of(records, self.photos), self._matcher, vectors_of(change.write, back))
+        compared = Compared.of(ready, self._index)
+        put_pairs(change.write, *compared.ends(back), compared.found.probability)
+        return self._index.with_part(compared.part, back)
+
+    def rematch(self, *, by: str = "", progress: Progress | None = None) -> Event:
+        """Match all posts again as one batch. What people said holds, and groups keep their names where they can.
+
+        Posts that are added meanwhile keep the groups they were given.
+
+        Args:
+            by: who asks for it.
+            progress: called with (stage, done, total).
+
+        Returns:
+            The event; its body tells which posts moved from which group to which.
+        """
+        records, rows = everything(self.reading())
+        if not records:
+            raise InputError("a store without posts", "some posts", "Add them first.")
+        result = self._matcher.match(catalog_of(records, self.photos), progress=progress)
+        with self._lock:
+            said = constraints(self.reading()).among(rows)
+            with self._database.change("rematch", by=by) as change:
+                change.body["moved"] = rematched(change.write, result, rows, said)
+                deciding.close_empty(change.write, change.number)
+            self.seal()
+            return change.done()
+
+
+_SHOWN: Final = 20  # candidates that an add tells of

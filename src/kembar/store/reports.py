@@ -1,0 +1,136 @@
+"""What events tell of what was done, and what programs and pages read of a store."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from kembar.errors import InputError, UnknownError
+from kembar.store.database import event_of
+from kembar.store.index import Prepared
+from kembar.store.posts import COLUMNS, Record, post_of, record_of, records_of
+from kembar.store.records import Counts, Event, Group, Placed, Post
+from kembar.store.tables import group_names, group_row_of, pairs_among
+
+_EVENT = "number, at, kind, by, note, body, undoes"
+
+
+def added(posts: Prepared, placed: Sequence[Placed], before: Mapping[str, Record]) -> dict[str, Any]:
+    """Tell of posts that were added or updated, so that all of it can be done again or taken back."""
+    told = [{"id": each.id, "how": each.how, "group": each.group, "merges": list(each.merges)} for each in placed]
+    body: dict[str, Any] = {"posts": records_of(posts.posts), "placed": told}
+    return {**body, "before": list(before.values())} if before else body
+
+
+def placed_before(event: Event) -> list[Placed]:
+    """Answer a request that is sent again as the first time, but for the candidates."""
+    return [
+        Placed(each["id"], each["how"], each["group"], merges=tuple(each["merges"]))
+        for each in event.body.get("placed", ())
+    ]
+
+
+def event_numbered(read: sqlite3.Connection, number: int) -> Event | None:
+    """Read an event; None where there is none."""
+    row = read.execute(f"SELECT {_EVENT} FROM events WHERE number = ?", (number,)).fetchone()
+    return None if row is None else event_of(row)
+
+
+def event_of_key(read: sqlite3.Connection, key: str | None) -> Event | None:
+    """Find the event of a request that was sent before; None where there is none."""
+    if key is None:
+        return None
+    row = read.execute(f"SELECT {_EVENT} FROM events WHERE key = ?", (key,)).fetchone()
+    return None if row is None else event_of(row)
+
+
+def events_after(read: sqlite3.Connection, after: int, limit: int) -> list[Event]:
+    """List events in order."""
+    rows = read.execute(f"SELECT {_EVENT} FROM events WHERE number > ? ORDER BY number LIMIT ?", (after, limit))
+    return [event_of(row) for row in rows]
+
+
+def posts_of_group(read: sqlite3.Connection, row: int, name: str) -> tuple[tuple[Post, ...], list[int]]:
+    """Read the posts of a group by id, and their rows."""
+    found = read.execute(
+        f"SELECT row, {COLUMNS} FROM posts WHERE group_row = ? AND removed IS NULL ORDER BY id", (row,)
+    ).fetchall()
+    return tuple(post_of(record_of(values), name) for _, *values in found), [own for own, *_ in found]
+
+
+def group(read: sqlite3.Connection, name: str) -> Group:
+    """Read a group; raises UnknownError."""
+    row = group_row_of(read, name)
+    posts, rows = posts_of_group(read, row, name)
+    ids = {own: post.id for own, post in zip(rows, posts, strict=True)}
+    places = np.sort(np.array(rows, dtype=np.int64))
+    left, right, probability = pairs_among(read, places)
+    links: list[tuple[str, str, float]] = []
+    for a, b, likely in zip(places[left].tolist(), places[right].tolist(), probability.tolist(), strict=True):
+        links.append((min(ids[a], ids[b]), max(ids[a], ids[b]), round(likely, 6)))
+    links.sort(key=lambda link: (-link[2], link[0], link[1]))
+    return Group(name, posts, tuple(links), _weakest([post.id for post in posts], links), _merges(read, row))
+
+
+def _weakest(ids: Sequence[str], links: Sequence[tuple[str, str, float]]) -> tuple[str, str, float] | None:
+    """Find the member whose best pair is the worst; one without any pair has 0 with the first other member."""
+    if len(ids) < 2:
+        return None
+    best: dict[str, tuple[float, str]] = {}
+    for a, b, probability in links:  # the most likely first
+        best.setdefault(a, (probability, b))
+        best.setdefault(b, (probability, a))
+    worst = min(ids, key=lambda post: (best.get(post, (0.0, ""))[0], post))
+    probability, other = best.get(worst, (0.0, next(post for post in ids if post != worst)))
+    return worst, other, probability
+
+
+def _merges(read: sqlite3.Connection, row: int) -> tuple[str, ...]:
+    found = read.execute(
+        "SELECT left, right FROM merges WHERE closed IS NULL AND (left = ? OR right = ?)", (row, row)
+    ).fetchall()
+    return tuple(sorted(set(group_names(read, {end for ends in found for end in ends if end != row}).values())))
+
+
+def counts(read: sqlite3.Connection, fresh: int) -> Counts:
+    """Count what a store holds."""
+    asked = (
+        "SELECT count(*) FROM posts WHERE removed IS NULL",
+        "SELECT count(DISTINCT group_row) FROM posts WHERE removed IS NULL",
+        "SELECT count(*) FROM pairs",
+        "SELECT count(*) FROM decisions WHERE undone IS NULL AND verdict <> 'skip'",
+        "SELECT count(*) FROM events",
+    )
+    posts, groups, pairs, decisions, events = (int(read.execute(each).fetchone()[0]) for each in asked)
+    return Counts(posts, groups, pairs, decisions, events, fresh)
+
+
+def last_event(read: sqlite3.Connection) -> Event:
+    """Read the last event of a store."""
+    return event_of(read.execute(f"SELECT {_EVENT} FROM events ORDER BY number DESC LIMIT 1").fetchone())
+
+
+def undoable(read: sqlite3.Connection, number: int) -> Event:
+    """Read an event that can be taken back; raises UnknownError, or InputError where it cannot."""
+    event = event_numbered(read, number)
+    if event is None:
+        raise UnknownError(f"event {number}, which is not in the store", "the number of an event", "Check it.")
+    again = read.execute("SELECT number FROM events WHERE undoes = ?", (number,)).fetchone()
+    if event.kind in ("create", "refit", "undo") or again is not None:
+        given = f"event {number}, " + (f"undone by event {again[0]}" if again else f"of kind {event.kind!r}")
+        raise InputError(given, "a decision, an add, an update, a removal or a re-match", "Name another event.")
+    return event
+
+
+def labels(read: sqlite3.Connection) -> pl.DataFrame:
+    """Lay out decisions that hold as labelled pairs: left, right (ids) and same (1 or 0); the last one of each pair."""
+    rows = read.execute(
+        "SELECT a.id, b.id, verdict = 'same', max(event) FROM decisions "
+        "JOIN posts a ON a.row = decisions.left JOIN posts b ON b.row = decisions.right "
+        "WHERE undone IS NULL AND a.removed IS NULL AND b.removed IS NULL "
+        "AND verdict IN ('same', 'different', 'variant') GROUP BY decisions.left, decisions.right ORDER BY a.id, b.id"
+    ).fetchall()
+    schema = {"left": pl.String, "right": pl.String, "same": pl.Int64}
+    return pl.DataFrame([row[:3] for row in rows], schema=schema, orient="row")
