@@ -2,12 +2,14 @@
 
 import io
 import json
+import os
 import re
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import uuid
 import zlib
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +26,6 @@ from kembar.store import Live
 
 HERE = "http://127.0.0.1"
 TOKEN = "a-token-for-tests-0123456789"
-PROGRAM = {"Idempotency-Key": "0"}
-"""A header that no form can send."""
 
 
 def client_of(live: Live, *, raising: bool = True, **settings: Any) -> TestClient:
@@ -39,7 +39,8 @@ def post(id: str, title: str = "", **more: object) -> dict[str, object]:
 
 def form(post: dict[str, object], photo: bytes, name: str = "photo.jpg", **more: str) -> dict[str, Any]:
     """The arguments of httpx for a post with a photo."""
-    return {"data": {"post": json.dumps(post), **more}, "files": {"photo": (name, photo)}, "headers": PROGRAM}
+    headers = {"Idempotency-Key": uuid.uuid4().hex}  # one that no form of another site can send
+    return {"data": {"post": json.dumps(post), **more}, "files": {"photo": (name, photo)}, "headers": headers}
 
 
 def error_of(answer: httpx.Response) -> dict[str, str]:
@@ -62,8 +63,6 @@ class Served:
         self.log = store.parent / "service.log"
 
     def __enter__(self) -> Self:
-        import os
-
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 self._command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **self._environment}

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from kembar.store import Live
@@ -155,11 +156,16 @@ def test_a_client_that_hangs_up_before_the_end_has_begun_nothing(served: Served)
         assert client.get("/v1/posts/whole").status_code == 404
 
 
-def test_what_a_client_that_hangs_up_sent_whole_is_finished(served: Served) -> None:
+def test_what_has_begun_is_finished_when_the_client_hangs_up(served: Served) -> None:
+    sent = httpx.Request("POST", served.url, **form(post("slow"), many_scans(2000, 100)))
+    head = "".join(f"{name}: {value}\r\n" for name, value in sent.headers.items())
     with served.client() as client:
+        client.post("/v1/lookup/with-photo", **form({}, photo()))  # the decoder is there
         with served.raw() as connection:
-            connection.sendall(request(ADD))
-        wait_until(lambda: client.get("/v1/posts/whole").status_code == 200)
+            connection.sendall(f"POST /v1/posts/with-photo HTTP/1.1\r\n{head}\r\n".encode() + sent.read())
+            wait_until(lambda: "kembar_running 1.0" in client.get("/metrics").text)
+        assert client.get("/v1/posts/slow").status_code == 404
+        wait_until(lambda: client.get("/v1/posts/slow").status_code == 200)
 
 
 def test_connections_are_bounded(served: Served) -> None:

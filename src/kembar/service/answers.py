@@ -1,6 +1,7 @@
 """Errors as answers: one form for all of them, in the words given / expected / fix."""
 
 import logging
+import sqlite3
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -97,6 +98,10 @@ def answer(error: Exception) -> JSONResponse:
     """Make the answer to an error; one that nobody foresaw is logged and told without its details."""
     if isinstance(error, Refused):
         return body(error.status, error, error.headers)
+    if isinstance(error, sqlite3.Error):
+        error = StoreError(
+            f"a store that cannot be read or written ({error})", "one that can", "See the log of the service."
+        )
     if isinstance(error, KembarError):
         status = next((code for kind, code in _STATUS if isinstance(error, kind)), 422)
         if status == 503:
@@ -139,6 +144,7 @@ def add_handlers(app: FastAPI) -> None:
         return body(status, _of_routing(request, status, str(getattr(error, "detail", ""))), headers)
 
     app.add_exception_handler(KembarError, known)
+    app.add_exception_handler(sqlite3.Error, known)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, plain)
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from kembar.errors import InputError, quoted
 from kembar.service.settings import Settings
-from kembar.store import Contradiction, Event, Found, Placed
+from kembar.store import Contradiction, Event
 
 ID_BYTES = 512
 """Length of an id in UTF-8."""
@@ -40,6 +40,12 @@ def _texts(texts: dict[str, str]) -> dict[str, str]:
     return texts
 
 
+def _photo_name(name: str) -> str:
+    if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
+        raise ValueError("the name of a photo in the photo folder of the store")
+    return _text(name)
+
+
 PostId = Annotated[str, AfterValidator(_id), Field(min_length=1, max_length=ID_BYTES, description="id of a post")]
 Text = Annotated[str, AfterValidator(_text)]
 ShortText = Annotated[str, AfterValidator(_text), Field(max_length=512)]
@@ -68,7 +74,7 @@ class GivenPost(_Form):
 
     id: PostId
     title: Text = Field("", description="raw, as the seller wrote it")
-    image: Annotated[str, AfterValidator(_text)] = Field(
+    image: Annotated[str, AfterValidator(_photo_name)] = Field(
         "", max_length=1024, description="name of a photo that is in the store's photo folder already"
     )
     hash: str = Field("", pattern=r"^([0-9a-fA-F]{16})?$", description="perceptual hash of the photo, 16 hex digits")
@@ -129,16 +135,51 @@ class Person(_Form):
     by: By = ""
 
 
+class _Told(BaseModel):
+    """What answers share: they are read from values of the store."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class CandidateTold(_Told):
+    """A post that another one may be the same product as."""
+
+    id: str
+    group: str
+    probability: float
+    band: Literal["sure", "review", "apart"]
+
+
+class PlacedTold(_Told):
+    """What became of a post."""
+
+    id: str
+    how: Literal["attached", "founded", "known", "updated"]
+    group: str
+    candidates: list[CandidateTold]
+    merges: list[str] = Field(description="other groups that may be the same product: for people to decide")
+    problems: list[str] = Field(description="what of the post could not be used")
+
+
+class FoundTold(_Told):
+    """What is like a post that was looked up."""
+
+    id: str = Field(description='as given, "" where none was')
+    group: str | None = Field(description="where it would be attached; null: it would found a group")
+    candidates: list[CandidateTold]
+    problems: list[str]
+
+
 class PlacedPosts(BaseModel):
     """Where posts were placed, in the order given."""
 
-    placed: list[Placed]
+    placed: list[PlacedTold]
 
 
 class FoundPosts(BaseModel):
     """What was found, in the order given."""
 
-    found: list[Found]
+    found: list[FoundTold]
 
 
 class OneEvent(BaseModel):

@@ -13,11 +13,13 @@ from kembar.service.models import (
     AddPosts,
     By,
     FoundPosts,
+    FoundTold,
     GivenPost,
     Key,
     LookUp,
     OneEvent,
     PlacedPosts,
+    PlacedTold,
     RemovePosts,
     SoughtPost,
     check_number,
@@ -40,7 +42,7 @@ async def add_posts(here: Here, given: AddPosts, key: Key = None) -> PlacedPosts
         posts = here.live.read([post.record() for post in given.posts])
         return here.live.add(posts, by=given.by, key=key)
 
-    return PlacedPosts(placed=_of_these(await here.call(add), given.posts))
+    return _told(await here.call(add), given.posts)
 
 
 @router.post("/posts/with-photo", responses=described(400, 403, 409, 413, 415, 422, 429))
@@ -60,7 +62,7 @@ async def add_post_with_photo(
         with here.uploads.stored(data, photo.filename or "") as image:
             return here.live.add(here.live.read([{**given.record(), "image": image}]), by=by, key=key)
 
-    return PlacedPosts(placed=_of_these(await here.call(add), [given]))
+    return _told(await here.call(add), [given])
 
 
 @router.put("/posts", responses=described(404, 413, 415, 422, 429))
@@ -73,7 +75,7 @@ async def update_posts(here: Here, given: AddPosts, key: Key = None) -> PlacedPo
         posts = here.live.read([post.record() for post in given.posts])
         return here.live.update(posts, by=given.by, key=key)
 
-    return PlacedPosts(placed=_of_these(await here.call(update), given.posts))
+    return _told(await here.call(update), given.posts)
 
 
 @router.post("/posts/remove", responses=described(404, 413, 415, 422, 429))
@@ -134,7 +136,8 @@ def _sought(posts: list[SoughtPost]) -> list[dict[str, Any]]:
 
 def _found(found: list[Found], posts: list[SoughtPost]) -> FoundPosts:
     """Answer with the ids that were given, "" where none was."""
-    return FoundPosts(found=[replace(each, id=post.id or "") for each, post in zip(found, posts, strict=True)])
+    named = (replace(each, id=post.id or "") for each, post in zip(found, posts, strict=True))
+    return FoundPosts(found=[FoundTold.model_validate(each) for each in named])
 
 
 async def _removed(here: Context, ids: list[str], by: str, key: str | None) -> Event:
@@ -159,11 +162,11 @@ async def _with_photo(
     return given, await photo.read()
 
 
-def _of_these(placed: list[Placed], posts: list[GivenPost]) -> list[Placed]:
-    """Check that an answer is one to this request: a key that was used before gives the answer of that time."""
+def _told(placed: list[Placed], posts: list[GivenPost]) -> PlacedPosts:
+    """Answer, where this is one to this request: a key that was used before gives the answer of that time."""
     if [each.id for each in placed] != [post.id for post in posts]:
         raise _other_request()
-    return placed
+    return PlacedPosts(placed=[PlacedTold.model_validate(each) for each in placed])
 
 
 def _other_request() -> TakenError:
