@@ -133,6 +133,12 @@ def test_with_the_token_all_is(guarded: TestClient) -> None:
     assert guarded.get("/health").status_code == guarded.get("/ready").status_code == 200
 
 
+def test_a_token_counts_on_loopback_too(live: Live) -> None:
+    with client_of(live, token=TOKEN) as client:
+        assert client.get("/v1/events").status_code == 401
+        assert client.get("/v1/events", headers=BEARER).status_code == 200
+
+
 def test_a_body_is_not_read_before_the_token(guarded: TestClient) -> None:
     answer = guarded.post("/v1/posts", content=b"x" * 20_000_000, headers={"Content-Type": "application/json"})
     assert answer.status_code == 401
