@@ -80,12 +80,20 @@ def test_this_site_does(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_a_form_is_no_json(client: TestClient, live: Live, kind: str) -> None:
+@pytest.mark.parametrize("path", ["/v1/posts", "/v1/lookup", "/v1/rematch"])
+def test_a_form_is_no_json(client: TestClient, live: Live, kind: str, path: str) -> None:
     before = live.counts()
-    answer = client.post("/v1/posts", content=b'{"posts": [{"id": "a"}]}', headers={"Content-Type": kind})
-    assert answer.status_code == 415
-    assert "application/json" in error_of(answer)["expected"]
+    for program in ({}, {"Authorization": "x"}):
+        answer = client.post(path, content=b'{"posts": [{"id": "a"}]}', headers={"Content-Type": kind, **program})
+        assert answer.status_code == (403 if kind.startswith("multi") and not program else 415)
+        assert "application/json" in error_of(answer)["expected"]
+    assert client.put("/v1/posts", content=b"{}", headers={"Content-Type": kind}).status_code == 415
+    assert client.post(path, headers={"Content-Type": kind}).status_code in (403, 415)  # nor without a body
     assert live.counts() == before
+
+
+def test_json_is_no_form(client: TestClient) -> None:
+    assert client.post("/v1/posts/with-photo", json={"id": "a"}).status_code == 415
 
 
 def test_a_photo_comes_with_a_header_that_no_form_has(client: TestClient, live: Live) -> None:

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Match
 
 from kembar.errors import (
     ForkedError,
@@ -127,8 +128,13 @@ def body(status: int, error: InputError, headers: Mapping[str, str] | None = Non
     return JSONResponse({"error": parts}, status, headers)
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Have all errors of an application answered in this form."""
+def add_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Have all errors of an application answered in this form.
+
+    Args:
+        app: the application.
+        routes: its own, whose methods are told where another one was used.
+    """
 
     async def known(request: Request, error: Exception) -> JSONResponse:
         """Answer an error of kembar."""
@@ -141,6 +147,9 @@ def add_handlers(app: FastAPI) -> None:
     async def plain(request: Request, error: Exception) -> JSONResponse:
         """Answer what routing refuses: an unknown path or method, a body that cannot be read."""
         status, headers = getattr(error, "status_code", 500), getattr(error, "headers", None)
+        status = 422 if status == 400 else status  # whatever is wrong with a body
+        if status == 405 and (allowed := _methods(request, routes)):
+            headers = {"Allow": ", ".join(allowed)}
         return body(status, _of_routing(request, status, str(getattr(error, "detail", ""))), headers)
 
     app.add_exception_handler(KembarError, known)
@@ -194,6 +203,12 @@ def _place(location: Sequence[int | str]) -> str:
         else:
             words.append(quoted(part))
     return " of ".join(reversed(words))
+
+
+def _methods(request: Request, routes: Sequence[BaseRoute]) -> list[str]:
+    """List the methods of a path."""
+    found = (route for route in routes if route.matches(request.scope)[0] != Match.NONE)
+    return sorted({method for route in found for method in getattr(route, "methods", None) or ()})
 
 
 def _of_routing(request: Request, status: int, detail: str) -> InputError:

@@ -57,14 +57,11 @@ def create_app(live: Live | Callable[[], Live], settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = context
-    add_handlers(app)
-    _add_routes(app)
+    routers = [part.router for part in (posts, groups, events, exports, photos, operation, login)]
+    for router in routers:
+        app.include_router(router)
+    add_handlers(app, [route for router in routers for route in router.routes])
     for layer, given in ((Queue, (settings, context.load)), (Bodies, (settings,)), (Gate, (settings,))):
         app.add_middleware(layer, *given)
     app.add_middleware(Watch, context.metrics)  # the one added last is the outermost
     return app
-
-
-def _add_routes(app: FastAPI) -> None:
-    for part in (posts, groups, events, exports, photos, operation, login):
-        app.include_router(part.router)

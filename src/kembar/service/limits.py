@@ -13,8 +13,8 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kembar.errors import quoted
 from kembar.service.answers import Refused, answer
+from kembar.service.bodies import JSON, MULTIPART, content_type, other_type
 from kembar.service.security import CSRF_FIELD, CSRF_HEADER, is_csrf, is_plain_form, no_csrf
 from kembar.service.settings import Settings
 
@@ -166,24 +166,19 @@ def _whole(body: bytes, receive: Receive) -> Receive:
 
 
 def _check_form(request: HTTPConnection, body: bytearray) -> None:
-    """Refuse a Content-Type that a route does not read, and what a form of another site could send.
+    """Refuse what a form of another site could send.
 
     Raises:
-        Refused: 415 or 403.
+        Refused: 403; 415 where the API reads no forms.
     """
-    method, path = request.scope["method"], request.scope["path"]
-    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if method in ("POST", "PUT") and path.startswith(API):
-        wanted = "multipart/form-data" if path.endswith("/with-photo") else "application/json"
-        if kind != wanted:
-            given = f"a request of Content-Type {quoted(kind)}" if kind else "a request without Content-Type"
-            raise Refused(415, given, wanted, f"Add the header Content-Type: {wanted}.")
-    if method == "POST" and is_plain_form(request.headers):
-        given_token = request.headers.get(CSRF_HEADER)
-        if given_token is None and kind == _URLENCODED:
-            given_token = _field(body, CSRF_FIELD)
-        if not is_csrf(request, given_token):
-            raise no_csrf()
+    if request.scope["method"] != "POST" or not is_plain_form(request.headers):
+        return
+    kind = content_type(request.headers)
+    given = request.headers.get(CSRF_HEADER)
+    if given is None and kind == _URLENCODED:
+        given = _field(body, CSRF_FIELD)
+    if not is_csrf(request, given):
+        raise no_csrf() if kind == MULTIPART or not request.scope["path"].startswith(API) else other_type(kind, JSON)
 
 
 def _field(body: bytearray, name: str) -> str | None:

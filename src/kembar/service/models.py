@@ -46,10 +46,20 @@ def _photo_name(name: str) -> str:
     return _text(name)
 
 
-PostId = Annotated[str, AfterValidator(_id), Field(min_length=1, max_length=ID_BYTES, description="id of a post")]
-Text = Annotated[str, AfterValidator(_text)]
-ShortText = Annotated[str, AfterValidator(_text), Field(max_length=512)]
-By = Annotated[str, AfterValidator(_text), Field(max_length=200, description="who does this")]
+_ID_FORM = {
+    "pattern": r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+}  # for programs that read it
+_TEXT_FORM = {"pattern": r"^[^\x00]*$"}
+PostId = Annotated[
+    str,
+    AfterValidator(_id),
+    Field(min_length=1, max_length=ID_BYTES, description="id of a post", json_schema_extra=_ID_FORM),
+]
+Text = Annotated[str, AfterValidator(_text), Field(json_schema_extra=_TEXT_FORM)]
+ShortText = Annotated[str, AfterValidator(_text), Field(max_length=512, json_schema_extra=_TEXT_FORM)]
+By = Annotated[
+    str, AfterValidator(_text), Field(max_length=200, description="who does this", json_schema_extra=_TEXT_FORM)
+]
 Number = Annotated[int, Field(ge=0, le=_LAST)]
 Key = Annotated[
     str | None,
@@ -69,8 +79,13 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+_SAYS = {"anyOf": [{"properties": {name: {"minLength": 1}}, "required": [name]} for name in ("title", "image", "hash")]}
+
+
 class GivenPost(_Form):
-    """A post."""
+    """A post; it has a title, a photo or a hash."""
+
+    model_config = ConfigDict(json_schema_extra=_SAYS)  # `check_posts` checks it, where there is no photo beside it
 
     id: PostId
     title: Text = Field("", description="raw, as the seller wrote it")
@@ -221,14 +236,23 @@ class Health(BaseModel):
     status: Literal["alive", "ready"]
 
 
-def check_posts(posts: list[Any], settings: Settings) -> None:
-    """Refuse too many posts and too long texts; how long is the operator's choice.
+def check_posts(posts: list[Any], settings: Settings, *, photo: bool = False) -> None:
+    """Refuse too many posts, too long texts, where the length is the operator's choice, and posts that say nothing.
+
+    Args:
+        posts: of one request.
+        settings: of the service.
+        photo: there is a photo beside them.
 
     Raises:
         InputError: likewise.
     """
     check_number(len(posts), "posts", settings)
     for post in posts:
+        if not (photo or post.title or post.image or post.hash):
+            raise InputError(
+                f"post {quoted(post.id)} with nothing to match by", "a title, an image or a hash", "Give one of them."
+            )
         longest = max((post.title, *post.texts.values(), *post.texts), key=len)
         if len(longest) > settings.max_title:
             raise InputError(

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from kembar.errors import quoted
 from kembar.results.html import Html, element
 from kembar.service.answers import Refused
+from kembar.service.bodies import JSON, content_type
 from kembar.service.settings import Settings, is_loopback
 
 CSRF_COOKIE: Final = "kembar_csrf"
@@ -146,8 +147,7 @@ def check_site(request: HTTPConnection, settings: Settings) -> None:
 
 def is_plain_form(headers: Headers) -> bool:
     """Tell whether a form of another site could send such a request: only its CSRF token tells it from one."""
-    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return kind != "application/json" and not any(name in headers for name in _NOT_A_FORM)
+    return content_type(headers) != JSON and not any(name in headers for name in _NOT_A_FORM)
 
 
 def no_csrf() -> Refused:

@@ -6,13 +6,14 @@ from fastapi import APIRouter, Path, Query
 
 from kembar.errors import TakenError
 from kembar.service.answers import described
+from kembar.service.bodies import READS_JSON
 from kembar.service.context import Here
 from kembar.service.models import Contradictions, Decide, Events, Key, Number, OneEvent, Person
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
 
 
-@router.post("/decisions", responses=described(404, 409, 413, 415, 422, 429))
+@router.post("/decisions", dependencies=READS_JSON, responses=described(404, 409, 413, 415, 422, 429))
 async def decide(here: Here, given: Decide, key: Key = None) -> OneEvent:
     """Say of two posts that they are the same product, different ones, or variants; it holds in every re-match."""
     event = await here.call(here.live.decide, given.a, given.b, given.verdict, by=given.by, note=given.note, key=key)
@@ -21,7 +22,7 @@ async def decide(here: Here, given: Decide, key: Key = None) -> OneEvent:
     return OneEvent(event=event)
 
 
-@router.post("/events/{number}/undo", responses=described(404, 409, 413, 415, 422, 429))
+@router.post("/events/{number}/undo", dependencies=READS_JSON, responses=described(404, 409, 413, 415, 422, 429))
 async def undo(here: Here, number: Annotated[Number, Path()], given: Person | None = None) -> OneEvent:
     """Take back what an event did; the log keeps both."""
     return OneEvent(event=await here.call(here.live.undo, number, by=given.by if given else ""))
@@ -44,7 +45,7 @@ async def list_contradictions(here: Here) -> Contradictions:
     return Contradictions(contradictions=await here.call(here.live.contradictions))
 
 
-@router.post("/rematch", responses=described(413, 415, 422, 429))
+@router.post("/rematch", dependencies=READS_JSON, responses=described(413, 415, 422, 429))
 async def rematch(here: Here, given: Person | None = None) -> OneEvent:
     """Match all posts anew; decisions hold, groups keep their ids by overlap. It takes as long as a batch."""
     return OneEvent(event=await here.call(here.live.rematch, by=given.by if given else ""))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from kembar.errors import InputError, TakenError, quoted
 from kembar.service.answers import described, invalid_request
+from kembar.service.bodies import READS_FORMS, READS_JSON
 from kembar.service.context import Context, Here
 from kembar.service.models import (
     AddPosts,
@@ -28,11 +29,12 @@ from kembar.service.models import (
 from kembar.store import Event, Found, Placed, Post
 
 router = APIRouter(prefix="/v1", tags=["posts"])
+_ADD, _LOOK_UP = (409, 413, 415, 422, 429), (413, 415, 422, 429)  # statuses of errors
 Form_ = TypeVar("Form_", bound=BaseModel)
 _FIELDS = frozenset({"post", "photo", "by", "limit"})  # of forms with a photo
 
 
-@router.post("/posts", responses=described(409, 413, 415, 422, 429))
+@router.post("/posts", dependencies=READS_JSON, responses=described(*_ADD))
 async def add_posts(here: Here, given: AddPosts, key: Key = None) -> PlacedPosts:
     """Add posts; the answer comes when they are on disk. One that is there with the same content is known already."""
     check_posts(given.posts, here.settings)
@@ -45,7 +47,7 @@ async def add_posts(here: Here, given: AddPosts, key: Key = None) -> PlacedPosts
     return _told(await here.call(add), given.posts)
 
 
-@router.post("/posts/with-photo", responses=described(400, 403, 409, 413, 415, 422, 429))
+@router.post("/posts/with-photo", dependencies=READS_FORMS, responses=described(403, *_ADD))
 async def add_post_with_photo(
     here: Here,
     request: Request,
@@ -65,7 +67,7 @@ async def add_post_with_photo(
     return _told(await here.call(add), [given])
 
 
-@router.put("/posts", responses=described(404, 413, 415, 422, 429))
+@router.put("/posts", dependencies=READS_JSON, responses=described(404, 413, 415, 422, 429))
 async def update_posts(here: Here, given: AddPosts, key: Key = None) -> PlacedPosts:
     """Give posts that are there another content; they are placed anew."""
     check_posts(given.posts, here.settings)
@@ -78,7 +80,7 @@ async def update_posts(here: Here, given: AddPosts, key: Key = None) -> PlacedPo
     return _told(await here.call(update), given.posts)
 
 
-@router.post("/posts/remove", responses=described(404, 413, 415, 422, 429))
+@router.post("/posts/remove", dependencies=READS_JSON, responses=described(404, 413, 415, 422, 429))
 async def remove_posts(here: Here, given: RemovePosts, key: Key = None) -> OneEvent:
     """Remove posts: all of them, or none where one is unknown."""
     check_number(len(given.ids), "ids", here.settings)
@@ -97,7 +99,7 @@ async def show_post(here: Here, id: str) -> Post:
     return await here.call(here.live.post, id)
 
 
-@router.post("/lookup", tags=["lookup"], responses=described(413, 415, 422, 429))
+@router.post("/lookup", dependencies=READS_JSON, tags=["lookup"], responses=described(*_LOOK_UP))
 async def look_up(here: Here, given: LookUp) -> FoundPosts:
     """Find the posts that are the same product as each of these, and where each would be attached; nothing is added."""
     check_posts(given.posts, here.settings)
@@ -109,7 +111,9 @@ async def look_up(here: Here, given: LookUp) -> FoundPosts:
     return _found(await here.call(find), given.posts)
 
 
-@router.post("/lookup/with-photo", tags=["lookup"], responses=described(400, 403, 413, 415, 422, 429))
+@router.post(
+    "/lookup/with-photo", dependencies=READS_FORMS, tags=["lookup"], responses=described(403, 413, 415, 422, 429)
+)
 async def look_up_with_photo(
     here: Here,
     request: Request,
@@ -158,7 +162,7 @@ async def _with_photo(
         given = form.model_validate_json(post)
     except ValidationError as error:
         raise invalid_request([{**fault, "loc": ("post", *fault["loc"])} for fault in error.errors()]) from error
-    check_posts([given], here.settings)
+    check_posts([given], here.settings, photo=True)
     return given, await photo.read()
 
 
