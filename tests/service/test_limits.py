@@ -67,7 +67,7 @@ def test_posts_of_a_request_are_counted_and_titles_measured(live: Live) -> None:
         assert client.post("/v1/lookup", json={"posts": three}).status_code == 422
         assert client.post("/v1/posts/remove", json={"ids": ["a", "b", "c"]}).status_code == 422
         for long in ({"title": "x" * 21}, {"texts": {"mpn": "x" * 21}}, {"texts": {"x" * 21: "y"}}):
-            answer = client.post("/v1/posts", json={"posts": [{"id": "a", **long}]})
+            answer = client.post("/v1/posts", json={"posts": [{"id": "a", "title": "x", **long}]})
             assert (answer.status_code, error_of(answer)["given"]) == (422, "a text of 21 characters in post 'a'")
         assert client.post("/v1/lookup", json={"posts": [{"title": "x" * 20}]}).status_code == 200
 

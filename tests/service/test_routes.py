@@ -157,6 +157,18 @@ def test_a_post_with_a_photo(client: TestClient, live: Live) -> None:
     assert again.json()["placed"][0]["group"] == group_of(client, "a")
 
 
+@pytest.mark.parametrize(
+    "name", ["missing.jpg", "../store.sqlite", "/etc/passwd", "http://example.org/a.jpg", "a\x00b"]
+)
+def test_a_photo_that_is_not_in_the_store(client: TestClient, live: Live, tmp_path: Path, name: str) -> None:
+    for path in ("/v1/posts", "/v1/lookup"):
+        answer = client.post(path, json={"posts": [post("a", image=name), post("b")]})
+        assert answer.status_code == 422
+        assert "in its folder" in error_of(answer)["expected"] or "photo folder of the store" in answer.text
+        assert str(tmp_path) not in answer.text
+    assert live.counts().posts == 0
+
+
 def test_a_photo_of_a_refused_post_is_not_kept(client: TestClient, live: Live) -> None:
     client.post("/v1/posts", json={"posts": [post("a")]})
     assert client.post("/v1/posts/with-photo", **form(post("a", "Other"), photo())).status_code == 409

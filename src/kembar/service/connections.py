@@ -63,9 +63,9 @@ class Connection(H11Protocol):
         self._refuse(400, InputError("a request that is not HTTP/1.1", "HTTP/1.1", "Use a client for HTTP."))
 
     def _wait(self) -> None:
-        """Have the client in time while no request of it is being answered."""
+        """Bound the time while no request is answered; between two requests uvicorn does so itself."""
         idle = self.cycle is None or self.cycle.response_complete
-        if not idle or self.transport.is_closing():
+        if not idle or self.timeout_keep_alive_task is not None or self.transport.is_closing():
             self._stop("_head")
         elif self._head is None:
             self._head = self.loop.call_later(self.settings.head_seconds, self._too_slow)

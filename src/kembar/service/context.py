@@ -8,7 +8,7 @@ from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends, Request
 
-from kembar.errors import StoreError
+from kembar.errors import InputError, StoreError
 from kembar.service.decoders import Decoders
 from kembar.service.limits import Load
 from kembar.service.metrics import Metrics
@@ -68,8 +68,19 @@ class Context:
         return self._uploads
 
     async def call(self, function: Callable[Given, Outcome], *given: Given.args, **named: Given.kwargs) -> Outcome:
-        """Call what waits for the disk or computes, in a thread; once begun it is finished."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*given, **named))
+        """Call what waits for the disk or computes, in a thread; once begun it is finished.
+
+        Errors tell no path of this machine.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*given, **named))
+        except InputError as error:
+            folder = str(self.live.folder)
+            if folder not in str(error):
+                raise
+            raise type(error)(
+                *(part.replace(folder, "STORE") for part in (error.given, error.expected, error.fix))
+            ) from error
 
 
 async def of_request(request: Request) -> Context:

@@ -79,13 +79,17 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-_SAYS = {"anyOf": [{"properties": {name: {"minLength": 1}}, "required": [name]} for name in ("title", "image", "hash")]}
+_ONE_OF: list[Any] = [
+    {"properties": {name: {"minLength": 1}}, "required": [name]} for name in ("title", "image", "hash")
+]
 
 
 class GivenPost(_Form):
     """A post; it has a title, a photo or a hash."""
 
-    model_config = ConfigDict(json_schema_extra=_SAYS)  # `check_posts` checks it, where there is no photo beside it
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": _ONE_OF}
+    )  # `check_posts` checks it, where there is no photo beside it
 
     id: PostId
     title: Text = Field("", description="raw, as the seller wrote it")

@@ -101,6 +101,25 @@ class Uploads:
             raise PhotoError(shown, error.expected, _FIX) from None
 
 
+def photo_path(folder: Path, name: str) -> Path | None:
+    """Find a photo of a store.
+
+    Args:
+        folder: the photos of the store.
+        name: within it, as a client gives it.
+
+    Returns:
+        The file; None where there is none, where the name or a link leads out of the folder, or begins with a dot.
+    """
+    folder = folder.resolve()
+    try:
+        path = (folder / name).resolve()
+        inside = path.is_relative_to(folder) and path.is_file() and not path.name.startswith(".")
+    except (OSError, ValueError, RuntimeError):  # a name too long, with NUL, or links in a circle
+        return None
+    return path if inside else None
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a new file that is on disk when this returns."""
     with path.open("xb") as stream:

@@ -10,6 +10,7 @@ from kembar.service.answers import described
 from kembar.service.context import Context, Here
 from kembar.service.media import media_type_of
 from kembar.service.security import PHOTO_POLICY
+from kembar.service.uploads import photo_path
 
 router = APIRouter(tags=["photos"])
 
@@ -28,13 +29,8 @@ def _found(here: Context, name: str) -> tuple[Path, str]:
     Raises:
         UnknownError: there is none of this name.
     """
-    folder = here.live.photos.resolve()
-    try:
-        path = (folder / name).resolve()
-        inside = path.is_relative_to(folder) and path.is_file() and not path.name.startswith(".")
-        kind = media_type_of(path) if inside else None
-    except (OSError, ValueError, RuntimeError):  # a name too long, with NUL, or links in a circle
-        kind = None
-    if kind is None:
+    path = photo_path(here.live.photos, name)
+    kind = None if path is None else media_type_of(path)
+    if path is None or kind is None:
         raise UnknownError(f"photo {quoted(name)}", "the name of a photo in the store", "See the image of the post.")
     return path, kind

@@ -6,7 +6,8 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Form, Request, UploadFile
 from pydantic import BaseModel, ValidationError
 
-from kembar.errors import InputError, TakenError, quoted
+from kembar.errors import CatalogError, InputError, TakenError, quoted
+from kembar.posts.catalog import Catalog
 from kembar.service.answers import described, invalid_request
 from kembar.service.bodies import READS_FORMS, READS_JSON
 from kembar.service.context import Context, Here
@@ -26,6 +27,7 @@ from kembar.service.models import (
     check_number,
     check_posts,
 )
+from kembar.service.uploads import photo_path
 from kembar.store import Event, Found, Placed, Post
 
 router = APIRouter(prefix="/v1", tags=["posts"])
@@ -41,8 +43,7 @@ async def add_posts(here: Here, given: AddPosts, key: Key = None) -> PlacedPosts
 
     def add() -> list[Placed]:
         """Add them, in a thread."""
-        posts = here.live.read([post.record() for post in given.posts])
-        return here.live.add(posts, by=given.by, key=key)
+        return here.live.add(_read(here, [post.record() for post in given.posts]), by=given.by, key=key)
 
     return _told(await here.call(add), given.posts)
 
@@ -74,8 +75,7 @@ async def update_posts(here: Here, given: AddPosts, key: Key = None) -> PlacedPo
 
     def update() -> list[Placed]:
         """Change them, in a thread."""
-        posts = here.live.read([post.record() for post in given.posts])
-        return here.live.update(posts, by=given.by, key=key)
+        return here.live.update(_read(here, [post.record() for post in given.posts]), by=given.by, key=key)
 
     return _told(await here.call(update), given.posts)
 
@@ -106,7 +106,7 @@ async def look_up(here: Here, given: LookUp) -> FoundPosts:
 
     def find() -> list[Found]:
         """Look them up, in a thread."""
-        return here.live.lookup(here.live.read(_sought(given.posts)), limit=given.limit)
+        return here.live.lookup(_read(here, _sought(given.posts)), limit=given.limit)
 
     return _found(await here.call(find), given.posts)
 
@@ -131,6 +131,22 @@ async def look_up_with_photo(
             return here.live.lookup(here.live.read([record]), limit=limit)
 
     return _found(await here.call(find), [given])
+
+
+def _read(here: Context, records: list[dict[str, Any]]) -> Catalog:
+    """Read posts, whose photos are in the store already.
+
+    Raises:
+        CatalogError: one of them is not.
+    """
+    for name in (record["image"] for record in records if "image" in record):
+        if photo_path(here.live.photos, name) is None:
+            raise CatalogError(
+                f"photo {quoted(name)}, which is not in the store",
+                "the name of a photo in its folder",
+                "Send the photo with the post, to /v1/posts/with-photo.",
+            )
+    return here.live.read(records)
 
 
 def _sought(posts: list[SoughtPost]) -> list[dict[str, Any]]:
