@@ -157,9 +157,7 @@ def test_a_post_with_a_photo(client: TestClient, live: Live) -> None:
     assert again.json()["placed"][0]["group"] == group_of(client, "a")
 
 
-@pytest.mark.parametrize(
-    "name", ["missing.jpg", "../store.sqlite", "/etc/passwd", "http://example.org/a.jpg", "a\x00b"]
-)
+@pytest.mark.parametrize("name", ["missing.jpg", "../store.sqlite", "/etc/passwd", "http://example.org/a.jpg", "a/b"])
 def test_a_photo_that_is_not_in_the_store(client: TestClient, live: Live, tmp_path: Path, name: str) -> None:
     for path in ("/v1/posts", "/v1/lookup"):
         answer = client.post(path, json={"posts": [post("a", image=name), post("b")]})

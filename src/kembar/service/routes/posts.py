@@ -68,7 +68,7 @@ async def add_post_with_photo(
     return _told(await here.call(add), [given])
 
 
-@router.put("/posts", dependencies=READS_JSON, responses=described(404, 413, 415, 422, 429))
+@router.put("/posts", dependencies=READS_JSON, responses=described(404, *_ADD))
 async def update_posts(here: Here, given: AddPosts, key: Key = None) -> PlacedPosts:
     """Give posts that are there another content; they are placed anew."""
     check_posts(given.posts, here.settings)
@@ -80,14 +80,14 @@ async def update_posts(here: Here, given: AddPosts, key: Key = None) -> PlacedPo
     return _told(await here.call(update), given.posts)
 
 
-@router.post("/posts/remove", dependencies=READS_JSON, responses=described(404, 413, 415, 422, 429))
+@router.post("/posts/remove", dependencies=READS_JSON, responses=described(404, *_ADD))
 async def remove_posts(here: Here, given: RemovePosts, key: Key = None) -> OneEvent:
     """Remove posts: all of them, or none where one is unknown."""
     check_number(len(given.ids), "ids", here.settings)
     return OneEvent(event=await _removed(here, given.ids, given.by, key))
 
 
-@router.delete("/posts/{id:path}", responses=described(404, 422, 429))
+@router.delete("/posts/{id:path}", responses=described(404, 409, 422, 429))
 async def remove_post(here: Here, id: str, by: By = "", key: Key = None) -> OneEvent:
     """Remove a post."""
     return OneEvent(event=await _removed(here, [id], by, key))
