@@ -219,6 +219,17 @@ def test_groups(stocked: TestClient) -> None:
     assert [each["size"] for each in stocked.get("/v1/groups?least=2").json()["groups"]] == [2]
 
 
+def test_explain(stocked: TestClient) -> None:
+    told = stocked.get("/v1/explain", params={"a": "a", "b": "b"}).json()
+    assert (told["a"], told["b"], told["matched"]) == ("a", "b", True)
+    assert told["contributions"]
+    apart = stocked.get("/v1/explain", params={"a": "a", "b": "c"}).json()
+    assert apart["matched"] is False
+    assert stocked.get("/v1/explain", params={"a": "a", "b": "nobody"}).status_code == 404
+    assert stocked.get("/v1/explain", params={"a": "a", "b": "a"}).status_code == 422
+    assert stocked.get("/v1/explain", params={"a": "a"}).status_code == 422
+
+
 # --- decisions and events
 
 
@@ -431,6 +442,7 @@ def test_the_openapi_document_tells_of_every_route_and_error(client: TestClient)
         ("/v1/lookup/with-photo", "post"),
         ("/v1/groups", "get"),
         ("/v1/groups/{id}", "get"),
+        ("/v1/explain", "get"),
         ("/v1/decisions", "post"),
         ("/v1/events", "get"),
         ("/v1/events/{number}/undo", "post"),

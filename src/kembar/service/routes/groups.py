@@ -1,9 +1,10 @@
-"""Groups: show one, list all by pages."""
+"""Groups: show one, list all by pages, explain why two posts are in one."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from kembar.results.explanation import Explanation
 from kembar.service.answers import described
 from kembar.service.context import Context, Here
 from kembar.service.models import Groups, GroupSize
@@ -31,6 +32,12 @@ async def list_groups(
 async def show_group(here: Here, id: str) -> Group:
     """Show a group: its posts, the links among them, the weakest one, and groups it may have to be merged with."""
     return await here.call(here.live.group, id)
+
+
+@router.get("/explain", responses=described(404, 422, 429))
+async def explain(here: Here, a: str, b: str) -> Explanation:
+    """Explain why two posts are one product or not: what was compared, and what the classifier made of it."""
+    return await here.call(here.live.explain, a, b)
 
 
 def _page(here: Context, after: str, limit: int, least: int) -> Groups:
