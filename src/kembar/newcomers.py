@@ -7,11 +7,10 @@ measured by bench/live_quality.py (docs/live.md).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
-import polars as pl
 
 from kembar.arrays import Bools, Floats, Rows, offsets_of
 from kembar.classifier.classify import classify
@@ -21,10 +20,12 @@ from kembar.encoders.embeddings import Embeddings
 from kembar.evidence.fitted import Fitted
 from kembar.evidence.gathering import SIMILARITY, Evidence, blended, gather
 from kembar.evidence.identifier_view import identifier_views
+from kembar.evidence.identity import Identity
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scope import Scope
-from kembar.evidence.scorers import scorers_of
+from kembar.evidence.scorers import PriceRatio
 from kembar.evidence.several import Search
+from kembar.evidence.title_pairs import TitlePairs
 from kembar.evidence.views import View
 from kembar.matcher import identified
 from kembar.posts.catalog import Catalog
@@ -58,32 +59,36 @@ class Part:
 
     Attributes:
         posts: as they are compared, without what says nothing.
-        titles: (n,) String in normal form.
+        titles: what their titles say.
+        tokens: and what tells products apart in them.
         views: n posts each, by what the model knows of words.
         finds: the search of each view.
     """
 
     posts: Catalog
-    titles: pl.Series
+    titles: TitlePairs
+    tokens: Identity
     views: tuple[View, ...]
     finds: tuple[Search, ...] = ()
 
     @classmethod
     def of(cls, posts: Catalog, vectors: Mapping[str, Embeddings], model: Model) -> "Part":
         """Make the views of posts; they cannot be searched yet."""
-        titles = normalize(posts.titles)
-        return cls(posts, titles, (*model.fitted.views(posts, titles, model.config, vectors), *identifier_views(posts)))
+        titles, fitted = normalize(posts.titles), model.fitted
+        views = (*fitted.views(posts, titles, model.config, vectors), *identifier_views(posts))
+        return cls(posts, fitted.titles.apply(titles), fitted.tokens.apply(titles, posts.further), views)
 
     def __len__(self) -> int:
         return len(self.posts)
 
     def indexed(self) -> "Part":
         """Make these posts the base of a search."""
-        return Part(self.posts, self.titles, self.views, tuple(view.index() for view in self.views))
+        return replace(self, finds=tuple(view.index() for view in self.views))
 
     def take(self, rows: Rows) -> "Part":
         """Keep some posts."""
-        return Part(self.posts.take(rows), self.titles.gather(rows), tuple(view.take(rows) for view in self.views))
+        views = tuple(view.take(rows) for view in self.views)
+        return Part(self.posts.take(rows), self.titles.take(rows), self.tokens.take(rows), views)
 
     @classmethod
     def joined(cls, parts: "Sequence[Part]") -> "Part":
@@ -94,7 +99,9 @@ class Part:
         order = np.arange(sum(map(len, parts)))
         views = [view.joined([_of_name(part, view) for part in parts], order) for view in like.values()]
         views.sort(key=lambda view: view.modality == "photo")  # as views_of has them
-        return cls(stacked([part.posts for part in parts]), pl.concat([part.titles for part in parts]), tuple(views))
+        titles = TitlePairs.joined([part.titles for part in parts])
+        tokens = Identity.joined([part.tokens for part in parts])
+        return cls(stacked([part.posts for part in parts]), titles, tokens, tuple(views))
 
 
 def _of_name(part: Part, like: View) -> View:
@@ -223,7 +230,7 @@ def decided_about(pairs: Pairs, evidence: Evidence, local: Part, model: Model, w
     """
     if model.classifier is None:
         return identified(pairs.take(wanted), evidence, local.posts, None)
-    counted = model.fitted.titles, model.fitted.tokens
-    scorers = scorers_of(evidence.titles, evidence.quantities, local.posts, counted)
+    prices = np.full(len(local), np.nan) if local.posts.prices is None else local.posts.prices
+    scorers = (local.titles, local.tokens, PriceRatio(prices))
     found = classify(pairs, evidence.posts, scorers, model.classifier, model.spare, among=wanted)
     return identified(found, evidence, local.posts, model.classifier)
