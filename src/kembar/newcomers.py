@@ -17,18 +17,22 @@ from kembar.classifier.classify import classify
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
-from kembar.evidence.fitted import Fitted
+from kembar.evidence.copies import Copies
+from kembar.evidence.fitted import Fitted, count_terms
 from kembar.evidence.gathering import SIMILARITY, Evidence, blended, gather
 from kembar.evidence.identifier_view import identifier_views
 from kembar.evidence.identity import Identity
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.photo_hashes import with_photo_hashes
+from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import PriceRatio
 from kembar.evidence.several import Search
 from kembar.evidence.title_pairs import TitlePairs
 from kembar.evidence.views import View
-from kembar.matcher import identified
+from kembar.matcher import Matcher, identified
 from kembar.posts.catalog import Catalog
+from kembar.posts.problems import PROBLEMS
 from kembar.posts.titles import normalize
 from kembar.posts.united import stacked
 
@@ -51,6 +55,26 @@ class Model:
     config: Config
     classifier: PairClassifier | None
     spare: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Posts on their way in.
+
+    Attributes:
+        posts: with the hashes of their photos, as they were given.
+        compared: without what says nothing.
+        vectors: by name.
+    """
+
+    posts: Catalog
+    compared: Catalog
+    vectors: Mapping[str, Embeddings]
+
+    def take(self, rows: Rows) -> "Prepared":
+        """Keep some posts."""
+        vectors = {name: given.take(rows) for name, given in self.vectors.items()}
+        return Prepared(self.posts.take(rows), self.compared.take(rows), vectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +134,31 @@ def _of_name(part: Part, like: View) -> View:
     if found is not None:
         return found
     return like.take(np.zeros(len(part), dtype=np.int64)).hidden(np.ones(len(part), dtype=bool))
+
+
+def prepared(posts: Catalog, matcher: Matcher, known: Mapping[str, Embeddings] | None = None) -> Prepared:
+    """Hash the photos of posts and encode the posts.
+
+    Args:
+        posts: as they were given.
+        matcher: with the configuration, and the encoders that are open.
+        known: vectors of these posts that were made before.
+    """
+    hashed = with_photo_hashes(posts, matcher.config)
+    compared = as_compared(hashed, matcher.config.variants)
+    encoded, vectors = matcher.encoded(compared, known)
+    told = encoded.problems.join(hashed.problems, on=list(PROBLEMS), how="anti")
+    return Prepared(hashed.with_hashes(hashed.hashes, hashed.hashed, told), encoded, vectors)
+
+
+def fitted_on(posts: Prepared, matcher: Matcher) -> Model:
+    """Read a catalogue as a whole: choose what decides, and count its words."""
+    config, classifier, spare = matcher.settings(posts.compared, posts.vectors, {})
+    titles = normalize(posts.compared.titles)
+    counted = [count_terms(titles, config)] if (titles != "").any() else []
+    everyone = np.arange(len(titles))
+    fitted = Fitted.fit(titles, Copies(everyone, everyone), counted, config, posts.compared.further)
+    return Model(fitted, config, classifier, spare)
 
 
 @dataclass(frozen=True, slots=True)

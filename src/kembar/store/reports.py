@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from kembar.errors import InputError, UnknownError
+from kembar.newcomers import Prepared
 from kembar.store.database import event_of
-from kembar.store.index import Prepared
 from kembar.store.posts import COLUMNS, Record, post_of, record_of, records_of
 from kembar.store.records import Counts, Event, Group, Placed, Post
 from kembar.store.tables import group_names, group_row_of, pairs_among
