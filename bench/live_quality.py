@@ -73,11 +73,11 @@ def measured(catalog: Catalog, truth: Rows, folder: Path) -> list[str]:
     for name, labels in rows:
         figures = " | ".join(f"{figure:.4f}" for figure in f1(labels, truth))
         lines.append(f"| {name} | {figures} | {len(np.unique(labels)):,} |")
-    same = bool((again == batch.groups.labels).all())
+    held = "those" if (again == batch.groups.labels).all() else "NOT those"
     return [
         *lines,
         "",
-        f"{len(catalog):,} posts. After the re-match they are {"those" if same else "NOT those"} of the batch; it "
+        f"{len(catalog):,} posts. After the re-match they are {held} of the batch; it "
         f"moved {moved:,} posts; {renamed} posts were in another group before it than when they were added; "
         f"{merges:,} merges were proposed. An add took {np.median(seconds) * 1e3:.0f} ms (median), "
         f"{np.quantile(seconds, 0.99) * 1e3:.0f} ms (99th percentile), encoding and the write to disk included.",
