@@ -33,7 +33,16 @@ from kembar.store.posts import Record, catalog_of, post_of, read_records, record
 from kembar.store.records import Contradiction, Counts, Event, Found, Group, How, Placed, Post
 from kembar.store.rematching import rematched
 from kembar.store.sealing import Sealed, loaded, refit_due, sealed_now, sealed_with
-from kembar.store.tables import drop_pairs, everything, group_names, groups_of, put_pairs, records_there, row_of
+from kembar.store.tables import (
+    any_removed,
+    drop_pairs,
+    everything,
+    group_names,
+    groups_of,
+    put_pairs,
+    records_there,
+    row_of,
+)
 
 _BACKGROUND: Final = 5000
 """Posts from which on words are counted anew in a thread of its own."""
@@ -106,7 +115,7 @@ class Live:
 
     def _begun(self) -> Index:
         """Count the words of a store that began with the posts of a run."""
-        if not self.reading().execute("SELECT 1 FROM posts LIMIT 1").fetchone():
+        if not self.reading().execute("SELECT 1 FROM posts WHERE removed IS NULL LIMIT 1").fetchone():
             return Index()
         sealed = sealed_now(self.reading(), self._matcher, self.photos)
         with self._database.change("refit") as change:
@@ -207,12 +216,15 @@ class Live:
         told: list[Placed] = []
         with self._database.change("undo" if undoes else kind, by=by, key=key, undoes=undoes) as change:
             before = records_there(change.write, ready.posts.ids.to_list()) if kind == "update" else {}
+            again = bool(before) or any_removed(change.write, ready.posts.ids.to_list())
             for begin in range(0, len(ready.posts), BLOCK):
                 some = ready.take(np.arange(begin, min(begin + BLOCK, len(ready.posts))))
                 index, here = self._placed(change, some, index, kind)
                 told += here
             deciding.close_empty(change.write, change.number)
             change.body |= reports.added(ready, told, before)
+            if again:  # what was said of them before still holds
+                told = reports.moved_on(change.body, deciding.held(change.write, change.number, {}), told)
             if fresh is not None:
                 fresh.save(change.write)
         self._index = index
@@ -279,7 +291,6 @@ class Live:
             rows = [row_of(self.reading(), post) for post in dict.fromkeys(ids)]
             with self._database.change("remove", by=by, key=key) as change:
                 self._taken_out(change, rows)
-                deciding.close_empty(change.write, change.number)
             self._index = self._index.without(np.array(rows, dtype=np.int64))
             return change.done()
 
@@ -291,6 +302,8 @@ class Live:
         change.body["removed"] = {post: names[group] for post, group in zip(posts, groups, strict=True)}
         drop_pairs(change.write, rows)
         change.write.executemany("UPDATE posts SET removed = ? WHERE row = ?", [(change.number, row) for row in rows])
+        deciding.close_empty(change.write, change.number)
+        change.body["moved"] = deciding.held(change.write, change.number, {})
 
     # What is asked
 
@@ -414,7 +427,8 @@ class Live:
             return done
         with self._database.change(kind, by=by, note=note, key=key) as change:
             deciding.note_decisions(change.write, change.number, said, by, note)
-            change.body |= body | {"moved": deciding.applied(change.write, change.number, said)}
+            change.body |= body | {"said": deciding.told(change.write, said)}
+            change.body["moved"] = deciding.applied(change.write, change.number, said)
             deciding.close_refused(change.write, change.number, said)
         return change.done()
 
@@ -452,16 +466,21 @@ class Live:
             return self._index.without(np.array(rows, dtype=np.int64))
         if given.kind != "remove":
             moved = given.body.get("moved", {})
-            change.body["moved"] = deciding.undone(change.write, given.number, change.number, moved)
+            moved = deciding.undone(change.write, given.number, change.number, moved)
+            change.body["moved"] = deciding.held(change.write, change.number, moved)
             return self._index
-        back = np.array(deciding.put_back(change.write, given.body["removed"]), dtype=np.int64)
-        change.body["back"] = list(given.body["removed"])
-        there = records_there(change.write, change.body["back"])
-        records = [there[post] for post in change.body["back"]]
+        removed = given.body["removed"]
+        back = np.array(deciding.put_back(change.write, given.number, change.number, removed), dtype=np.int64)
+        there = records_there(change.write, list(removed))
+        records = [there[post] for post in removed]
         ready = prepared(catalog_of(records, self.photos), self._matcher, vectors_of(change.write, back))
-        compared = Compared.of(ready, self._index)
+        index, fresh = self._index_for(ready)
+        compared = Compared.of(ready, index)
         put_pairs(change.write, *compared.ends(back), compared.found.probability)
-        return self._index.with_part(compared.part, back)
+        if fresh is not None:
+            fresh.save(change.write)
+        change.body |= {"back": removed, "moved": deciding.held(change.write, change.number, {})}
+        return index.with_part(compared.part, back)
 
     def rematch(self, *, by: str = "", progress: Progress | None = None) -> Event:
         """Match all posts again as one batch. What people said holds, and groups keep their names where they can.
@@ -482,7 +501,8 @@ class Live:
         with self._lock:
             said = constraints(self.reading()).among(rows)
             with self._database.change("rematch", by=by) as change:
-                change.body["moved"] = rematched(change.write, result, rows, said)
+                moved = rematched(change.write, result, rows, said)
+                change.body["moved"] = deciding.held(change.write, change.number, moved)
                 deciding.close_empty(change.write, change.number)
             self.seal()
             return change.done()

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from kembar.store.database import event_of
 from kembar.store.index import Prepared
 from kembar.store.posts import COLUMNS, Record, post_of, record_of, records_of
 from kembar.store.records import Counts, Event, Group, Placed, Post
-from kembar.store.tables import group_names, group_row_of, pairs_among
+from kembar.store.tables import Moves, group_names, group_row_of, pairs_among
 
 _EVENT = "number, at, kind, by, note, body, undoes"
 
@@ -22,6 +23,14 @@ def added(posts: Prepared, placed: Sequence[Placed], before: Mapping[str, Record
     told = [{"id": each.id, "how": each.how, "group": each.group, "merges": list(each.merges)} for each in placed]
     body: dict[str, Any] = {"posts": records_of(posts.posts), "placed": told}
     return {**body, "before": list(before.values())} if before else body
+
+
+def moved_on(body: dict[str, Any], moved: Moves, placed: Sequence[Placed]) -> list[Placed]:
+    """Note the posts that decisions moved after posts were placed, and tell where these are then."""
+    body["moved"] = moved
+    for each in body["placed"]:
+        each["group"] = moved.get(each["id"], [each["group"]])[-1]
+    return [replace(each, group=moved.get(each.id, [each.group])[-1]) for each in placed]
 
 
 def placed_before(event: Event) -> list[Placed]:
