@@ -154,24 +154,24 @@ class Live:
             What became of each, in their order.
 
         Raises:
-            TakenError: an id that is there with other content; nothing is added.
+            TakenError: an id that is there with other content, or the key of another request; nothing is added.
             StoreError: a full or failing disk; nothing is added.
         """
         with self._lock:
-            done = reports.event_of_key(self.reading(), key)
+            done = reports.event_of_key(self.reading(), key, "add")
             if done is not None:
-                return reports.placed_before(done)
+                return reports.placed_before(done, posts.ids.to_list())
             there = records_there(self.reading(), posts.ids.to_list())
         known = self._known(posts, there)
         new = posts.take(np.flatnonzero(~posts.ids.is_in(list(known)).to_numpy())) if known else posts
         ready = prepared(taken_in(new, self.photos), self._matcher)
         with self._lock:
-            done = reports.event_of_key(self.reading(), key)
+            done = reports.event_of_key(self.reading(), key, "add")
             if done is not None:
-                return reports.placed_before(done)
+                return reports.placed_before(done, posts.ids.to_list())
             known |= self._known(new, records_there(self.reading(), new.ids.to_list()))
             fresh = np.flatnonzero(~new.ids.is_in(list(known)).to_numpy())
-            told = {each.id: each for each in self._put(ready.take(fresh), "add", by, key)} if len(fresh) else {}
+            told = {each.id: each for each in self._put(ready.take(fresh), "add", by, key, known)} if len(fresh) else {}
         return [told.get(post) or known[post] for post in posts.ids]
 
     def update(self, posts: Catalog, *, by: str = "", key: str | None = None) -> list[Placed]:
@@ -186,9 +186,9 @@ class Live:
         """
         ready = prepared(taken_in(posts, self.photos), self._matcher)
         with self._lock:
-            done = reports.event_of_key(self.reading(), key)
+            done = reports.event_of_key(self.reading(), key, "update")
             if done is not None:
-                return reports.placed_before(done)
+                return reports.placed_before(done, posts.ids.to_list())
             for post in posts.ids:
                 row_of(self.reading(), post)
             return self._put(ready, "update", by, key)
@@ -209,7 +209,13 @@ class Live:
         return known
 
     def _put(
-        self, ready: Prepared, kind: str, by: str, key: str | None = None, undoes: int | None = None
+        self,
+        ready: Prepared,
+        kind: str,
+        by: str,
+        key: str | None = None,
+        known: Mapping[str, Placed] | None = None,
+        undoes: int | None = None,
     ) -> list[Placed]:
         """Compare posts, place them and write it all, block by block in one transaction."""
         index, fresh = self._index_for(ready)
@@ -222,7 +228,7 @@ class Live:
                 index, here = self._placed(change, some, index, kind)
                 told += here
             deciding.close_empty(change.write, change.number)
-            change.body |= reports.added(ready, told, before)
+            change.body |= reports.added(ready, told, before, known or {})
             if again:  # what was said of them before still holds
                 told = reports.moved_on(change.body, deciding.held(change.write, change.number, {}), told)
             if fresh is not None:
@@ -285,8 +291,9 @@ class Live:
             UnknownError: a post that is not there; nothing is removed.
         """
         with self._lock:
-            done = reports.event_of_key(self.reading(), key)
+            done = reports.event_of_key(self.reading(), key, "remove")
             if done is not None:
+                reports.check_same(set(ids) == set(done.body["removed"]))
                 return done
             rows = [row_of(self.reading(), post) for post in dict.fromkeys(ids)]
             with self._database.change("remove", by=by, key=key) as change:
@@ -422,8 +429,9 @@ class Live:
     def _said(
         self, kind: str, said: deciding.Said, body: dict[str, Any], by: str, note: str, key: str | None = None
     ) -> Event:
-        done = reports.event_of_key(self.reading(), key)
+        done = reports.event_of_key(self.reading(), key, kind)
         if done is not None:
+            reports.check_same(all(done.body.get(name) == value for name, value in body.items()))
             return done
         with self._database.change(kind, by=by, note=note, key=key) as change:
             deciding.note_decisions(change.write, change.number, said, by, note)
@@ -449,6 +457,7 @@ class Live:
         with self._lock:
             given = reports.undoable(self.reading(), event)
             if given.kind == "update":
+                reports.check_unchanged(self.reading(), given)
                 before = prepared(catalog_of(given.body["before"], self.photos), self._matcher)
                 self._put(before, "update", by, undoes=event)
                 return reports.last_event(self.reading())
