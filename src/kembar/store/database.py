@@ -85,7 +85,7 @@ class Database:
         Raises:
             StoreError: the folder cannot be written, or another process has it.
         """
-        lock = _locked(folder)
+        lock = locked(folder)
         with _let_go(lock) as made:
             try:
                 (folder / PHOTOS).mkdir(exist_ok=True)
@@ -115,7 +115,7 @@ class Database:
             raise StoreError(
                 f"{quoted(folder)}, which holds no {FILE}", "a store of `kembar store create`", "Check the path."
             )
-        lock = _locked(folder)
+        lock = locked(folder)
         with _let_go(lock) as made:
             database = cls(folder, lock)
             made.append(database)
@@ -263,7 +263,7 @@ def _statements(script: str) -> Iterator[str]:
             waiting = ""
 
 
-def _locked(folder: Path) -> int:
+def locked(folder: Path) -> int:
     """Hold the folder for this process, until it ends; raises StoreError."""
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
