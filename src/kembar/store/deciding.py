@@ -4,15 +4,18 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import polars as pl
 
 from kembar.arrays import Floats, Rows, connected
 from kembar.errors import ConfigError, InputError, UnknownError, nearest, quoted
 from kembar.grouping.groups import Limits, average_link
 from kembar.store.decisions import constraints
 from kembar.store.records import JOINS, SEPARATES, VERDICTS
+from kembar.store.rematching import renamed
 from kembar.store.tables import (
     Moves,
     chunks,
+    group_names,
     group_row_of,
     groups_of,
     members_of,
@@ -125,23 +128,21 @@ def after(before: Moves, then: Moves) -> Moves:
 
 
 def _settled(write: sqlite3.Connection, groups: Iterable[int]) -> Moves:
-    """Join groups to one, but for posts that people hold apart; the largest part keeps the name of the largest group.
+    """Join groups to one, but for posts that people hold apart; parts keep the names of the groups they were most of.
 
     What holds the parts together is what is known of their pairs; where nothing is, that they were one group.
     """
     members = members_of(write, groups)
     rows = np.array([row[0] for row in members], dtype=np.int64)
-    before = np.array([row[1] for row in members], dtype=np.int64)
     labels = _parts(write, rows)
-    sizes = np.bincount(labels)
-    names, counts = np.unique(before, return_counts=True)
-    left = [int(name) for name in names[np.lexsort((names, -counts))]]
+    names = group_names(write, {row[1] for row in members})
+    kept = renamed(pl.Series([names[row[1]] for row in members], dtype=pl.String), labels)
+    known = {name: row for row, name in names.items()}
     posts: dict[int, int] = {}
-    for label in np.lexsort((np.arange(len(sizes)), -sizes)).tolist():
-        own = rows[labels == label].tolist()
+    for label in np.unique(labels).tolist():
         ids = [row[5] for row, part in zip(members, labels, strict=True) if part == label]
-        group = left.pop(0) if label == int(np.argmax(sizes)) else named_group(write, ids)
-        posts |= dict.fromkeys(own, group)
+        group = known[kept[label]] if label in kept else named_group(write, ids)
+        posts |= dict.fromkeys(rows[labels == label].tolist(), group)
     return move(write, posts)
 
 
