@@ -36,6 +36,7 @@ from kembar.cli.options import (
 from kembar.cli.progress import Bars
 from kembar.cli.recipes import check_encoders
 from kembar.cli.runs import app as runs
+from kembar.cli.store import app as store
 from kembar.cli.train import app as train
 from kembar.cli.words import told
 from kembar.errors import KembarError, visible
@@ -81,6 +82,7 @@ app = typer.Typer(
 )
 app.add_typer(train, name="train")
 app.add_typer(link)
+app.add_typer(store, name="store")
 app.add_typer(runs)
 console = Console(stderr=True)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from kembar.arrays import Rows
+from kembar.arrays import Bools, Rows
 from kembar.errors import StoreError
 from kembar.newcomers import Base, Model, Part
 
@@ -65,19 +65,19 @@ class Index:
             rows: (q,) their rows in the store; places that these had before are passed over from now on.
         """
         before = self.without(rows)
-        parts = [*self.base.parts, new.indexed()]
+        parts = [*before.base.parts, new.indexed()]
+        gone, owners = np.append(before.base.gone, np.zeros(len(new), dtype=bool)), np.append(self.rows, rows)
+        begin = len(before.base)
         while len(parts) > 2 and (len(parts) > 3 or (len(parts) == 3 and len(parts[1]) < _TAIL)):
             last = parts.pop()
-            parts[-1] = Part.joined([parts[-1], last]).indexed()
-        gone = np.append(before.base.gone, np.zeros(len(new), dtype=bool))
-        place = _places(rows, before.place, len(before.base))
-        return replace(
-            before,
-            base=Base(tuple(parts), gone),
-            rows=np.append(self.rows, rows),
-            place=place,
-            fresh=self.fresh + len(new),
-        )
+            begin = len(gone) - len(last) - len(parts[-1])
+            there = ~gone[begin:]  # a post that was updated is in both, and gone from one
+            parts[-1] = _joined(parts[-1], last, there)
+            owners = np.concatenate([owners[:begin], owners[begin:][there]])
+            gone = np.concatenate([gone[:begin], np.zeros(len(parts[-1]), dtype=bool)])
+        fresh = self.fresh + len(owners) - len(self.rows)
+        place = _places(owners[begin:], before.place, begin)
+        return replace(before, base=Base(tuple(parts), gone), rows=owners, place=place, fresh=fresh)
 
     def without(self, rows: Rows) -> "Index":
         """Pass some posts over from now on; rows that are not there are left out."""
@@ -87,6 +87,12 @@ class Index:
         gone[places[places >= 0]] = True
         place[known] = -1
         return replace(self, base=replace(self.base, gone=gone), place=place)
+
+
+def _joined(one: Part, other: Part, there: Bools) -> Part:
+    """Make one part of what is there of two: (m,) bool of their posts."""
+    kept = [one.take(np.flatnonzero(there[: len(one)])), other.take(np.flatnonzero(there[len(one) :]))]
+    return Part.joined([part for part in kept if len(part)]).indexed()
 
 
 def _places(rows: Rows, before: Rows, begin: int) -> Rows:
