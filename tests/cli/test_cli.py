@@ -22,6 +22,7 @@ from kembar.posts.columns import Columns
 COMMANDS = [
     "match",
     "link",
+    "store",
     "score",
     "regroup",
     "export",

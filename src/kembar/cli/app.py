@@ -36,7 +36,11 @@ from kembar.cli.options import (
 from kembar.cli.progress import Bars
 from kembar.cli.recipes import check_encoders
 from kembar.cli.runs import app as runs
+<<<<<<< HEAD
 from kembar.cli.serve import app as serve
+=======
+from kembar.cli.store import app as store
+>>>>>>> bf5e6c0b9ce3650d8804a1fadd5916b943815580
 from kembar.cli.train import app as train
 from kembar.cli.words import told
 from kembar.errors import KembarError, visible
@@ -82,6 +86,7 @@ app = typer.Typer(
 )
 app.add_typer(train, name="train")
 app.add_typer(link)
+app.add_typer(store, name="store")
 app.add_typer(runs)
 app.add_typer(serve)
 console = Console(stderr=True)

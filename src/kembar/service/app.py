@@ -16,6 +16,7 @@ from kembar.service.routes import events, exports, groups, operation, photos, po
 from kembar.service.settings import Settings
 from kembar.store import Live
 
+_PARTS = (posts, groups, events, exports, photos, operation, login)
 _ABOUT = "Find the posts of a marketplace that sell the same product: add, look up, decide, export."
 
 
@@ -57,11 +58,14 @@ def create_app(live: Live | Callable[[], Live], settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = context
-    routers = [part.router for part in (posts, groups, events, exports, photos, operation, login)]
-    for router in routers:
-        app.include_router(router)
-    add_handlers(app, [route for router in routers for route in router.routes])
+    add_handlers(app, [route for part in _PARTS for route in part.router.routes])
+    _add_routes(app)
     for layer, given in ((Queue, (settings, context.load)), (Bodies, (settings,)), (Gate, (settings,))):
         app.add_middleware(layer, *given)
     app.add_middleware(Watch, context.metrics)  # the one added last is the outermost
     return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    for part in _PARTS:
+        app.include_router(part.router)

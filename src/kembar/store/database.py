@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kembar.errors import StoreError, quoted
+from kembar.store.connection import connected
 from kembar.store.records import Event
 from kembar.store.schema import FORMAT, MIGRATIONS, TABLES, VERSION
 
@@ -34,12 +35,19 @@ class Change:
         number: the number that the event will have.
         body: what it will tell.
         event: the event, once the transaction has ended.
+        further: how many events were written behind it.
     """
 
     write: sqlite3.Connection
     number: int
     body: dict[str, Any] = field(default_factory=dict)
     event: Event | None = None
+    further: int = 0
+
+    def also(self, kind: str, body: Mapping[str, Any], by: str = "") -> None:
+        """Write a further event behind this one, in the same transaction: what is too long for one body."""
+        self.further += 1
+        _write_event(self.write, Event(self.number + self.further, _now(), kind, by, "", body), None)
 
     def done(self) -> Event:
         """Give the event of a transaction that has ended."""
@@ -61,7 +69,7 @@ class Database:
         self._lock = lock
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
-        self._writer = _connected(folder / FILE)
+        self._writer = connected(folder / FILE)
 
     @classmethod
     def create(cls, folder: Path, about: Mapping[str, str]) -> "Database":
@@ -77,22 +85,23 @@ class Database:
         Raises:
             StoreError: the folder cannot be written, or another process has it.
         """
-        lock = _locked(folder)
-        try:
-            (folder / PHOTOS).mkdir(exist_ok=True)
+        lock = locked(folder)
+        with _let_go(lock) as made:
+            try:
+                (folder / PHOTOS).mkdir(exist_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"{quoted(folder)}, which cannot be written ({error.strerror})",
+                    "a folder that can be written, on a disk with free space",
+                    "Choose another folder, or free some space.",
+                ) from error
             database = cls(folder, lock)
+            made.append(database)
             with database.transaction() as write:
                 for statement in _statements(TABLES):
                     write.execute(statement)
                 told = {"format": FORMAT, "version": str(VERSION), **about}
                 write.executemany("INSERT INTO about VALUES (?, ?)", told.items())
-        except OSError as error:
-            os.close(lock)
-            raise StoreError(
-                f"{quoted(folder)}, which cannot be written ({error.strerror})",
-                "a folder that can be written, on a disk with free space",
-                "Choose another folder, or free some space.",
-            ) from error
         return database
 
     @classmethod
@@ -106,25 +115,15 @@ class Database:
             raise StoreError(
                 f"{quoted(folder)}, which holds no {FILE}", "a store of `kembar store create`", "Check the path."
             )
-        lock = _locked(folder)
-        try:
+        lock = locked(folder)
+        with _let_go(lock) as made:
             database = cls(folder, lock)
-            with damage_told(folder):
-                database._check_version()
-        except BaseException:
-            os.close(lock)
-            raise
+            made.append(database)
+            database._check_version()
         return database
 
     def _check_version(self) -> None:
-        about = self.about()
-        version = int(about.get("version", 0)) if about.get("version", "").isdigit() else 0
-        if about.get("format") != FORMAT or version > VERSION:
-            raise StoreError(
-                f"{quoted(self.folder)}, a store of version {quoted(about.get('version', 'none'))}",
-                f"a store of version {VERSION} or older",
-                "Open it with the version of kembar that made it, or a newer one.",
-            )
+        version = version_of(self.folder, self.about())
         for older in range(version, VERSION):
             with self.transaction() as write:
                 for statement in _statements(MIGRATIONS[older]):
@@ -139,7 +138,7 @@ class Database:
         """Give this thread its own connection, which cannot write."""
         own: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if own is None:
-            own = _connected(self.folder / FILE)
+            own = connected(self.folder / FILE)
             own.execute("PRAGMA query_only = 1")
             self._local.connection = own
             self._readers.append(own)
@@ -152,15 +151,14 @@ class Database:
         Raises:
             StoreError: a full or failing disk, or a damaged file; nothing was written.
         """
-        with damage_told(self.folder):
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._writer
+            self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
 
     @contextmanager
     def change(
@@ -183,13 +181,9 @@ class Database:
             number = write.execute("SELECT coalesce(max(number), 0) + 1 FROM events").fetchone()[0]
             change = Change(write, number)
             yield change
-            at = datetime.now(UTC).isoformat(timespec="milliseconds")
-            text = json.dumps(change.body, ensure_ascii=False, separators=(",", ":"))
-            write.execute(
-                "INSERT INTO events (number, at, kind, by, note, body, undoes, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (number, at, kind, by, note, text, undoes, key),
-            )
-        change.event = Event(number, at, kind, by, note, change.body, undoes)
+            event = Event(number, _now(), kind, by, note, change.body, undoes)
+            _write_event(write, event, key)
+        change.event = event
 
     def close(self) -> None:
         """Let the store go."""
@@ -201,42 +195,62 @@ class Database:
 
 
 @contextmanager
-def damage_told(folder: Path) -> Iterator[None]:
-    """Say in plain words what SQLite says of a disk or a file; raises StoreError."""
+def _let_go(lock: int) -> Iterator[list[Database]]:
+    """Close the database that is put into the list, or else the lock, if something fails."""
+    made: list[Database] = []
     try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-            raise
-        text = str(error)
-        if "full" in text:
-            given, expected, fix = "a full disk", "free space", "Free some space; what was asked for was not done."
-        elif "malformed" in text or "not a database" in text or "no such table" in text:
-            given, expected = f"a damaged store ({text})", "a whole store"
-            fix = "See `kembar store check`, and mend it with `kembar store repair`, or take a copy that is whole."
-        else:
-            given, expected, fix = (
-                f"a store that cannot be used ({text})",
-                "a readable, writable disk",
-                "Check the disk.",
-            )
-        raise StoreError(f"{quoted(folder)}: {given}", expected, fix) from error
+        yield made
+    except BaseException:
+        for database in made:
+            database.close()
+        if not made:
+            os.close(lock)
+        raise
+
+
+def version_of(folder: Path, about: Mapping[str, str]) -> int:
+    """Read the version of a store; raises StoreError where it is newer than this program, or no store's."""
+    told = about.get("version", "")
+    version = int(told) if told.isascii() and told.isdigit() else 0
+    if about.get("format") != FORMAT or version < 1:
+        raise StoreError(
+            f"{quoted(folder / FILE)}, which does not say that it is a store",
+            "a store of `kembar store create`",
+            "Check the path; a store that is damaged is mended with `kembar store repair`.",
+        )
+    if version > VERSION:
+        raise StoreError(
+            f"{quoted(folder)}, a store of version {version}",
+            f"a store of version {VERSION} or older",
+            "Open it with the version of kembar that made it, or a newer one.",
+        )
+    return version
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _write_event(write: sqlite3.Connection, event: Event, key: str | None) -> None:
+    text = json.dumps(event.body, ensure_ascii=False, separators=(",", ":"))
+    write.execute(
+        "INSERT INTO events (number, at, kind, by, note, body, undoes, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (event.number, event.at, event.kind, event.by, event.note, text, event.undoes, key),
+    )
 
 
 def event_of(row: tuple[Any, ...]) -> Event:
-    """Read (number, at, kind, by, note, body, undoes) as the log has them."""
+    """Read (number, at, kind, by, note, body, undoes) as the log has them; raises StoreError."""
     number, at, kind, by, note, body, undoes = row
-    return Event(number, at, kind, by, note, json.loads(body), undoes)
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-    with damage_told(path.parent):
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = 1")
-        connection.execute("PRAGMA cache_size = -65536")
-    return connection
+    try:
+        told = json.loads(body)
+    except ValueError as error:
+        raise StoreError(
+            f"event {number}, whose text is damaged",
+            "a whole store",
+            "See `kembar store check` and `kembar store repair`.",
+        ) from error
+    return Event(number, at, kind, by, note, told, undoes)
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -249,7 +263,7 @@ def _statements(script: str) -> Iterator[str]:
             waiting = ""
 
 
-def _locked(folder: Path) -> int:
+def locked(folder: Path) -> int:
     """Hold the folder for this process, until it ends; raises StoreError."""
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

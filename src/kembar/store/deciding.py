@@ -4,14 +4,18 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import polars as pl
 
 from kembar.arrays import Floats, Rows, connected
 from kembar.errors import ConfigError, InputError, UnknownError, nearest, quoted
 from kembar.grouping.groups import Limits, average_link
 from kembar.store.decisions import constraints
 from kembar.store.records import JOINS, SEPARATES, VERDICTS
+from kembar.store.rematching import renamed
 from kembar.store.tables import (
     Moves,
+    chunks,
+    group_names,
     group_row_of,
     groups_of,
     members_of,
@@ -26,6 +30,14 @@ _WHOLE = 2000  # posts of a group whose pairs are all laid out
 
 Said = list[tuple[int, int, str]]
 """Decisions about pairs of rows, left < right."""
+
+
+def told(read: sqlite3.Connection, said: Said) -> list[list[str]]:
+    """Tell what was said by the ids of posts: two ids and the verdict each."""
+    names: dict[int, str] = {}
+    for marks, part in chunks(list({row for left, right, _ in said for row in (left, right)})):
+        names.update(read.execute(f"SELECT row, id FROM posts WHERE row IN ({marks})", part))
+    return [[names[left], names[right], verdict] for left, right, verdict in said]
 
 
 def ends_of(read: sqlite3.Connection, a: str, b: str) -> tuple[int, int]:
@@ -70,10 +82,30 @@ def applied(write: sqlite3.Connection, event: int, said: Said) -> Moves:
         for left, right, _ in (each for each in said if each[2] == verdict):
             one, other = (int(group) for group in groups_of(write, np.array([left, right])))
             if (one == other) == (verdict != JOINS):
-                moved = _after(moved, _settled(write, {one, other}))
+                moved = after(moved, _settled(write, {one, other}))
                 _close(write, event, one, other)
     close_empty(write, event)
     return moved
+
+
+def held(write: sqlite3.Connection, event: int, moved: Moves) -> Moves:
+    """Let all decisions hold that can, after something else was done: posts that came back, or went.
+
+    Args:
+        write: within a transaction.
+        event: its number.
+        moved: the posts that it has moved so far.
+
+    Returns:
+        These, and those that moved since.
+    """
+    said = constraints(write)
+    broken: Said = []
+    for pairs, verdict in ((said.same, JOINS), (said.apart, SEPARATES[0])):
+        groups = groups_of(write, pairs.ravel()).reshape(-1, 2)
+        wrong = (groups[:, 0] == groups[:, 1]) == (verdict != JOINS)
+        broken += [(left, right, verdict) for left, right in pairs[wrong].tolist()]
+    return after(moved, applied(write, event, broken))
 
 
 def close_empty(write: sqlite3.Connection, event: int) -> None:
@@ -86,7 +118,7 @@ def close_empty(write: sqlite3.Connection, event: int) -> None:
     )
 
 
-def _after(before: Moves, then: Moves) -> Moves:
+def after(before: Moves, then: Moves) -> Moves:
     """Chain moves: a post that moved twice has left the first group and joined the last."""
     found = {**before}
     for post, (left, joined) in then.items():
@@ -96,23 +128,21 @@ def _after(before: Moves, then: Moves) -> Moves:
 
 
 def _settled(write: sqlite3.Connection, groups: Iterable[int]) -> Moves:
-    """Join groups to one, but for posts that people hold apart; the largest part keeps the name of the largest group.
+    """Join groups to one, but for posts that people hold apart; parts keep the names of the groups they were most of.
 
     What holds the parts together is what is known of their pairs; where nothing is, that they were one group.
     """
     members = members_of(write, groups)
     rows = np.array([row[0] for row in members], dtype=np.int64)
-    before = np.array([row[1] for row in members], dtype=np.int64)
     labels = _parts(write, rows)
-    sizes = np.bincount(labels)
-    names, counts = np.unique(before, return_counts=True)
-    left = [int(name) for name in names[np.lexsort((names, -counts))]]
+    names = group_names(write, {row[1] for row in members})
+    kept = renamed(pl.Series([names[row[1]] for row in members], dtype=pl.String), labels)
+    known = {name: row for row, name in names.items()}
     posts: dict[int, int] = {}
-    for label in np.lexsort((np.arange(len(sizes)), -sizes)).tolist():
-        own = rows[labels == label].tolist()
+    for label in np.unique(labels).tolist():
         ids = [row[5] for row, part in zip(members, labels, strict=True) if part == label]
-        group = left.pop(0) if label == int(np.argmax(sizes)) else named_group(write, ids)
-        posts |= dict.fromkeys(own, group)
+        group = known[kept[label]] if label in kept else named_group(write, ids)
+        posts |= dict.fromkeys(rows[labels == label].tolist(), group)
     return move(write, posts)
 
 
@@ -255,12 +285,28 @@ def undone(write: sqlite3.Connection, number: int, event: int, moved: Moves) -> 
             raise UnknownError(f"group {quoted(before)}, which is gone", "a group that is there", "Merge by hand.")
         back[row] = int(found[0])
     write.execute("UPDATE decisions SET undone = ? WHERE event = ? AND undone IS NULL", (event, number))
+    told = move(write, back)
+    _reopen(write, number, event)
+    return told
+
+
+def _reopen(write: sqlite3.Connection, number: int, event: int) -> None:
+    """Open the proposed merges that an event closed, but for those of groups that have no posts now."""
     write.execute("UPDATE merges SET closed = NULL WHERE closed = ?", (number,))
-    return move(write, back)
+    close_empty(write, event)
 
 
-def put_back(write: sqlite3.Connection, removed: Mapping[str, str]) -> list[int]:
-    """Put removed posts, by id, back into their groups, by name; tells their rows.
+def put_back(write: sqlite3.Connection, number: int, event: int, removed: Mapping[str, str]) -> list[int]:
+    """Put removed posts back into their groups.
+
+    Args:
+        write: within a transaction.
+        number: the event that removed them.
+        event: the number of the event that puts them back.
+        removed: the names of their groups, by id.
+
+    Returns:
+        Their rows.
 
     Raises:
         InputError: one of them was added again meanwhile.
@@ -269,10 +315,13 @@ def put_back(write: sqlite3.Connection, removed: Mapping[str, str]) -> list[int]
     for post, group in removed.items():
         found = write.execute(
             "UPDATE posts SET removed = NULL, group_row = (SELECT row FROM groups WHERE id = ?) "
-            "WHERE id = ? AND removed IS NOT NULL RETURNING row",
-            (group, post),
+            "WHERE id = ? AND removed = ? RETURNING row",
+            (group, post, number),
         ).fetchone()
         if found is None:
-            raise InputError(f"post {quoted(post)}, which is there again", "a removal that still holds", "Leave it so.")
+            raise InputError(
+                f"post {quoted(post)}, which was added again", "a removal that still holds", "Leave it so."
+            )
         rows.append(int(found[0]))
+    _reopen(write, number, event)
     return rows

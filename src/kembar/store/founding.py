@@ -4,6 +4,7 @@ import json
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -14,7 +15,11 @@ from kembar.results.result import Result
 from kembar.store.database import PHOTOS, Database
 from kembar.store.photos import taken_in
 from kembar.store.posts import COLUMNS, records_of, values_of
+from kembar.store.reports import begun_with
 from kembar.store.tables import put_pairs
+
+_TOLD: Final = 1000
+"""Posts of a run that one event tells of."""
 
 
 def founded(folder: Path, run: Result | None, config: Config) -> Database:
@@ -34,7 +39,11 @@ def founded(folder: Path, run: Result | None, config: Config) -> Database:
         ) from error
     try:
         database = Database.create(folder, {"config": json.dumps(chosen.model_dump(mode="json"))})
-        _begun(database, run)
+        try:
+            _begun(database, run)
+        except BaseException:
+            database.close()
+            raise
     except BaseException:
         for path in folder.iterdir() if there else ():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -62,15 +71,16 @@ def _begun(database: Database, run: Result | None) -> None:
         change.body["posts"] = 0 if run is None else len(run)
         if run is None or posts is None:
             return
-        write = change.write
-        names = run.groups.ids.to_list()
+        write, records = change.write, records_of(posts)
+        names, groups = run.groups.ids.to_list(), run.groups.labels.tolist()
+        for begin in range(0, len(records), _TOLD):  # an event each, so that none is too long
+            some = slice(begin, begin + _TOLD)
+            change.also("create", begun_with(records[some], [names[group] for group in groups[some]]))
         write.executemany("INSERT INTO groups (row, id) VALUES (?, ?)", enumerate(names, start=1))
         full = np.zeros(len(run), dtype=bool) if run.cut_off is None else run.cut_off
         rows = (
             (row, *values_of(record), group + 1, int(is_full))
-            for row, (record, group, is_full) in enumerate(
-                zip(records_of(posts), run.groups.labels.tolist(), full.tolist(), strict=True), start=1
-            )
+            for row, (record, group, is_full) in enumerate(zip(records, groups, full.tolist(), strict=True), start=1)
         )
         marks = ", ".join("?" * (len(COLUMNS.split(", ")) + 3))
         write.executemany(f"INSERT INTO posts (row, {COLUMNS}, group_row, full) VALUES ({marks})", rows)

@@ -4,44 +4,17 @@ A sealed part holds the posts that were there when words were last counted; late
 one more post costs nothing that grows with the store. Removed posts stay in their part and are passed over.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
-from kembar.arrays import Rows
-from kembar.encoders.embeddings import Embeddings
+from kembar.arrays import Bools, Rows
 from kembar.errors import StoreError
-from kembar.evidence.photo_hashes import with_photo_hashes
-from kembar.evidence.placeholders import as_compared
-from kembar.matcher import Matcher
 from kembar.newcomers import Base, Model, Part
-from kembar.posts.catalog import Catalog
-from kembar.posts.problems import PROBLEMS
 
 _TAIL: Final = 256
 """Posts in the last part from which on it is joined to the one before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Posts on their way in.
-
-    Attributes:
-        posts: with the hashes of their photos, as they were given.
-        compared: without what says nothing.
-        vectors: by name.
-    """
-
-    posts: Catalog
-    compared: Catalog
-    vectors: Mapping[str, Embeddings]
-
-    def take(self, rows: Rows) -> "Prepared":
-        """Keep some posts."""
-        vectors = {name: given.take(rows) for name, given in self.vectors.items()}
-        return Prepared(self.posts.take(rows), self.compared.take(rows), vectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +65,19 @@ class Index:
             rows: (q,) their rows in the store; places that these had before are passed over from now on.
         """
         before = self.without(rows)
-        parts = [*self.base.parts, new.indexed()]
+        parts = [*before.base.parts, new.indexed()]
+        gone, owners = np.append(before.base.gone, np.zeros(len(new), dtype=bool)), np.append(self.rows, rows)
+        begin = len(before.base)
         while len(parts) > 2 and (len(parts) > 3 or (len(parts) == 3 and len(parts[1]) < _TAIL)):
             last = parts.pop()
-            parts[-1] = Part.joined([parts[-1], last]).indexed()
-        gone = np.append(before.base.gone, np.zeros(len(new), dtype=bool))
-        place = _places(rows, before.place, len(before.base))
-        return replace(
-            before,
-            base=Base(tuple(parts), gone),
-            rows=np.append(self.rows, rows),
-            place=place,
-            fresh=self.fresh + len(new),
-        )
+            begin = len(gone) - len(last) - len(parts[-1])
+            there = ~gone[begin:]  # a post that was updated is in both, and gone from one
+            parts[-1] = _joined(parts[-1], last, there)
+            owners = np.concatenate([owners[:begin], owners[begin:][there]])
+            gone = np.concatenate([gone[:begin], np.zeros(len(parts[-1]), dtype=bool)])
+        fresh = self.fresh + len(owners) - len(self.rows)
+        place = _places(owners[begin:], before.place, begin)
+        return replace(before, base=Base(tuple(parts), gone), rows=owners, place=place, fresh=fresh)
 
     def without(self, rows: Rows) -> "Index":
         """Pass some posts over from now on; rows that are not there are left out."""
@@ -116,6 +89,12 @@ class Index:
         return replace(self, base=replace(self.base, gone=gone), place=place)
 
 
+def _joined(one: Part, other: Part, there: Bools) -> Part:
+    """Make one part of what is there of two: (m,) bool of their posts."""
+    kept = [one.take(np.flatnonzero(there[: len(one)])), other.take(np.flatnonzero(there[len(one) :]))]
+    return Part.joined([part for part in kept if len(part)]).indexed()
+
+
 def _places(rows: Rows, before: Rows, begin: int) -> Rows:
     """Note the places of rows, from `begin` on."""
     size = max(len(before), int(rows.max(initial=-1)) + 1)
@@ -123,18 +102,3 @@ def _places(rows: Rows, before: Rows, begin: int) -> Rows:
     place[: len(before)] = before
     place[rows] = begin + np.arange(len(rows))
     return place
-
-
-def prepared(posts: Catalog, matcher: Matcher, known: Mapping[str, Embeddings] | None = None) -> Prepared:
-    """Hash the photos of posts and encode the posts.
-
-    Args:
-        posts: as they were given.
-        matcher: with the configuration, and the encoders that are open.
-        known: vectors of these posts that were made before.
-    """
-    hashed = with_photo_hashes(posts, matcher.config)
-    compared = as_compared(hashed, matcher.config.variants)
-    encoded, vectors = matcher.encoded(compared, known)
-    told = encoded.problems.join(hashed.problems, on=list(PROBLEMS), how="anti")
-    return Prepared(hashed.with_hashes(hashed.hashes, hashed.hashed, told), encoded, vectors)

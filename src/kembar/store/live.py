@@ -17,7 +17,7 @@ from kembar.config import Config
 from kembar.encoders.encoding import default_store
 from kembar.errors import InputError, TakenError, quoted
 from kembar.matcher import Matcher
-from kembar.newcomers import BLOCK
+from kembar.newcomers import BLOCK, Prepared, prepared
 from kembar.posts.catalog import Catalog
 from kembar.results.explanation import Explanation
 from kembar.results.result import Result
@@ -27,13 +27,22 @@ from kembar.store.database import PHOTOS, Change, Database
 from kembar.store.decisions import constraints, contradictions
 from kembar.store.explaining import explained
 from kembar.store.founding import founded
-from kembar.store.index import Index, Prepared, prepared
+from kembar.store.index import Index
 from kembar.store.photos import taken_in
 from kembar.store.posts import Record, catalog_of, post_of, read_records, records_of, same_content, vectors_of
 from kembar.store.records import Contradiction, Counts, Event, Found, Group, How, Placed, Post
 from kembar.store.rematching import rematched
 from kembar.store.sealing import Sealed, loaded, refit_due, sealed_now, sealed_with
-from kembar.store.tables import drop_pairs, everything, group_names, groups_of, put_pairs, records_there, row_of
+from kembar.store.tables import (
+    any_removed,
+    drop_pairs,
+    everything,
+    group_names,
+    groups_of,
+    put_pairs,
+    records_there,
+    row_of,
+)
 
 _BACKGROUND: Final = 5000
 """Posts from which on words are counted anew in a thread of its own."""
@@ -106,7 +115,7 @@ class Live:
 
     def _begun(self) -> Index:
         """Count the words of a store that began with the posts of a run."""
-        if not self.reading().execute("SELECT 1 FROM posts LIMIT 1").fetchone():
+        if not self.reading().execute("SELECT 1 FROM posts WHERE removed IS NULL LIMIT 1").fetchone():
             return Index()
         sealed = sealed_now(self.reading(), self._matcher, self.photos)
         with self._database.change("refit") as change:
@@ -145,24 +154,24 @@ class Live:
             What became of each, in their order.
 
         Raises:
-            TakenError: an id that is there with other content; nothing is added.
+            TakenError: an id that is there with other content, or the key of another request; nothing is added.
             StoreError: a full or failing disk; nothing is added.
         """
         with self._lock:
-            done = reports.event_of_key(self.reading(), key)
+            done = reports.event_of_key(self.reading(), key, "add")
             if done is not None:
-                return reports.placed_before(done)
+                return reports.placed_before(done, posts.ids.to_list())
             there = records_there(self.reading(), posts.ids.to_list())
         known = self._known(posts, there)
         new = posts.take(np.flatnonzero(~posts.ids.is_in(list(known)).to_numpy())) if known else posts
         ready = prepared(taken_in(new, self.photos), self._matcher)
         with self._lock:
-            done = reports.event_of_key(self.reading(), key)
+            done = reports.event_of_key(self.reading(), key, "add")
             if done is not None:
-                return reports.placed_before(done)
+                return reports.placed_before(done, posts.ids.to_list())
             known |= self._known(new, records_there(self.reading(), new.ids.to_list()))
             fresh = np.flatnonzero(~new.ids.is_in(list(known)).to_numpy())
-            told = {each.id: each for each in self._put(ready.take(fresh), "add", by, key)} if len(fresh) else {}
+            told = {each.id: each for each in self._put(ready.take(fresh), "add", by, key, known)} if len(fresh) else {}
         return [told.get(post) or known[post] for post in posts.ids]
 
     def update(self, posts: Catalog, *, by: str = "", key: str | None = None) -> list[Placed]:
@@ -177,9 +186,9 @@ class Live:
         """
         ready = prepared(taken_in(posts, self.photos), self._matcher)
         with self._lock:
-            done = reports.event_of_key(self.reading(), key)
+            done = reports.event_of_key(self.reading(), key, "update")
             if done is not None:
-                return reports.placed_before(done)
+                return reports.placed_before(done, posts.ids.to_list())
             for post in posts.ids:
                 row_of(self.reading(), post)
             return self._put(ready, "update", by, key)
@@ -200,19 +209,28 @@ class Live:
         return known
 
     def _put(
-        self, ready: Prepared, kind: str, by: str, key: str | None = None, undoes: int | None = None
+        self,
+        ready: Prepared,
+        kind: str,
+        by: str,
+        key: str | None = None,
+        known: Mapping[str, Placed] | None = None,
+        undoes: int | None = None,
     ) -> list[Placed]:
         """Compare posts, place them and write it all, block by block in one transaction."""
         index, fresh = self._index_for(ready)
         told: list[Placed] = []
         with self._database.change("undo" if undoes else kind, by=by, key=key, undoes=undoes) as change:
             before = records_there(change.write, ready.posts.ids.to_list()) if kind == "update" else {}
+            again = bool(before) or any_removed(change.write, ready.posts.ids.to_list())
             for begin in range(0, len(ready.posts), BLOCK):
                 some = ready.take(np.arange(begin, min(begin + BLOCK, len(ready.posts))))
                 index, here = self._placed(change, some, index, kind)
                 told += here
             deciding.close_empty(change.write, change.number)
-            change.body |= reports.added(ready, told, before)
+            change.body |= reports.added(ready, told, before, known or {})
+            if again:  # what was said of them before still holds
+                told = reports.moved_on(change.body, deciding.held(change.write, change.number, {}), told)
             if fresh is not None:
                 fresh.save(change.write)
         self._index = index
@@ -273,13 +291,13 @@ class Live:
             UnknownError: a post that is not there; nothing is removed.
         """
         with self._lock:
-            done = reports.event_of_key(self.reading(), key)
+            done = reports.event_of_key(self.reading(), key, "remove")
             if done is not None:
+                reports.check_same(set(ids) == set(done.body["removed"]))
                 return done
             rows = [row_of(self.reading(), post) for post in dict.fromkeys(ids)]
             with self._database.change("remove", by=by, key=key) as change:
                 self._taken_out(change, rows)
-                deciding.close_empty(change.write, change.number)
             self._index = self._index.without(np.array(rows, dtype=np.int64))
             return change.done()
 
@@ -291,6 +309,8 @@ class Live:
         change.body["removed"] = {post: names[group] for post, group in zip(posts, groups, strict=True)}
         drop_pairs(change.write, rows)
         change.write.executemany("UPDATE posts SET removed = ? WHERE row = ?", [(change.number, row) for row in rows])
+        deciding.close_empty(change.write, change.number)
+        change.body["moved"] = deciding.held(change.write, change.number, {})
 
     # What is asked
 
@@ -409,12 +429,14 @@ class Live:
     def _said(
         self, kind: str, said: deciding.Said, body: dict[str, Any], by: str, note: str, key: str | None = None
     ) -> Event:
-        done = reports.event_of_key(self.reading(), key)
+        done = reports.event_of_key(self.reading(), key, kind)
         if done is not None:
+            reports.check_same(all(done.body.get(name) == value for name, value in body.items()))
             return done
         with self._database.change(kind, by=by, note=note, key=key) as change:
             deciding.note_decisions(change.write, change.number, said, by, note)
-            change.body |= body | {"moved": deciding.applied(change.write, change.number, said)}
+            change.body |= body | {"said": deciding.told(change.write, said)}
+            change.body["moved"] = deciding.applied(change.write, change.number, said)
             deciding.close_refused(change.write, change.number, said)
         return change.done()
 
@@ -435,6 +457,7 @@ class Live:
         with self._lock:
             given = reports.undoable(self.reading(), event)
             if given.kind == "update":
+                reports.check_unchanged(self.reading(), given)
                 before = prepared(catalog_of(given.body["before"], self.photos), self._matcher)
                 self._put(before, "update", by, undoes=event)
                 return reports.last_event(self.reading())
@@ -452,16 +475,21 @@ class Live:
             return self._index.without(np.array(rows, dtype=np.int64))
         if given.kind != "remove":
             moved = given.body.get("moved", {})
-            change.body["moved"] = deciding.undone(change.write, given.number, change.number, moved)
+            moved = deciding.undone(change.write, given.number, change.number, moved)
+            change.body["moved"] = deciding.held(change.write, change.number, moved)
             return self._index
-        back = np.array(deciding.put_back(change.write, given.body["removed"]), dtype=np.int64)
-        change.body["back"] = list(given.body["removed"])
-        there = records_there(change.write, change.body["back"])
-        records = [there[post] for post in change.body["back"]]
+        removed = given.body["removed"]
+        back = np.array(deciding.put_back(change.write, given.number, change.number, removed), dtype=np.int64)
+        there = records_there(change.write, list(removed))
+        records = [there[post] for post in removed]
         ready = prepared(catalog_of(records, self.photos), self._matcher, vectors_of(change.write, back))
-        compared = Compared.of(ready, self._index)
+        index, fresh = self._index_for(ready)
+        compared = Compared.of(ready, index)
         put_pairs(change.write, *compared.ends(back), compared.found.probability)
-        return self._index.with_part(compared.part, back)
+        if fresh is not None:
+            fresh.save(change.write)
+        change.body |= {"back": removed, "moved": deciding.held(change.write, change.number, {})}
+        return index.with_part(compared.part, back)
 
     def rematch(self, *, by: str = "", progress: Progress | None = None) -> Event:
         """Match all posts again as one batch. What people said holds, and groups keep their names where they can.
@@ -482,7 +510,8 @@ class Live:
         with self._lock:
             said = constraints(self.reading()).among(rows)
             with self._database.change("rematch", by=by) as change:
-                change.body["moved"] = rematched(change.write, result, rows, said)
+                moved = rematched(change.write, result, rows, said)
+                change.body["moved"] = deciding.held(change.write, change.number, moved)
                 deciding.close_empty(change.write, change.number)
             self.seal()
             return change.done()

@@ -2,34 +2,78 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from kembar.errors import InputError, UnknownError
+from kembar.errors import InputError, TakenError, UnknownError, quoted
+from kembar.newcomers import Prepared
 from kembar.store.database import event_of
-from kembar.store.index import Prepared
 from kembar.store.posts import COLUMNS, Record, post_of, record_of, records_of
 from kembar.store.records import Counts, Event, Group, Placed, Post
-from kembar.store.tables import group_names, group_row_of, pairs_among
+from kembar.store.tables import Moves, group_names, group_row_of, pairs_among, records_there
 
 _EVENT = "number, at, kind, by, note, body, undoes"
+_UNDOABLE = ("add", "update", "remove", "decide", "merge", "split", "accept", "rematch")
 
 
-def added(posts: Prepared, placed: Sequence[Placed], before: Mapping[str, Record]) -> dict[str, Any]:
-    """Tell of posts that were added or updated, so that all of it can be done again or taken back."""
+def added(
+    posts: Prepared, placed: Sequence[Placed], before: Mapping[str, Record], known: Mapping[str, Placed]
+) -> dict[str, Any]:
+    """Tell of posts that were added or updated, so that all of it can be done again or taken back.
+
+    Args:
+        posts: as they were written.
+        placed: what became of them.
+        before: what they were before an update, by id.
+        known: those of the request that were there already.
+    """
     told = [{"id": each.id, "how": each.how, "group": each.group, "merges": list(each.merges)} for each in placed]
     body: dict[str, Any] = {"posts": records_of(posts.posts), "placed": told}
+    if known:
+        body["known"] = {each.id: each.group for each in known.values()}
     return {**body, "before": list(before.values())} if before else body
 
 
-def placed_before(event: Event) -> list[Placed]:
-    """Answer a request that is sent again as the first time, but for the candidates."""
-    return [
-        Placed(each["id"], each["how"], each["group"], merges=tuple(each["merges"]))
-        for each in event.body.get("placed", ())
-    ]
+def begun_with(records: Sequence[Record], groups: Sequence[str]) -> dict[str, Any]:
+    """Tell of posts that a store began with, and of their groups, in the form of `added`."""
+    placed = [{"id": record["id"], "group": group} for record, group in zip(records, groups, strict=True)]
+    return {"posts": records, "placed": placed}
+
+
+def moved_on(body: dict[str, Any], moved: Moves, placed: Sequence[Placed]) -> list[Placed]:
+    """Note the posts that decisions moved after posts were placed, and tell where these are then."""
+    body["moved"] = moved
+    for each in body["placed"]:
+        each["group"] = moved.get(each["id"], [each["group"]])[-1]
+    return [replace(each, group=moved.get(each.id, [each.group])[-1]) for each in placed]
+
+
+def placed_before(event: Event, ids: Sequence[str]) -> list[Placed]:
+    """Answer a request that is sent again as the first time, but for the candidates.
+
+    Args:
+        event: what the first one did.
+        ids: of the posts of the second one.
+
+    Raises:
+        TakenError: they are others than those of the first.
+    """
+    found = {post: Placed(post, "known", group) for post, group in event.body.get("known", {}).items()}
+    for each in event.body.get("placed", ()):
+        found[each["id"]] = Placed(each["id"], each["how"], each["group"], merges=tuple(each["merges"]))
+    check_same(set(ids) == set(found))
+    return [found[post] for post in ids]
+
+
+def check_same(same: bool) -> None:
+    """Refuse the key of one request for another one; raises TakenError."""
+    if not same:
+        raise TakenError(
+            "the key of a request that asked for something else", "a key of its own for each request", "Make a new one."
+        )
 
 
 def event_numbered(read: sqlite3.Connection, number: int) -> Event | None:
@@ -38,12 +82,14 @@ def event_numbered(read: sqlite3.Connection, number: int) -> Event | None:
     return None if row is None else event_of(row)
 
 
-def event_of_key(read: sqlite3.Connection, key: str | None) -> Event | None:
-    """Find the event of a request that was sent before; None where there is none."""
+def event_of_key(read: sqlite3.Connection, key: str | None, kind: str) -> Event | None:
+    """Find the event of a request that was sent before, None where there is none; raises TakenError."""
     if key is None:
         return None
     row = read.execute(f"SELECT {_EVENT} FROM events WHERE key = ?", (key,)).fetchone()
-    return None if row is None else event_of(row)
+    event = None if row is None else event_of(row)
+    check_same(event is None or event.kind == kind)
+    return event
 
 
 def events_after(read: sqlite3.Connection, after: int, limit: int) -> list[Event]:
@@ -118,10 +164,22 @@ def undoable(read: sqlite3.Connection, number: int) -> Event:
     if event is None:
         raise UnknownError(f"event {number}, which is not in the store", "the number of an event", "Check it.")
     again = read.execute("SELECT number FROM events WHERE undoes = ?", (number,)).fetchone()
-    if event.kind in ("create", "refit", "undo") or again is not None:
+    if event.kind not in _UNDOABLE or again is not None:
         given = f"event {number}, " + (f"undone by event {again[0]}" if again else f"of kind {event.kind!r}")
         raise InputError(given, "a decision, an add, an update, a removal or a re-match", "Name another event.")
     return event
+
+
+def check_unchanged(read: sqlite3.Connection, update: Event) -> None:
+    """Refuse to take an update back once its posts were updated again or removed; raises InputError."""
+    there = records_there(read, [record["id"] for record in update.body["posts"]])
+    for record in update.body["posts"]:
+        if there.get(record["id"]) != record:
+            raise InputError(
+                f"event {update.number}, after which post {quoted(record['id'])} was changed again",
+                "an event whose posts are still as it left them",
+                "Undo the later events first.",
+            )
 
 
 def labels(read: sqlite3.Connection) -> pl.DataFrame:

@@ -68,6 +68,12 @@ def records_there(read: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Rec
     return found
 
 
+def any_removed(read: sqlite3.Connection, ids: Sequence[str]) -> bool:
+    """Tell whether one of these posts was there before and was removed."""
+    asked = "SELECT 1 FROM posts WHERE removed IS NOT NULL AND id IN ({}) LIMIT 1"
+    return any(read.execute(asked.format(marks), part).fetchone() for marks, part in chunks(ids))
+
+
 def everything(read: sqlite3.Connection) -> tuple[list[Record], Rows]:
     """Read all posts that are there, and their rows, in the order of these."""
     rows, records = [], []
@@ -141,11 +147,12 @@ def put_post(write: sqlite3.Connection, record: Record, group: int, *, full: boo
 
 
 def put_vectors(write: sqlite3.Connection, rows: Rows, vectors: Mapping[str, Embeddings]) -> None:
-    """Write the vectors of posts in the place of those they had."""
+    """Write the vectors of posts in the place of all that they had."""
+    write.executemany("DELETE FROM vectors WHERE post = ?", ((row,) for row in rows.tolist()))
     for name, given in vectors.items():
         write.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (f"dimension {name}", str(given.vectors.shape[1])))
         values = ((row, name, blob) for row, blob in zip(rows.tolist(), blobs_of(given), strict=True) if blob)
-        write.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", values)
+        write.executemany("INSERT INTO vectors VALUES (?, ?, ?)", values)
 
 
 def put_pairs(write: sqlite3.Connection, left: Rows, right: Rows, probability: Floats) -> None:
