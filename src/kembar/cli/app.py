@@ -36,11 +36,8 @@ from kembar.cli.options import (
 from kembar.cli.progress import Bars
 from kembar.cli.recipes import check_encoders
 from kembar.cli.runs import app as runs
-<<<<<<< HEAD
 from kembar.cli.serve import app as serve
-=======
 from kembar.cli.store import app as store
->>>>>>> bf5e6c0b9ce3650d8804a1fadd5916b943815580
 from kembar.cli.train import app as train
 from kembar.cli.words import told
 from kembar.errors import KembarError, visible
