@@ -1,0 +1,64 @@
+"""How far the review is, what it measured, and its answers as labels."""
+
+from types import SimpleNamespace
+from typing import Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from kembar.posts.cells import guarded
+from kembar.service.pages.reviewed import reviewed
+from kembar.service.pages.views import VERDICT_WORDS, PageRoute, render
+from kembar.store.progress import Progress, disagreements, progress
+from kembar.store.review import APART_SHARE, QUIET_SHARE
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+_ACCEPTED: Final = (
+    f"Of pairs that were accepted without a person, drawn at random as quiet cases (one item of {QUIET_SHARE}), the "
+    "share that are the same product."
+)
+_MISSED: Final = (
+    f"Of pairs that were kept apart, drawn at random (one quiet case of {APART_SHARE}), the share that are the same "
+    "product after all."
+)
+_DOUBTFUL: Final = "Of doubtful pairs and proposed merges, the share that are the same product."
+_AGREEMENT: Final = "Of pairs that several people answered, the share on which all say the same."
+
+
+@router.get("/review/progress")
+def measured(request: Request) -> Response:
+    """Show what was answered and what it says."""
+    connection = reviewed(request).live.reading()
+    found = progress(connection)
+    return render(
+        request,
+        "progress.html",
+        found=found,
+        measures=_measures(found),
+        expected=found.expected,
+        disagreeing=len(disagreements(connection)),
+        verdicts=VERDICT_WORDS,
+    )
+
+
+@router.get("/review/labels.csv")
+def labels(request: Request) -> Response:
+    """Write the answers as labels for `kembar tune --labels`."""
+    frame = reviewed(request).live.labels()
+    ends = (guarded(frame[end]) for end in ("left", "right"))
+    text = frame.with_columns(*ends).write_csv()
+    return Response(text, media_type="text/csv; charset=utf-8", headers={"Content-Disposition": _NAMED})
+
+
+_NAMED: Final = 'attachment; filename="labels.csv"'
+
+
+def _measures(found: Progress) -> list[SimpleNamespace]:
+    shares = (
+        ("Precision of what is accepted", found.accepted, _ACCEPTED),
+        ("Missed among what is apart", found.missed, _MISSED),
+        ("Doubtful pairs that are one product", found.doubtful, _DOUBTFUL),
+        ("People who agree", found.agreement, _AGREEMENT),
+    )
+    return [SimpleNamespace(name=name, share=share, words=words) for name, share, words in shares]
