@@ -202,9 +202,7 @@ def accessible(chromium: Browser, address: str, axe: Path) -> str:
         for width, height in WIDTHS.items():
             size = {"width": width, "height": height}
             page = opened(chromium, address, "Ana", viewport=size, color_scheme=scheme, bypass_csp=True)
-            page.context.clear_cookies(name="none")
             for name, path in places(page, address).items():
-                page.remove_listener if False else None
                 answered(page, f"{address}{path}")
                 page.add_script_tag(path=axe)
                 result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")

@@ -175,21 +175,21 @@ def test_every_pair_apart_is_equally_likely_to_be_drawn() -> None:
 def test_the_measured_precision_is_that_of_all_accepted_pairs() -> None:
     """Doubtful pairs alone would measure .5 or so; quiet cases measure what holds, whatever else is asked."""
     measured = []
-    for seed in range(12):
-        made = shop(seed)
+    for seed in range(8):
+        made = shop(seed, 250)
         wrong = Random(seed).sample(range(len(made[1])), len(made[1]) // 6)
         false = {made[1][at][:2] for at in wrong}
         connection = store(*made)
-        for _ in range(300):
+        for _ in range(240):
             item = next_item(connection, "ana", seed=seed)
             pair = (int(item.a[1:]), int(item.b[1:]))
             say(connection, item, "different" if pair in false else "same", "ana")
         accepted = [pair[:2] for pair in made[1] if pair[2] >= SURE]
         truth = sum(pair not in false for pair in accepted) / len(accepted)
         found = progress(connection).accepted
-        assert found.of > 25
+        assert found.of > 20
         measured.append(found.value - truth)
-    assert abs(sum(measured) / len(measured)) < 0.03
+    assert abs(sum(measured) / len(measured)) < 0.04
     assert max(map(abs, measured)) > 0  # a sample, not a count of all
 
 

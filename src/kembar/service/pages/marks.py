@@ -43,33 +43,36 @@ def marked(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
     """
     titles = [_cut(title) for title in (left, right)]
     pieces = [re.findall(r"\S+\s*|^\s+", title) for title in titles]
-    whole = normalize(pl.Series(titles, dtype=pl.String))
-    amounts = _amounts(whole)
-    words = _words(whole)
-    one, other = (
-        _joined(_compared(pieces[row], amounts[1 - row], {token for _, token in words[1 - row]})) for row in (0, 1)
-    )
-    return one, other
+    texts = [*titles, *(text for own in pieces for text in (*own, *_pairs(own)))]
+    plain = normalize(pl.Series(texts, dtype=pl.String))  # all at once: a call costs more than what it does here
+    amounts, words = _amounts(plain), _words(plain)
+    found, begin = [], len(titles)
+    for row, own in enumerate(pieces):
+        end = begin + len(own)
+        read = _with_pairs(amounts[begin:end], amounts[end : end + len(own)])
+        theirs = amounts[1 - row], {token for kind, token in words[1 - row] if kind != CODE}
+        found.append(_joined([_piece(*each, *theirs) for each in zip(own, read, words[begin:end], strict=True)]))
+        begin = end + len(own)
+    return found[0], found[1]
 
 
 def _cut(title: str) -> str:
     return title if len(title) <= LONGEST else f"{title[: LONGEST - 1]}…"
 
 
-def _compared(pieces: list[str], others: Amounts, their_words: set[str]) -> list[Piece]:
-    """Say of each piece what it is and whether the other title lacks it."""
-    if not pieces:
-        return []
-    both = [f"{one.strip()} {other.strip()}" for one, other in zip(pieces, [*pieces[1:], ""], strict=True)]
-    plain = normalize(pl.Series([*pieces, *both], dtype=pl.String))
-    amounts = _amounts(plain)
-    words = _words(plain[: len(pieces)])
-    own: list[Amounts] = [amounts[at] for at in range(len(pieces))]
-    for at in range(len(pieces) - 1):  # "500 ml" says what neither "500" nor "ml" does
-        found = amounts[len(pieces) + at] - own[at] - own[at + 1]
-        if found and not (own[at] or own[at + 1]):
-            own[at] = own[at + 1] = found
-    return [_piece(text, own[at], words[at], others, their_words) for at, text in enumerate(pieces)]
+def _pairs(pieces: list[str]) -> list[str]:
+    """Join each piece with the next one."""
+    return [f"{one.strip()} {other.strip()}" for one, other in zip(pieces, [*pieces[1:], ""], strict=False)]
+
+
+def _with_pairs(own: list[Amounts], both: list[Amounts]) -> list[Amounts]:
+    """Say which pieces are of a quantity: "500 ml" says what neither "500" nor "ml" does."""
+    read = list(own)
+    for at in range(len(read) - 1):
+        found = both[at] - read[at] - read[at + 1]
+        if found and not (read[at] or read[at + 1]):
+            read[at] = read[at + 1] = found
+    return read
 
 
 def _piece(

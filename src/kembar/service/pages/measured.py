@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Final
 
+import polars as pl
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -14,6 +15,8 @@ from kembar.store.review import APART_SHARE, QUIET_SHARE
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
+_NAMED: Final = 'attachment; filename="labels.csv"'
+_ENDS: Final = {"left": pl.String, "right": pl.String}
 _ACCEPTED: Final = (
     f"Of pairs that were accepted without a person, drawn at random as quiet cases (one item of {QUIET_SHARE}), the "
     "share that are the same product."
@@ -39,19 +42,19 @@ def measured(request: Request) -> Response:
         expected=found.expected,
         disagreeing=len(disagreements(connection)),
         verdicts=VERDICT_WORDS,
+        left_out=len(reviewed(request).against()),
     )
 
 
 @router.get("/review/labels.csv")
 def labels(request: Request) -> Response:
-    """Write the answers as labels for `kembar tune --labels`."""
+    """Write the answers as labels for `kembar tune --labels`, which takes none that contradict each other."""
     frame = reviewed(request).live.labels()
+    against = pl.DataFrame([(each.a, each.b) for each in reviewed(request).against()], _ENDS, orient="row")
+    frame = frame.join(against, on=["left", "right"], how="anti", maintain_order="left")
     ends = (guarded(frame[end]) for end in ("left", "right"))
     text = frame.with_columns(*ends).write_csv()
     return Response(text, media_type="text/csv; charset=utf-8", headers={"Content-Disposition": _NAMED})
-
-
-_NAMED: Final = 'attachment; filename="labels.csv"'
 
 
 def _measures(found: Progress) -> list[SimpleNamespace]:

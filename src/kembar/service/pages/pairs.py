@@ -4,10 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
-
-from kembar.posts.titles import normalize
-from kembar.results.apart import apart
 from kembar.service.pages.marks import Piece, marked
 from kembar.service.pages.views import photo_path
 from kembar.service.pages.waterfall import bars
@@ -19,7 +15,8 @@ if TYPE_CHECKING:
 
 _DETAILS: Final = 8  # columns of a post that are shown
 _LONGEST: Final = 120  # characters of one
-_TOLD: Final = ("photos:", "same ", "another ")  # facts that the table of differences does not have
+_TOLD: Final = ("quantities:", "photos:", "same ", "another ")  # facts that the table of differences does not have
+_KINDS: Final = (("quantity", "quantities"), ("code", "codes, numbers"), ("word", "words"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +53,27 @@ def details(post: "Post") -> dict[str, str]:
     return {name: value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…" for name, value in found.items()}
 
 
-def evidence(live: "Live", left: "Post", right: "Post") -> dict[str, Any]:
-    """Explain a pair, in what the page takes: the differences, the facts, the bars, why there are none."""
-    told = live.explain(left.id, right.id)
-    brands = pl.Series([left.brand or "", right.brand or ""])
-    known = normalize(brands) if all(brands) else None
-    parted = apart(normalize(pl.Series([left.title, right.title])), known)
+def evidence(live: "Live", a: str, b: str) -> dict[str, Any]:
+    """Explain a pair, in what the page takes: the facts, the bars, why there are none."""
+    told = live.explain(a, b)
     return {
-        "apart": [(kind, one, other) for kind, (one, other) in parted.items()],
         "facts": [fact for fact in told.facts if fact.startswith(_TOLD)],
         "bars": bars(told.kinds()),
         "no_bars": _no_bars(told),
     }
+
+
+def apart(one: Side, other: Side) -> list[tuple[str, str, str]]:
+    """List what one of two titles has alone, by kind: the kind, what the left one has, what the right one has."""
+    found = []
+    for kind, words in _KINDS:
+        alone = [
+            " ".join(piece.text.strip() for piece in side.pieces if piece.alone and piece.kind == kind)
+            for side in (one, other)
+        ]
+        if any(alone):
+            found.append((words, *(text or "nothing" for text in alone)))
+    return [(words, left, right) for words, left, right in found]
 
 
 def _no_bars(told: "Explanation") -> str:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from kembar.errors import CatalogError, InputError
 from kembar.service.pages.history import done_of, told_of
-from kembar.service.pages.pairs import evidence, sides
+from kembar.service.pages.pairs import apart, evidence, sides
 from kembar.service.pages.reviewed import reviewed
 from kembar.service.pages.reviewers import remember, reviewer, tidy
 from kembar.service.pages.views import (
@@ -98,8 +98,18 @@ def pair(request: Request, a: str, b: str) -> Response:
     live = reviewed(request).live
     item = pair_item(live.reading(), live.post(a).id, live.post(b).id)
     if item is None:
-        raise CatalogError("one post twice", "two different posts", "Choose another one.")
+        raise _twice()
     return _show(request, item)
+
+
+@router.get("/review/evidence")
+def why(request: Request, a: str, b: str) -> Response:
+    """Show what the classifier made of a pair: a page of its own, whose middle the page of the pair takes over."""
+    live = reviewed(request).live
+    item = pair_item(live.reading(), live.post(a).id, live.post(b).id)
+    if item is None:
+        raise _twice()
+    return render(request, "evidence.html", item=item, **evidence(live, a, b))
 
 
 @router.post("/review/answer")
@@ -166,6 +176,10 @@ def disagree(request: Request) -> Response:
     return render(request, "disagreements.html", disagreements=found, contradictions=cases, verdicts=VERDICT_WORDS)
 
 
+def _twice() -> CatalogError:
+    return CatalogError("one post twice", "two different posts", "Choose another one.")
+
+
 def _show(request: Request, item: Item, *, again: Judged | None = None, back: int = 0, quiet: bool = False) -> Response:
     """Write the page of a pair."""
     live, by = reviewed(request).live, reviewer(request)
@@ -189,7 +203,8 @@ def _show(request: Request, item: Item, *, again: Judged | None = None, back: in
         "left": doubtful_left(connection),
         "groups": _strips(connection, left.group, right.group),
         "done": done_of(live, request),
-        **evidence(live, left, right),
+        "apart": apart(*both),
+        "evidence_path": with_query("/review/evidence", a=item.a, b=item.b),
     }
     return render(request, "item.html", **values)
 

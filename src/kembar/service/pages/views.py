@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from kembar.errors import InputError, visible
@@ -122,7 +122,7 @@ def with_query(path: str, **values: str | int | None) -> str:
 @cache
 def _templates() -> Environment:
     """Load the templates: everything is escaped; control characters, and those that turn text, are shown as escapes."""
-    return Environment(
+    found = Environment(
         loader=PackageLoader("kembar.service.pages"),
         autoescape=True,
         finalize=lambda value: visible(value) if type(value) is str else value,
@@ -130,3 +130,5 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["exact"] = escape  # what a form sends back must be the very text
+    return found
