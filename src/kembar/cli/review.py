@@ -26,8 +26,15 @@ def review(
     """
     import webbrowser
 
-    from kembar.service.running import serve
+    from kembar.errors import MissingExtraError
     from kembar.service.settings import Settings
+
+    try:
+        from kembar.service.running import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("kembar"):
+            raise
+        raise MissingExtraError(error.name or "uvicorn", "serve") from error
     from kembar.store.beside import store_of
 
     def told(address: str) -> None:

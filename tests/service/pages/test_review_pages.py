@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 import polars as pl
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from kembar import Catalog, Config, Drawing, Matcher, write_shop
 from kembar.posts.labels import read_pairs
-from kembar.service.answers import add_handlers
-from kembar.service.pages import pages_router
+from kembar.service.app import create_app
 from kembar.service.pages.views import safe_path
+from kembar.service.security import CSRF_COOKIE, CSRF_FIELD
+from kembar.service.settings import Settings
 from kembar.store import Live
 
 OPEN = {"script", "style", "iframe", "object", "embed", "base"}
@@ -84,11 +84,9 @@ def checked(page: str) -> Seen:
 class Person:
     """Somebody with a browser."""
 
-    def __init__(self, live: Live, name: str, seed: int = 0) -> None:
-        app = FastAPI()
-        add_handlers(app)
-        app.include_router(pages_router(lambda request: live, seed=seed))
-        self.client = TestClient(app)
+    def __init__(self, live: Live, name: str) -> None:
+        self.client = TestClient(create_app(live, Settings()), base_url="http://localhost")
+        self.get("/review/reviewer")
         if name:
             self.send("/review/reviewer", name=name)
 
@@ -101,7 +99,7 @@ class Person:
         return checked(answer.text)
 
     def send(self, path: str, status: int = 200, **fields: object) -> Seen:
-        answer = self.client.post(path, data=fields)
+        answer = self.client.post(path, data={CSRF_FIELD: self.client.cookies[CSRF_COOKIE], **fields})
         assert answer.status_code == status, answer.text
         self.page = answer
         return checked(answer.text)
@@ -183,17 +181,30 @@ def test_a_name_is_asked_for_once(live: Live) -> None:
     assert "That did not work" in person.send("/review/reviewer", 422, name=" ").text
 
 
+def test_forms_of_other_sites_are_refused(live: Live) -> None:
+    person = Person(live, "Ana")
+    form = {**person.asked(), "verdict": "same"}
+    del form[CSRF_FIELD]
+    assert person.client.post("/review/answer", data=form).status_code == 403
+    assert person.client.post("/review/answer", data={**form, CSRF_FIELD: "guessed"}).status_code == 403
+    forms = [form for form in person.get("/review").forms() if form["action"].startswith("/review/")]
+    assert all(CSRF_FIELD in form for form in forms)
+    assert decided(live) == 0
+
+
 def test_a_pair_is_shown_with_all_that_is_known(live: Live) -> None:
-    page = Person(live, "Ana").get("/review")
+    person = Person(live, "Ana")
+    page = person.get("/review")
     for words in ("What tells them apart", "Evidence", "Same", "Cannot tell", "doubtful left"):
         assert words in page.text
     (path,) = [given["hx-get"] for _, given in page.elements if given.get("hx-trigger", "").startswith("load")]
-    why = Person(live, "").get(path)
+    why = person.get(path)
     assert "before looking at the two" in why.text
     assert [tag for tag, given in why.elements if given.get("id") == "why"] == ["section"]
     photos = [given["href"] for tag, given in page.elements if tag == "a" and given.get("class") == "zoom"]
     assert len(photos) == 2
-    assert all(path.startswith("/photos/") for path in photos)
+    for path in photos:
+        assert person.client.get(path).headers["content-type"] == "image/jpeg"
     keys = {given["data-key"] for _, given in page.elements if "data-key" in given}
     assert keys == set("sdvcj")
 

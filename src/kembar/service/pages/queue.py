@@ -68,6 +68,12 @@ class Answer(BaseModel):
     quiet: str = ""
 
 
+@router.get("/")
+def begin() -> Response:
+    """Lead to the queue."""
+    return go(HOME)
+
+
 @router.get("/review")
 def queue(
     request: Request, back: Annotated[int, Query(ge=0, le=100_000)] = 0, quiet: Annotated[int, Query(ge=0, le=1)] = 0
