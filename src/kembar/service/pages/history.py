@@ -93,7 +93,10 @@ def _split(body: Mapping[str, Any]) -> str:
 
 
 def _merge(body: Mapping[str, Any]) -> str:
-    return f"Merged the groups {body['left']} and {body['right']}"
+    groups = f"the groups {body['left']} and {body['right']}"
+    if not body.get("moved"):
+        return f"Noted that {groups} are one product; earlier answers still hold their posts apart"
+    return f"Merged {groups}"
 
 
 def _accept(body: Mapping[str, Any]) -> str:
