@@ -1,6 +1,6 @@
 """Review a drawn shop in Chromium as a person would: by keys, then check what stayed, contrast and labels, and look.
 
-python bench/review_browser.py [--axe AXE_FOLDER] [--pictures FOLDER] [--run RUN]
+python bench/review_browser.py [--axe AXE_FOLDER] [--pictures FOLDER] [--figures FOLDER] [--run RUN]
 
 Needs Debian's chromium, `pip install playwright`, and for the check of accessibility `npm pack axe-core`, unpacked.
 Ends with an error where anything is not as it should be. The pictures in docs/figures come from --pictures.
@@ -23,11 +23,16 @@ import kembar
 from kembar.service.app import create_app
 from kembar.service.settings import Settings
 from kembar.store.beside import store_of
+from kembar.store.progress import progress
+from kembar.store.records import SURE
+from kembar.store.review import next_item
 
 POSTS, SEED, SIDE = 300, 4, 320
 PAIRS = 20
 WIDTHS = {1280: 900, 360: 740}
-COLORS = 128
+COLORS, WIDE = 256, 900
+ACCEPTED = """SELECT a.id, b.id FROM pairs p JOIN posts a ON a.row = p.left JOIN posts b ON b.row = p.right
+    WHERE a.group_row = b.group_row AND p.probability >= ?"""
 NOWHERE = "/review/group?id=none"
 SHOWN = {"queue": "review-queue", "groups": "review-groups", "group": "review-group", "progress": "review-progress"}
 
@@ -37,6 +42,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--axe", type=Path, help="folder of axe-core, with axe.min.js")
     parser.add_argument("--pictures", type=Path, help="folder for a picture of each page at each width")
+    parser.add_argument(
+        "--figures", type=Path, help="only answer truthfully and take the pictures of the docs to this folder"
+    )
     parser.add_argument("--run", type=Path, help="run folder to review a copy of, instead of a drawn shop")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as open_ones:
@@ -44,6 +52,11 @@ def main() -> None:
         drawn(run) if chosen.run is None else shutil.copytree(chosen.run, run)
         live, address = open_ones.enter_context(served(run))
         chromium = open_ones.enter_context(browser())
+        if chosen.figures is not None:
+            figures(chromium, address, chosen.figures, ("queue",))
+            print(truthful(live, kembar.Result.load(run)))
+            figures(chromium, address, chosen.figures, ("groups", "group", "progress"))
+            return
         told = [reviewed(chromium, address, live)]
         told += [corrected(chromium, address, live), without_script(chromium, address), by_two(chromium, address, live)]
         if chosen.axe is not None:
@@ -203,9 +216,9 @@ def by_two(chromium: Browser, address: str, live: Any) -> str:
     return "two who disagree are listed"
 
 
-def places(page: Page, address: str) -> dict[str, str]:
+def places(page: Page, address: str, size: str = "3-5") -> dict[str, str]:
     """Name each page and its address."""
-    page.goto(f"{address}/review/groups?size=3-5")
+    page.goto(f"{address}/review/groups?size={size}")
     group = page.locator(".strip .more").nth(2).get_attribute("href")
     paths = {name: f"/review/{name}" for name in ("groups", "progress", "disagreements", "reviewer")}
     more = {"group": str(group), "search": "/review/search?q=super", "none": NOWHERE}
@@ -252,6 +265,46 @@ def pictured(chromium: Browser, address: str, folder: Path) -> None:
                 page.screenshot(path=file, full_page=width < 700)
                 with Image.open(file) as picture:
                     picture.convert("RGB").quantize(COLORS).save(file, optimize=True)
+
+
+def truthful(live: Any, run: kembar.Result) -> str:
+    """Have two people answer by the known groups; tell the precision that quiet cases measure, and the true one."""
+    known = dict(zip(run.catalog.ids, run.labels().tolist(), strict=True))
+    before = precision(live, known)
+    for by, count in (("Ana", 150), ("Ben", 60)):
+        for _ in range(count):
+            item = next_item(live.reading(), by, against=live.contradictions())
+            if item is None:
+                break
+            live.decide(
+                item.a, item.b, "same" if known[item.a] == known[item.b] else "different", by=by, note=item.note
+            )
+    found = progress(live.reading()).accepted
+    return (
+        f"precision of accepted pairs {before} before, {precision(live, known)} after; measured {found.value or 0:.3f} "
+        f"({found.low:.3f} to {found.high:.3f}) from {found.of} quiet cases"
+    )
+
+
+def precision(live: Any, known: dict[str, int]) -> str:
+    """Tell the true precision of the pairs that are accepted now."""
+    pairs = live.reading().execute(ACCEPTED, (SURE,)).fetchall()
+    return f"{sum(known[a] == known[b] for a, b in pairs) / len(pairs):.3f} (n = {len(pairs)})"
+
+
+def figures(chromium: Browser, address: str, folder: Path, names: tuple[str, ...]) -> None:
+    """Take pictures of the docs."""
+    page = opened(chromium, address, "Ana", viewport={"width": 1280, "height": 1130})
+    paths = places(page, address, "6-20")
+    for name in names:
+        file = SHOWN[name]
+        answered(page, f"{address}{paths[name]}")
+        page.wait_for_timeout(500)
+        shot = folder / f"{file}.png"
+        page.screenshot(path=shot)
+        with Image.open(shot) as picture:
+            size = (WIDE, round(picture.height * WIDE / picture.width))
+            picture.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(COLORS).save(shot, optimize=True)
 
 
 def pair_of(page: Page) -> str:

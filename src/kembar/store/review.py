@@ -72,7 +72,7 @@ class Item:
 _NOW: Final = {True: "for now the two are in one group", False: "for now the two are in different groups"}
 _DECIDED: Final = {True: "accepted", False: "kept apart"}
 _WHY: Final = {
-    "contradiction": "Answers about these two and their groups contradict each other; the pair {sure}, {now}.",
+    "contradiction": "Answers about these two and their groups contradict each other. The pair {sure}; {now}.",
     "merge": "Their groups were proposed to be merged: of all pairs across, this one is the most alike and {sure}.",
     "doubtful": "The classifier is in doubt: the pair {sure}; {now}.",
     "quiet": "Drawn at random from the pairs that were {decided}, to measure how often that is right; the pair {sure}.",

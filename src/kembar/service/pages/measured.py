@@ -59,9 +59,9 @@ def labels(request: Request) -> Response:
 
 def _measures(found: Progress) -> list[SimpleNamespace]:
     shares = (
-        ("Precision of what is accepted", found.accepted, _ACCEPTED),
-        ("Missed among what is apart", found.missed, _MISSED),
-        ("Doubtful pairs that are one product", found.doubtful, _DOUBTFUL),
-        ("People who agree", found.agreement, _AGREEMENT),
+        ("Precision of what is accepted", found.accepted, _ACCEPTED, "answers"),
+        ("Missed among what is apart", found.missed, _MISSED, "answers"),
+        ("Doubtful pairs that are one product", found.doubtful, _DOUBTFUL, "answers"),
+        ("People who agree", found.agreement, _AGREEMENT, "pairs"),
     )
-    return [SimpleNamespace(name=name, share=share, words=words) for name, share, words in shares]
+    return [SimpleNamespace(name=name, share=share, words=words, unit=unit) for name, share, words, unit in shares]

@@ -45,7 +45,7 @@ class PageRoute(APIRoute):
         async def told(request: Request) -> Response:
             """Answer, or show what went wrong."""
             try:
-                return await handler(request)  # type: ignore[no-any-return]
+                return await handler(request)
             except RequestValidationError as error:
                 return render(request, "error.html", 422, error=invalid_request(error.errors()))
             except InputError as error:
