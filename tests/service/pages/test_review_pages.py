@@ -487,8 +487,11 @@ def test_photos_are_scaled_down_and_nothing_else_is_served(live: Live) -> None:
 
 @pytest.mark.parametrize("name", ["review.css", "review.js", "htmx.min.js", "htmx-LICENSE.txt", "icon.svg"])
 def test_static_files(live: Live, name: str) -> None:
-    answer = Person(live, "Ana").client.get(f"/static/{name}")
+    client = Person(live, "Ana").client
+    answer = client.get(f"/static/{name}")
     assert answer.status_code == 200
+    again = client.get(f"/static/{name}", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
     assert "http://" not in answer.text.replace("http://www.w3.org/", "") or name == "htmx.min.js"
 
 
