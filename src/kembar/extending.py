@@ -3,14 +3,12 @@
 The groups of the run stay whole and apart, under their names. A new post joins one of them, or founds a group.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Floats, Progress, Rows
+from kembar.arrays import Bools, Floats, Progress, Rows
 from kembar.errors import CatalogError, ConfigError, quoted
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scope import Scope
@@ -18,14 +16,12 @@ from kembar.grouping.decision import decide
 from kembar.grouping.groups import Groups, Limits
 from kembar.grouping.matches import Matches, shopee_shares
 from kembar.matcher import Matcher, of_all_posts
-from kembar.plan import Clock, Plan, peak_memory
+from kembar.newcomers import Base, Part, compare, fitted_on, prepared
+from kembar.plan import Clock, peak_memory
 from kembar.posts.catalog import Catalog
 from kembar.posts.united import stacked
 from kembar.regrouping import compared, cut_off, noted_cut_off
 from kembar.results.result import Result
-
-_DECISIONS: Final = "decisions"
-_SEEN: Final = "seen"  # the source of the posts of the run: none of them is compared with another
 
 
 def extend(run: Result, posts: Catalog, matcher: Matcher | None = None, *, progress: Progress | None = None) -> Result:
@@ -48,22 +44,20 @@ def extend(run: Result, posts: Catalog, matcher: Matcher | None = None, *, progr
         ConfigError: a run with another rule or link.
     """
     _check(run, posts)
-    kept = np.flatnonzero(run.copy_of == np.arange(len(run)))  # of many copies one is compared for all
-    seen = replace(run.catalog.take(kept), sources=pl.repeat(_SEEN, len(kept), eager=True), notes=())
     clock = Clock(progress)
-    found = _compared(matcher or Matcher(run.config), stacked([seen, posts]), clock)
-    new = np.arange(len(kept), len(found["catalog"]))
+    kept = np.flatnonzero(run.copy_of == np.arange(len(run)))  # of many copies one is compared for all
+    found = _compared(stacked([run.catalog.take(kept), posts]), len(kept), matcher or Matcher(run.config), clock)
     rows = np.append(kept, len(run) + np.arange(len(posts)))  # among all posts, of those that were compared
-    everything = stacked([run.catalog, replace(found["catalog"].take(new), sources=None)])
-    with clock.stage(_DECISIONS):
+    everything = stacked([run.catalog, found.posts])
+    with clock.stage("decisions"):
         whole = Result(
             catalog=everything,
             config=run.config,
-            pairs=_both(run.pairs, found["pairs"], rows),
+            pairs=_both(run.pairs, found.pairs, rows),
             matches=Matches(np.arange(len(everything) + 1), np.arange(len(everything))),
             groups=Groups.of(np.arange(len(everything)), everything.ids),
-            copy_of=np.append(run.copy_of, rows[found["copy_of"][new]]),
-            cut_off=np.append(noted_cut_off(run), found["cut_off"][new]),
+            copy_of=np.append(run.copy_of, len(run) + np.arange(len(posts))),
+            cut_off=np.append(noted_cut_off(run), found.cut_off),
         )
         matches, groups = _decided(whole, run.groups)
     return replace(whole, matches=matches, groups=groups, seconds=clock.seconds, peak_memory=peak_memory())
@@ -89,13 +83,35 @@ def _check(run: Result, posts: Catalog) -> None:
         )
 
 
-def _compared(matcher: Matcher, everything: Catalog, clock: Clock) -> Mapping[str, Any]:
-    """Do all but decide: the pairs of new posts, by rows."""
-    plan = matcher.plan(clock.progress)
-    stages = tuple(stage for stage in plan.stages if stage.name != _DECISIONS)
-    wanted = ("catalog", "pairs", "copy_of", "cut_off")
-    values = Plan(plan.given, stages).run({"catalog": everything, "brought": {}}, wanted, clock)
-    return dict(zip(wanted, values, strict=True))
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """New posts, compared.
+
+    Attributes:
+        posts: the q new posts, with the hashes of their photos.
+        pairs: of rows of the known, then the new posts; one end of each is new.
+        cut_off: (q,) bool, see `kembar.newcomers.Comparison`.
+    """
+
+    posts: Catalog
+    pairs: Pairs
+    cut_off: Bools
+
+
+def _compared(everything: Catalog, known: int, matcher: Matcher, clock: Clock) -> _Compared:
+    """Compare the new posts, which come after the known ones, among all that is near them."""
+    with clock.stage("encoders"):
+        ready = prepared(everything, matcher)
+    with clock.stage("vectors"):
+        model = fitted_on(ready, matcher)
+        part = Part.of(ready.compared, ready.vectors, model)
+        base = Base((part.take(np.arange(known)).indexed(),), np.zeros(known, dtype=bool))
+    new = np.arange(known, len(part))
+    with clock.stage("neighbours"):
+        found = compare(part.take(new), base, model)
+    rows = np.append(found.near, new)
+    pairs = Pairs(rows[found.pairs.left], rows[found.pairs.right], found.pairs.evidence)
+    return _Compared(ready.posts.take(new), pairs, found.cut_off)
 
 
 def _both(old: Pairs, new: Pairs, rows: Rows) -> Pairs:

@@ -7,27 +7,32 @@ measured by bench/live_quality.py (docs/live.md).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
-import polars as pl
 
 from kembar.arrays import Bools, Floats, Rows, offsets_of
 from kembar.classifier.classify import classify
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
-from kembar.evidence.fitted import Fitted
+from kembar.evidence.copies import Copies
+from kembar.evidence.fitted import Fitted, count_terms
 from kembar.evidence.gathering import SIMILARITY, Evidence, blended, gather
 from kembar.evidence.identifier_view import identifier_views
+from kembar.evidence.identity import Identity
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.photo_hashes import with_photo_hashes
+from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scope import Scope
-from kembar.evidence.scorers import scorers_of
+from kembar.evidence.scorers import PriceRatio
 from kembar.evidence.several import Search
+from kembar.evidence.title_pairs import TitlePairs
 from kembar.evidence.views import View
-from kembar.matcher import identified
+from kembar.matcher import Matcher, identified
 from kembar.posts.catalog import Catalog
+from kembar.posts.problems import PROBLEMS
 from kembar.posts.titles import normalize
 from kembar.posts.united import stacked
 
@@ -53,37 +58,61 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """Posts on their way in.
+
+    Attributes:
+        posts: with the hashes of their photos, as they were given.
+        compared: without what says nothing.
+        vectors: by name.
+    """
+
+    posts: Catalog
+    compared: Catalog
+    vectors: Mapping[str, Embeddings]
+
+    def take(self, rows: Rows) -> "Prepared":
+        """Keep some posts."""
+        vectors = {name: given.take(rows) for name, given in self.vectors.items()}
+        return Prepared(self.posts.take(rows), self.compared.take(rows), vectors)
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """Some posts, ready to be compared and to be searched.
 
     Attributes:
         posts: as they are compared, without what says nothing.
-        titles: (n,) String in normal form.
+        titles: what their titles say.
+        tokens: and what tells products apart in them.
         views: n posts each, by what the model knows of words.
         finds: the search of each view.
     """
 
     posts: Catalog
-    titles: pl.Series
+    titles: TitlePairs
+    tokens: Identity
     views: tuple[View, ...]
     finds: tuple[Search, ...] = ()
 
     @classmethod
     def of(cls, posts: Catalog, vectors: Mapping[str, Embeddings], model: Model) -> "Part":
         """Make the views of posts; they cannot be searched yet."""
-        titles = normalize(posts.titles)
-        return cls(posts, titles, (*model.fitted.views(posts, titles, model.config, vectors), *identifier_views(posts)))
+        titles, fitted = normalize(posts.titles), model.fitted
+        views = (*fitted.views(posts, titles, model.config, vectors), *identifier_views(posts))
+        return cls(posts, fitted.titles.apply(titles), fitted.tokens.apply(titles, posts.further), views)
 
     def __len__(self) -> int:
         return len(self.posts)
 
     def indexed(self) -> "Part":
         """Make these posts the base of a search."""
-        return Part(self.posts, self.titles, self.views, tuple(view.index() for view in self.views))
+        return replace(self, finds=tuple(view.index() for view in self.views))
 
     def take(self, rows: Rows) -> "Part":
         """Keep some posts."""
-        return Part(self.posts.take(rows), self.titles.gather(rows), tuple(view.take(rows) for view in self.views))
+        views = tuple(view.take(rows) for view in self.views)
+        return Part(self.posts.take(rows), self.titles.take(rows), self.tokens.take(rows), views)
 
     @classmethod
     def joined(cls, parts: "Sequence[Part]") -> "Part":
@@ -94,7 +123,9 @@ class Part:
         order = np.arange(sum(map(len, parts)))
         views = [view.joined([_of_name(part, view) for part in parts], order) for view in like.values()]
         views.sort(key=lambda view: view.modality == "photo")  # as views_of has them
-        return cls(stacked([part.posts for part in parts]), pl.concat([part.titles for part in parts]), tuple(views))
+        titles = TitlePairs.joined([part.titles for part in parts])
+        tokens = Identity.joined([part.tokens for part in parts])
+        return cls(stacked([part.posts for part in parts]), titles, tokens, tuple(views))
 
 
 def _of_name(part: Part, like: View) -> View:
@@ -103,6 +134,31 @@ def _of_name(part: Part, like: View) -> View:
     if found is not None:
         return found
     return like.take(np.zeros(len(part), dtype=np.int64)).hidden(np.ones(len(part), dtype=bool))
+
+
+def prepared(posts: Catalog, matcher: Matcher, known: Mapping[str, Embeddings] | None = None) -> Prepared:
+    """Hash the photos of posts and encode the posts.
+
+    Args:
+        posts: as they were given.
+        matcher: with the configuration, and the encoders that are open.
+        known: vectors of these posts that were made before.
+    """
+    hashed = with_photo_hashes(posts, matcher.config)
+    compared = as_compared(hashed, matcher.config.variants)
+    encoded, vectors = matcher.encoded(compared, known)
+    told = encoded.problems.join(hashed.problems, on=list(PROBLEMS), how="anti")
+    return Prepared(hashed.with_hashes(hashed.hashes, hashed.hashed, told), encoded, vectors)
+
+
+def fitted_on(posts: Prepared, matcher: Matcher) -> Model:
+    """Read a catalogue as a whole: choose what decides, and count its words."""
+    config, classifier, spare = matcher.settings(posts.compared, posts.vectors, {})
+    titles = normalize(posts.compared.titles)
+    counted = [count_terms(titles, config)] if (titles != "").any() else []
+    everyone = np.arange(len(titles))
+    fitted = Fitted.fit(titles, Copies(everyone, everyone), counted, config, posts.compared.further)
+    return Model(fitted, config, classifier, spare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +279,7 @@ def decided_about(pairs: Pairs, evidence: Evidence, local: Part, model: Model, w
     """
     if model.classifier is None:
         return identified(pairs.take(wanted), evidence, local.posts, None)
-    counted = model.fitted.titles, model.fitted.tokens
-    scorers = scorers_of(evidence.titles, evidence.quantities, local.posts, counted)
+    prices = np.full(len(local), np.nan) if local.posts.prices is None else local.posts.prices
+    scorers = (local.titles, local.tokens, PriceRatio(prices))
     found = classify(pairs, evidence.posts, scorers, model.classifier, model.spare, among=wanted)
     return identified(found, evidence, local.posts, model.classifier)

@@ -17,6 +17,7 @@ from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.pairs import Pairs, candidates
 from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import CONFLICT, QuantityConflict
+from kembar.evidence.title_pairs import TitlePairs
 from kembar.evidence.view_kinds import KINDS
 from kembar.evidence.views import View
 from kembar.posts.buckets import Buckets
@@ -72,7 +73,7 @@ class Evidence:
 
 def gather(
     views: Sequence[View],
-    titles: pl.Series,
+    titles: pl.Series | TitlePairs,
     config: Config,
     *,
     spare: frozenset[str] = frozenset(),
@@ -83,7 +84,7 @@ def gather(
 
     Args:
         views: at least one.
-        titles: (n,) String in normal form.
+        titles: (n,) String in normal form, or what was read of them before.
         config: the fusion rule, the unit veto and query expansion.
         spare: names of views that find candidates and are compared, but have no part in `similarity`.
         buckets: of the posts; the work is done in these, and their number changes nothing. None: all at once.
@@ -95,7 +96,8 @@ def gather(
     Raises:
         EvidenceError: there is no view: nothing can be compared; or two kinds of evidence have one name.
     """
-    n = len(titles)
+    texts = titles.titles if isinstance(titles, TitlePairs) else titles
+    n = len(texts)
     if not views:
         raise EvidenceError(
             "posts without titles, photos that can be read, hashes or vectors",
@@ -109,11 +111,11 @@ def gather(
         k, alpha = config.advanced.blend.expansion, config.advanced.blend.alpha
         views = [view.expanded(near, k, alpha) for view, near in zip(views, neighbors, strict=True)]
         neighbors = tuple(_neighbors(view, parts, scope) for view in views)
-    quantities = Quantities.parse(titles)
+    quantities = titles.quantities if isinstance(titles, TitlePairs) else Quantities.parse(titles)
     pairs = _compared(views, neighbors, quantities, config, parts)
     similarity = fused(pairs, [view for view in views if view.name not in spare], config)
     pairs = pairs.with_evidence(**{SIMILARITY: _vetoed(similarity, pairs, config)})
-    return Evidence(n, tuple(views), titles, neighbors, quantities, pairs, spare, parts, scope)
+    return Evidence(n, tuple(views), texts, neighbors, quantities, pairs, spare, parts, scope)
 
 
 def blended(evidence: Evidence, config: Config) -> Pairs:

@@ -7,7 +7,9 @@ Brands, model numbers and other further texts are read with the title, so that i
 them. Of long ones, such as descriptions, only the codes are: their words say little of what tells products apart.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ from rapidfuzz.distance import Indel
 
 from kembar.arrays import Doubles, Floats, Hashes, Rows, Sparse
 from kembar.evidence.tokens import CODE, KINDS, NUMBER, VARIANT, WORD, codes, runs, tokens
+from kembar.evidence.vocabulary import Vocabulary, stacked_rows
 from kembar.posts.titles import normalize
 
 _FILE: Final = "title-tokens.parquet"
@@ -30,7 +33,7 @@ _FIRST: Final = r"[\p{L}\p{M}]{2,}|[0-9]{2,}"
 _LONG: Final = 60  # characters from which on a further text is a description
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TokenCounts:
     """In how many titles of a catalogue each token stands: fitted once, applied to any titles.
 
@@ -69,24 +72,46 @@ class TokenCounts:
         Returns:
             The titles, ready to be compared.
         """
-        found = _read(titles, further, self.counts.filter(pl.col("kind") == CODE)["token"])
-        own = found.select("kind", "token").unique()  # few titles have few: the catalogue's are only looked through
-        known = self.counts.join(own, on=["kind", "token"], how="semi")
-        unknown = own.join(known, on=["kind", "token"], how="anti")
-        known = pl.concat([known, unknown.with_columns(df=pl.lit(0, pl.Int64))])
-        known = known.sort("kind", "token").with_row_index("term")
+        found = _read(titles, further, self._codes)
+        column = self.vocabulary.columns(_keyed(found))
+        order = np.lexsort((column, found["row"].to_numpy()))
+        found, column = found[order], column[order]
+        df = self._df[np.minimum(column, len(self.counts))]
         # ln((1 + n) / (1 + df)) + 1, as scikit-learn smooths it
-        rarity = (np.log((1 + self.posts) / (1 + known["df"].to_numpy())) + 1).astype(np.float32)
-        placed = found.join(known, on=["kind", "token"]).sort("row", "term")
-        term = placed["term"].to_numpy()
-        table = sp.csr_matrix(
-            (rarity[term], (placed["row"].to_numpy(), term)), shape=(len(titles), max(1, len(known))), dtype=np.float32
-        )
-        kinds = known["kind"].to_numpy().astype(np.int64) if len(known) else np.zeros(1, dtype=np.int64)
-        short = (known["token"].str.len_chars() <= _SHORT).to_numpy() if len(known) else np.zeros(1, dtype=bool)
-        return Identity(
-            table, kinds, short & (kinds != NUMBER), _main_codes(placed, rarity, len(titles)), *_order(titles)
-        )
+        rarity = (np.log((1 + self.posts) / (1 + df)) + 1).astype(np.float32)
+        where, shape = (found["row"].to_numpy(), column), (len(titles), max(1, len(self.vocabulary)))
+        table = sp.csr_matrix((rarity, where), shape=shape, dtype=np.float32)
+        code = _main_codes(found.with_columns(rarity=pl.Series(rarity)), len(titles))
+        kinds, short = self._kinds(shape[1])
+        return Identity(table, kinds, short, code, *_order(titles))
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The columns of tokens: those of the catalogue by kind, then others as they turn up."""
+        return Vocabulary(_keyed(self.counts))
+
+    @cached_property
+    def _codes(self) -> pl.Series:
+        return self.counts.filter(pl.col("kind") == CODE)["token"]
+
+    @cached_property
+    def _df(self) -> Rows:
+        """Posts that hold each token, and 0 for all others."""
+        return np.append(self.counts["df"].to_numpy(), 0)
+
+    @cached_property
+    def _known_kinds(self) -> tuple[Rows, npt.NDArray[np.bool_]]:
+        short = self.counts["token"].str.len_chars() <= _SHORT
+        return self.counts["kind"].to_numpy().astype(np.int64), short.to_numpy()
+
+    def _kinds(self, width: int) -> tuple[Rows, npt.NDArray[np.bool_]]:
+        """Tell the kind of the first columns, and which are short ones other than numbers."""
+        further = self.vocabulary.further()[: max(0, width - len(self.counts))]
+        kinds = np.append(self._known_kinds[0], np.array([int(key[0]) for key in further], dtype=np.int64))
+        short = np.append(self._known_kinds[1], np.array([len(key) - 1 <= _SHORT for key in further], dtype=bool))
+        if not len(kinds):
+            return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=bool)
+        return kinds, short & (kinds != NUMBER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +141,27 @@ class Identity:
     def of(cls, titles: pl.Series, further: pl.DataFrame | None = None) -> "Identity":
         """Read the titles of a catalogue by its own tokens; arguments as of `TokenCounts.apply`."""
         return TokenCounts.fit(titles, further).apply(titles, further)
+
+    def take(self, rows: Rows) -> "Identity":
+        """Keep some titles."""
+        kept = self.code.gather(rows), self.numbers[:, rows], self.first[rows], self.titles.gather(rows)
+        return Identity(self.table[rows], self.kinds, self.short, *kept)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Identity]") -> "Identity":
+        """Put titles that one catalogue's counts were applied to below one another."""
+        table, used = stacked_rows([part.table for part in parts])
+        widest = max(parts, key=lambda part: len(part.kinds))
+        used = used if len(used) else np.zeros(1, dtype=np.int64)
+        return cls(
+            table,
+            widest.kinds[used],
+            widest.short[used],
+            pl.concat([part.code for part in parts]),
+            np.concatenate([part.numbers for part in parts], axis=1),
+            np.concatenate([part.first for part in parts]),
+            pl.concat([part.titles for part in parts]),
+        )
 
     @property
     def meaning(self) -> str:
@@ -230,10 +276,15 @@ def _counted(found: pl.DataFrame) -> pl.DataFrame:
     return found.group_by("kind", "token").agg(df=pl.len().cast(pl.Int64)).sort("kind", "token")
 
 
-def _main_codes(placed: pl.DataFrame, rarity: Floats, n: int) -> pl.Series:
+def _keyed(found: pl.DataFrame) -> pl.Series:
+    """Write kind and token as one text, which sorts by kind, then token."""
+    return found.select(pl.col("kind").cast(pl.String) + pl.col("token")).to_series()
+
+
+def _main_codes(placed: pl.DataFrame, n: int) -> pl.Series:
     """Take the rarest code of each title, the longest and first by letters among equally rare ones."""
     own = placed.filter(pl.col("kind") == CODE)
-    own = own.with_columns(rarity=pl.Series(rarity[own["term"].to_numpy()]), length=pl.col("token").str.len_bytes())
+    own = own.with_columns(length=pl.col("token").str.len_bytes())
     own = own.sort("row", "rarity", "length", "token", descending=[False, True, True, False])
     first = own.unique("row", keep="first", maintain_order=True)
     texts = pl.DataFrame({"row": pl.int_range(n, eager=True)}).join(first, on="row", how="left", maintain_order="left")
@@ -252,5 +303,6 @@ def _order(titles: pl.Series) -> tuple[Hashes, Hashes, pl.Series]:
 
 
 def _key(texts: pl.Series) -> Hashes:
-    """Number texts by what they say; above 0."""
-    return texts.rank("dense").to_numpy().astype(np.uint64) if len(texts) else np.zeros(0, dtype=np.uint64)
+    """Number texts by what they say, wherever they stand; above 0."""
+    keys: Hashes = np.maximum(texts.hash(0).to_numpy(), np.uint64(1))
+    return keys

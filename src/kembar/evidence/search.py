@@ -159,12 +159,14 @@ class DenseIndex:
         base: (n, d) float32.
         distinct: its different rows.
         rows: (u, d) float32, these rows.
+        known: (u,) bool, those that are not all zero.
         cells: where they are many, the same in cells.
     """
 
     base: Floats
     distinct: Distinct
     rows: Floats
+    known: Bools
     cells: Cells | None
 
     @classmethod
@@ -185,7 +187,7 @@ class DenseIndex:
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
         distinct = Distinct.of(row_keys(rows))
         rows = rows[distinct.first]
-        return cls(vectors, distinct, rows, Cells.of(rows) if len(rows) > exact else None)
+        return cls(vectors, distinct, rows, np.any(rows != 0, axis=1), Cells.of(rows) if len(rows) > exact else None)
 
     def __len__(self) -> int:
         return len(self.distinct.number)
@@ -215,8 +217,8 @@ class DenseIndex:
             distinct = Distinct.of(row_keys(queries))
             rows = queries[distinct.first]
         source, target, score = self._found(rows, k, floor)
-        here, there = np.any(rows != 0, axis=1), np.any(self.rows != 0, axis=1)
-        keep = (score > floor) & here[source] & there[target]
+        here = self.known if rows is self.rows else np.any(rows != 0, axis=1)
+        keep = (score > floor) & here[source] & self.known[target]
         return arranged((source[keep], target[keep], score[keep]), distinct, self.distinct, own, k)
 
     def _found(self, rows: Floats, k: int, floor: float) -> Edges:

@@ -1,6 +1,8 @@
 """How the words of two titles agree and differ: edits, words and numbers weighted by rarity, quantities, lengths."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +13,7 @@ from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Indel
 
 from kembar.arrays import Doubles, Floats, Rows, Sparse
+from kembar.evidence.vocabulary import Vocabulary, stacked_rows
 from kembar.posts.quantities import Quantities
 from kembar.posts.units import CATEGORIES
 
@@ -21,7 +24,7 @@ _COPIES_FILE: Final = "title-copies.parquet"
 _TOKENS: Final = ("shared", "alone low", "alone high", "rarest shared", "jaccard")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TitleTerms:
     """What a catalogue says of the words of its titles: fitted once, applied to any titles.
 
@@ -64,22 +67,16 @@ class TitleTerms:
         Returns:
             The titles, ready to be compared.
         """
-        words = _words(titles)
-        own = words.select(
-            pl.col("word").unique()
-        )  # few titles have few words: the catalogue's are only looked through
-        known = self.words.join(own, on="word", how="semi").sort("word")
-        unknown = own.join(known, on="word", how="anti").sort("word")
-        known = pl.concat([known, unknown.with_columns(df=pl.lit(0, pl.Int64))]).with_row_index("term")
-        words = words.join(known, on="word").sort("row", "term")
+        words, column = self._placed(_words(titles))
+        df = self._df[np.minimum(column, len(self._df) - 1)]
         # ln((1 + n) / (1 + df)) + 1, as scikit-learn smooths it
-        rarity = np.log((1 + self.posts) / (1 + words["df"].to_numpy())) + 1
-        where = words["row"].to_numpy(), words["term"].to_numpy()
-        shape = (len(titles), max(1, len(known)))
+        rarity = np.log((1 + self.posts) / (1 + df)) + 1
+        where = words["row"].to_numpy(), column
+        shape = (len(titles), max(1, len(self.vocabulary)))
         number = words["word"].str.contains(_NUMBER).to_numpy()
         lengths = np.stack([titles.str.len_chars().to_numpy(), np.bincount(where[0], minlength=len(titles))])
-        same = pl.DataFrame({"title": titles}).join(self.titles, on="title", how="left", maintain_order="left")
-        copies = same["copies"].fill_null(1).to_numpy().astype(np.float32)
+        place = self._known_titles.places(titles)
+        copies = np.where(place < 0, 1, self._copies[place]).astype(np.float32)
         return TitlePairs(
             titles,
             _table(rarity, where, shape),
@@ -88,6 +85,30 @@ class TitleTerms:
             lengths.astype(np.float32),
             np.where((titles == "").to_numpy(), np.float32(np.nan), copies),
         )
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The columns of words: those of the catalogue, then others as they turn up."""
+        return Vocabulary(self.words["word"])
+
+    @cached_property
+    def _known_titles(self) -> Vocabulary:
+        return Vocabulary(self.titles["title"])
+
+    @cached_property
+    def _df(self) -> Rows:
+        """Titles that hold each word, and 0 for all others."""
+        return np.append(self.words["df"].to_numpy(), 0)
+
+    @cached_property
+    def _copies(self) -> Rows:
+        return np.append(self.titles["copies"].to_numpy(), 1)
+
+    def _placed(self, words: pl.DataFrame) -> tuple[pl.DataFrame, Rows]:
+        """Sort words by row, then column."""
+        column = self.vocabulary.columns(words["word"])
+        order = np.lexsort((column, words["row"].to_numpy()))
+        return words[order], column[order]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +135,29 @@ class TitlePairs:
     def of(cls, titles: pl.Series, quantities: Quantities | None = None) -> "TitlePairs":
         """Read the titles of a catalogue by its own words; arguments as of `TitleTerms.apply`."""
         return TitleTerms.fit(titles).apply(titles, quantities)
+
+    def take(self, rows: Rows) -> "TitlePairs":
+        """Keep some titles."""
+        return TitlePairs(
+            self.titles.gather(rows),
+            self.words[rows],
+            self.numbers[rows],
+            self.quantities[rows],
+            self.lengths[:, rows],
+            self.copies[rows],
+        )
+
+    @classmethod
+    def joined(cls, parts: "Sequence[TitlePairs]") -> "TitlePairs":
+        """Put titles that one catalogue's terms were applied to below one another."""
+        return cls(
+            pl.concat([part.titles for part in parts]),
+            stacked_rows([part.words for part in parts])[0],
+            stacked_rows([part.numbers for part in parts])[0],
+            Quantities.joined([part.quantities for part in parts]),
+            np.concatenate([part.lengths for part in parts], axis=1),
+            np.concatenate([part.copies for part in parts]),
+        )
 
     @property
     def meaning(self) -> str:

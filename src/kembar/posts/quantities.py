@@ -114,6 +114,13 @@ class Quantities:
         source = starts[which] + place
         return Quantities(offsets, self.categories[source], self.values[source])
 
+    @classmethod
+    def joined(cls, parts: Sequence[Quantities]) -> Quantities:
+        """Put the quantities of titles below one another."""
+        counts = np.concatenate([np.diff(part.offsets) for part in parts])
+        categories = np.concatenate([part.categories for part in parts])
+        return cls(offsets_of(counts), categories, np.concatenate([part.values for part in parts]))
+
     def conflicts(self, other: Quantities, categories: Collection[str] = VETO) -> Bools:
         """Find the titles that contradict their partner, row by row.
 

@@ -11,11 +11,11 @@ from kembar.arrays import Rows
 from kembar.config import Config
 from kembar.evidence.scope import Scope
 from kembar.evidence.view_kinds import TITLE
-from kembar.newcomers import Comparison, Part, compare
+from kembar.newcomers import Comparison, Part, Prepared, compare
 from kembar.posts.catalog import Catalog
 from kembar.store.database import Change
 from kembar.store.decisions import Constraints, constraints
-from kembar.store.index import Index, Prepared
+from kembar.store.index import Index
 from kembar.store.placing import Placing, Surroundings, place
 from kembar.store.posts import records_of
 from kembar.store.records import FLOOR, Candidate, How, Placed

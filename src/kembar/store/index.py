@@ -4,44 +4,22 @@ A sealed part holds the posts that were there when words were last counted; late
 one more post costs nothing that grows with the store. Removed posts stay in their part and are passed over.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
+<<<<<<< HEAD
 from kembar.arrays import Bools, Rows
 from kembar.encoders.embeddings import Embeddings
+=======
+from kembar.arrays import Rows
+>>>>>>> 01496d41af7ede6aa0878787b0be5cd12bce04ec
 from kembar.errors import StoreError
-from kembar.evidence.photo_hashes import with_photo_hashes
-from kembar.evidence.placeholders import as_compared
-from kembar.matcher import Matcher
 from kembar.newcomers import Base, Model, Part
-from kembar.posts.catalog import Catalog
-from kembar.posts.problems import PROBLEMS
 
 _TAIL: Final = 256
 """Posts in the last part from which on it is joined to the one before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Posts on their way in.
-
-    Attributes:
-        posts: with the hashes of their photos, as they were given.
-        compared: without what says nothing.
-        vectors: by name.
-    """
-
-    posts: Catalog
-    compared: Catalog
-    vectors: Mapping[str, Embeddings]
-
-    def take(self, rows: Rows) -> "Prepared":
-        """Keep some posts."""
-        vectors = {name: given.take(rows) for name, given in self.vectors.items()}
-        return Prepared(self.posts.take(rows), self.compared.take(rows), vectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +107,3 @@ def _places(rows: Rows, before: Rows, begin: int) -> Rows:
     place[: len(before)] = before
     place[rows] = begin + np.arange(len(rows))
     return place
-
-
-def prepared(posts: Catalog, matcher: Matcher, known: Mapping[str, Embeddings] | None = None) -> Prepared:
-    """Hash the photos of posts and encode the posts.
-
-    Args:
-        posts: as they were given.
-        matcher: with the configuration, and the encoders that are open.
-        known: vectors of these posts that were made before.
-    """
-    hashed = with_photo_hashes(posts, matcher.config)
-    compared = as_compared(hashed, matcher.config.variants)
-    encoded, vectors = matcher.encoded(compared, known)
-    told = encoded.problems.join(hashed.problems, on=list(PROBLEMS), how="anti")
-    return Prepared(hashed.with_hashes(hashed.hashes, hashed.hashed, told), encoded, vectors)

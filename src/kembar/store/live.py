@@ -17,7 +17,7 @@ from kembar.config import Config
 from kembar.encoders.encoding import default_store
 from kembar.errors import InputError, TakenError, quoted
 from kembar.matcher import Matcher
-from kembar.newcomers import BLOCK
+from kembar.newcomers import BLOCK, Prepared, prepared
 from kembar.posts.catalog import Catalog
 from kembar.results.explanation import Explanation
 from kembar.results.result import Result
@@ -27,7 +27,7 @@ from kembar.store.database import PHOTOS, Change, Database
 from kembar.store.decisions import constraints, contradictions
 from kembar.store.explaining import explained
 from kembar.store.founding import founded
-from kembar.store.index import Index, Prepared, prepared
+from kembar.store.index import Index
 from kembar.store.photos import taken_in
 from kembar.store.posts import Record, catalog_of, post_of, read_records, records_of, same_content, vectors_of
 from kembar.store.records import Contradiction, Counts, Event, Found, Group, How, Placed, Post

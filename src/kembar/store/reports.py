@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from kembar.errors import InputError, TakenError, UnknownError, quoted
+from kembar.newcomers import Prepared
 from kembar.store.database import event_of
-from kembar.store.index import Prepared
 from kembar.store.posts import COLUMNS, Record, post_of, record_of, records_of
 from kembar.store.records import Counts, Event, Group, Placed, Post
 from kembar.store.tables import Moves, group_names, group_row_of, pairs_among, records_there

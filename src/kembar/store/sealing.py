@@ -11,14 +11,12 @@ import numpy as np
 
 from kembar.arrays import Progress
 from kembar.encoders.embeddings import Embeddings
-from kembar.evidence.copies import Copies
-from kembar.evidence.fitted import Fitted, count_terms
+from kembar.evidence.fitted import Fitted
 from kembar.evidence.view_kinds import TITLE
 from kembar.matcher import Matcher
-from kembar.newcomers import Model, Part
-from kembar.posts.titles import normalize
+from kembar.newcomers import Model, Part, Prepared, fitted_on, prepared
 from kembar.posts.united import stacked
-from kembar.store.index import Index, Prepared, prepared
+from kembar.store.index import Index
 from kembar.store.posts import catalog_of, vectors_of
 from kembar.store.reports import events_after
 from kembar.store.tables import everything
@@ -74,7 +72,7 @@ def sealed_now(read: sqlite3.Connection, matcher: Matcher, photos: Path) -> Seal
     after = int(read.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
     records, rows = everything(read)
     ready = prepared(catalog_of(records, photos), matcher, vectors_of(read, rows))
-    model = _fitted(ready, matcher)
+    model = fitted_on(ready, matcher)
     return Sealed(Index.of(model, Part.of(ready.compared, ready.vectors, model), rows), len(rows), after)
 
 
@@ -91,11 +89,11 @@ def sealed_with(read: sqlite3.Connection, new: Prepared, matcher: Matcher, photo
     coming = set(new.posts.ids)
     kept = np.array([at for at, record in enumerate(records) if record["id"] not in coming], dtype=np.int64)
     if not len(kept):
-        model = _fitted(new, matcher)
+        model = fitted_on(new, matcher)
         return Sealed(Index(model), len(new.posts))
     old = prepared(catalog_of([records[at] for at in kept], photos), matcher, vectors_of(read, rows[kept]))
     whole = prepared(stacked([old.posts, new.posts]), matcher, _stored(old, new))
-    model = _fitted(whole, matcher)
+    model = fitted_on(whole, matcher)
     part = Part.of(whole.compared, whole.vectors, model).take(np.arange(len(kept)))
     return Sealed(Index.of(model, part, rows[kept]), len(whole.posts))
 
@@ -124,16 +122,6 @@ def loaded(read: sqlite3.Connection, matcher: Matcher, photos: Path, progress: P
     counted = int(read.execute("SELECT value FROM about WHERE key = ?", (_SEALED,)).fetchone()[0])
     index = Index.of(model, Part.of(ready.compared, ready.vectors, model), rows)
     return replace(index, fresh=max(0, len(rows) - counted))
-
-
-def _fitted(posts: Prepared, matcher: Matcher) -> Model:
-    """Read a catalogue as a whole: choose what decides, and count its words."""
-    config, classifier, spare = matcher.settings(posts.compared, posts.vectors, {})
-    titles = normalize(posts.compared.titles)
-    counted = [count_terms(titles, config)] if (titles != "").any() else []
-    everyone = np.arange(len(titles))
-    fitted = Fitted.fit(titles, Copies(everyone, everyone), counted, config, posts.compared.further)
-    return Model(fitted, config, classifier, spare)
 
 
 def _stored(old: Prepared, new: Prepared) -> Mapping[str, Embeddings]:

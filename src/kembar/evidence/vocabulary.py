@@ -1,0 +1,64 @@
+"""Numbers for texts: those that a catalogue knows by their place, others by the order in which they turned up."""
+
+import threading
+
+import numpy as np
+import polars as pl
+
+from kembar.arrays import Rows, Sparse
+
+
+class Vocabulary:
+    """The columns that texts stand for; the same text has the same column ever after. Safe in several threads.
+
+    Args:
+        known: (v,) String, distinct, sorted by code point: columns 0 to v - 1.
+    """
+
+    def __init__(self, known: pl.Series) -> None:
+        self.known = known
+        self._further: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.known) + len(self._further)
+
+    def further(self) -> list[str]:
+        """List the texts that the catalogue did not know, in the order of their columns."""
+        return list(self._further)
+
+    def columns(self, texts: pl.Series) -> Rows:
+        """Give the columns of texts: (m,) String to (m,) int64, those from v on of texts that were not known."""
+        places = self.places(texts)
+        unknown = np.flatnonzero(places < 0)
+        if len(unknown):
+            with self._lock:
+                for at, text in zip(unknown.tolist(), texts.gather(unknown), strict=True):
+                    places[at] = len(self.known) + self._further.setdefault(text, len(self._further))
+        return places
+
+    def places(self, texts: pl.Series) -> Rows:
+        """Find texts among the known ones: (m,) String to (m,) int64, -1 where they are not there."""
+        if not len(self.known) or not len(texts):
+            return np.full(len(texts), -1, dtype=np.int64)
+        at = np.minimum(self.known.search_sorted(texts).to_numpy().astype(np.int64), len(self.known) - 1)
+        return np.where((self.known.gather(at) == texts).to_numpy(), at, -1)
+
+
+def stacked_rows(tables: "list[Sparse]") -> tuple[Sparse, Rows]:
+    """Put sparse rows over the columns of one vocabulary below one another, with the columns in use alone.
+
+    Args:
+        tables: CSR; one that was made later can have more columns.
+
+    Returns:
+        (n, u) CSR, and the (u,) columns that it has, rising.
+    """
+    import scipy.sparse as sp
+
+    width = max(table.shape[1] for table in tables)
+    wide = [sp.csr_matrix((t.data, t.indices, t.indptr), shape=(t.shape[0], width)) for t in tables]
+    whole = wide[0] if len(wide) == 1 else sp.vstack(wide, format="csr")
+    used, indices = np.unique(whole.indices, return_inverse=True)
+    shape = (whole.shape[0], max(1, len(used)))
+    return sp.csr_matrix((whole.data, indices.astype(np.int32), whole.indptr), shape=shape), used.astype(np.int64)
