@@ -9,12 +9,7 @@ from typing import Final
 
 import numpy as np
 
-<<<<<<< HEAD
 from kembar.arrays import Bools, Rows
-from kembar.encoders.embeddings import Embeddings
-=======
-from kembar.arrays import Rows
->>>>>>> 01496d41af7ede6aa0878787b0be5cd12bce04ec
 from kembar.errors import StoreError
 from kembar.newcomers import Base, Model, Part
 
