@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 from kembar.errors import TakenError
 from kembar.service.answers import described
 from kembar.service.bodies import READS_JSON
-from kembar.service.context import Here
+from kembar.service.context import Here, refuse_if_busy
 from kembar.service.models import Contradictions, Decide, Events, Key, Number, OneEvent, Person
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
@@ -48,4 +48,6 @@ async def list_contradictions(here: Here) -> Contradictions:
 @router.post("/rematch", dependencies=READS_JSON, responses=described(413, 415, 422, 429))
 async def rematch(here: Here, given: Person | None = None) -> OneEvent:
     """Match all posts anew; decisions hold, groups keep their ids by overlap. It takes as long as a batch."""
-    return OneEvent(event=await here.call(here.live.rematch, by=given.by if given else ""))
+    refuse_if_busy(here.rematches, "re-match")
+    async with here.rematches:
+        return OneEvent(event=await here.call(here.live.rematch, by=given.by if given else ""))
