@@ -257,6 +257,7 @@ def among(base: Base, places: Rows, model: Model) -> Comparison:
 
 
 def _compared(local: Part, near: Rows, model: Model) -> Comparison:
+    local = replace(local, titles=local.titles.narrowed(), tokens=local.tokens.narrowed())
     apart = frozenset(model.spare) | {view.name for view in identifier_views(local.posts)}
     evidence = gather(local.views, local.titles, model.config, spare=apart, scope=Scope.of(local.posts))
     pairs = blended(evidence, model.config)

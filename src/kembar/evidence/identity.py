@@ -8,7 +8,7 @@ them. Of long ones, such as descriptions, only the codes are: their words say li
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from rapidfuzz.distance import Indel
 
 from kembar.arrays import Doubles, Floats, Hashes, Rows, Sparse
 from kembar.evidence.tokens import CODE, KINDS, NUMBER, VARIANT, WORD, codes, runs, tokens
-from kembar.evidence.vocabulary import Vocabulary, stacked_rows
+from kembar.evidence.vocabulary import Vocabulary, narrowed, stacked_rows
 from kembar.posts.titles import normalize
 
 _FILE: Final = "title-tokens.parquet"
@@ -150,18 +150,22 @@ class Identity:
     @classmethod
     def joined(cls, parts: "Sequence[Identity]") -> "Identity":
         """Put titles that one catalogue's counts were applied to below one another."""
-        table, used = stacked_rows([part.table for part in parts])
         widest = max(parts, key=lambda part: len(part.kinds))
-        used = used if len(used) else np.zeros(1, dtype=np.int64)
         return cls(
-            table,
-            widest.kinds[used],
-            widest.short[used],
+            stacked_rows([part.table for part in parts]),
+            widest.kinds,
+            widest.short,
             pl.concat([part.code for part in parts]),
             np.concatenate([part.numbers for part in parts], axis=1),
             np.concatenate([part.first for part in parts]),
             pl.concat([part.titles for part in parts]),
         )
+
+    def narrowed(self) -> "Identity":
+        """Keep the tokens in use alone: quicker to compare, and not to be joined with others any more."""
+        table, used = narrowed(self.table)
+        used = used if len(used) else np.zeros(1, dtype=np.int64)
+        return replace(self, table=table, kinds=self.kinds[used], short=self.short[used])
 
     @property
     def meaning(self) -> str:

@@ -1,7 +1,7 @@
 """How the words of two titles agree and differ: edits, words and numbers weighted by rarity, quantities, lengths."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,7 @@ from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Indel
 
 from kembar.arrays import Doubles, Floats, Rows, Sparse
-from kembar.evidence.vocabulary import Vocabulary, stacked_rows
+from kembar.evidence.vocabulary import Vocabulary, narrowed, stacked_rows
 from kembar.posts.quantities import Quantities
 from kembar.posts.units import CATEGORIES
 
@@ -152,12 +152,16 @@ class TitlePairs:
         """Put titles that one catalogue's terms were applied to below one another."""
         return cls(
             pl.concat([part.titles for part in parts]),
-            stacked_rows([part.words for part in parts])[0],
-            stacked_rows([part.numbers for part in parts])[0],
+            stacked_rows([part.words for part in parts]),
+            stacked_rows([part.numbers for part in parts]),
             Quantities.joined([part.quantities for part in parts]),
             np.concatenate([part.lengths for part in parts], axis=1),
             np.concatenate([part.copies for part in parts]),
         )
+
+    def narrowed(self) -> "TitlePairs":
+        """Keep the words in use alone: quicker to compare, and not to be joined with others any more."""
+        return replace(self, words=narrowed(self.words)[0], numbers=narrowed(self.numbers)[0])
 
     @property
     def meaning(self) -> str:

@@ -45,20 +45,30 @@ class Vocabulary:
         return np.where((self.known.gather(at) == texts).to_numpy(), at, -1)
 
 
-def stacked_rows(tables: "list[Sparse]") -> tuple[Sparse, Rows]:
-    """Put sparse rows over the columns of one vocabulary below one another, with the columns in use alone.
+def stacked_rows(tables: "list[Sparse]") -> Sparse:
+    """Put sparse rows over the columns of one vocabulary below one another.
 
     Args:
         tables: CSR; one that was made later can have more columns.
+
+    Returns:
+        CSR with the columns of the widest.
+    """
+    import scipy.sparse as sp
+
+    width = max(table.shape[1] for table in tables)
+    wide = [sp.csr_matrix((t.data, t.indices, t.indptr), shape=(t.shape[0], width)) for t in tables]
+    return wide[0] if len(wide) == 1 else sp.vstack(wide, format="csr")
+
+
+def narrowed(table: Sparse) -> tuple[Sparse, Rows]:
+    """Keep the columns in use alone; such rows stand beside no others of the vocabulary any more.
 
     Returns:
         (n, u) CSR, and the (u,) columns that it has, rising.
     """
     import scipy.sparse as sp
 
-    width = max(table.shape[1] for table in tables)
-    wide = [sp.csr_matrix((t.data, t.indices, t.indptr), shape=(t.shape[0], width)) for t in tables]
-    whole = wide[0] if len(wide) == 1 else sp.vstack(wide, format="csr")
-    used, indices = np.unique(whole.indices, return_inverse=True)
-    shape = (whole.shape[0], max(1, len(used)))
-    return sp.csr_matrix((whole.data, indices.astype(np.int32), whole.indptr), shape=shape), used.astype(np.int64)
+    used, indices = np.unique(table.indices, return_inverse=True)
+    shape = (table.shape[0], max(1, len(used)))
+    return sp.csr_matrix((table.data, indices.astype(np.int32), table.indptr), shape=shape), used.astype(np.int64)

@@ -12,6 +12,7 @@ from kembar.service.context import Context
 from kembar.service.gate import Gate, Watch
 from kembar.service.limits import Bodies, Load, Queue
 from kembar.service.metrics import Metrics
+from kembar.service.pages import pages_router
 from kembar.service.routes import events, exports, groups, operation, photos, posts
 from kembar.service.settings import Settings
 from kembar.store import Live
@@ -69,3 +70,4 @@ def create_app(live: Live | Callable[[], Live], settings: Settings) -> FastAPI:
 def _add_routes(app: FastAPI) -> None:
     for part in _PARTS:
         app.include_router(part.router)
+    app.include_router(pages_router(lambda request: request.app.state.context.live))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kembar.errors import StoreError, quoted
+from kembar.errors import InputError, StoreError, quoted
 
 
 def connected(path: Path, *, alone: bool = False) -> sqlite3.Connection:
@@ -42,6 +42,21 @@ def damage_told(folder: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise in_words(error, folder) from error
+
+
+@contextmanager
+def damaged_rows_told(folder: Path) -> Iterator[None]:
+    """Say so where rows can be read and hold what no row can; raises StoreError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise StoreError(
+            f"{quoted(folder)}: a damaged store ({error})",
+            "a whole store",
+            "See `kembar store check`, and mend it with `kembar store repair`, or take a copy that is whole.",
+        ) from error
 
 
 def in_words(error: sqlite3.DatabaseError, folder: Path) -> Exception:

@@ -53,6 +53,18 @@ def founded(folder: Path, run: Result | None, config: Config) -> Database:
     return database
 
 
+def config_of(database: Database) -> Config:
+    """Read the configuration of a store; raises StoreError where it is damaged."""
+    try:
+        return Config.of(json.loads(database.about()["config"]))
+    except (KeyError, ValueError) as error:
+        raise StoreError(
+            f"{quoted(database.folder)}: a damaged configuration ({error})",
+            "a whole store",
+            "Mend it with `kembar store repair`, or take a copy that is whole.",
+        ) from error
+
+
 def _check(folder: Path, config: Config) -> None:
     with suppress(OSError):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -1,6 +1,5 @@
 """A store of posts that are matched as they come: adds, look-ups, decisions, and a re-match of all."""
 
-import json
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
@@ -23,10 +22,11 @@ from kembar.results.explanation import Explanation
 from kembar.results.result import Result
 from kembar.store import deciding, reports
 from kembar.store.adding import Compared, place_in, placed, surroundings, told_of, unused_ids, written
+from kembar.store.connection import damaged_rows_told
 from kembar.store.database import PHOTOS, Change, Database
 from kembar.store.decisions import constraints, contradictions
 from kembar.store.explaining import explained
-from kembar.store.founding import founded
+from kembar.store.founding import config_of, founded
 from kembar.store.index import Index
 from kembar.store.photos import taken_in
 from kembar.store.posts import Record, catalog_of, post_of, read_records, records_of, same_content, vectors_of
@@ -106,8 +106,9 @@ class Live:
     @classmethod
     def _started(cls, database: Database, progress: Progress | None = None) -> "Live":
         try:
-            live = cls(database, Config.of(json.loads(database.about()["config"])))
-            live._index = loaded(live.reading(), live._matcher, live.photos, progress) or live._begun()
+            live = cls(database, config_of(database))
+            with damaged_rows_told(database.folder):
+                live._index = loaded(live.reading(), live._matcher, live.photos, progress) or live._begun()
         except BaseException:
             database.close()
             raise

@@ -11,6 +11,7 @@ import polars as pl
 
 from kembar.arrays import Rows
 from kembar.encoders.embeddings import Embeddings
+from kembar.errors import StoreError, quoted
 from kembar.posts.catalog import Catalog
 from kembar.posts.columns import Columns
 from kembar.posts.further import BRAND
@@ -63,9 +64,16 @@ def values_of(record: Record) -> tuple[Any, ...]:
 
 
 def record_of(row: Sequence[Any]) -> Record:
-    """Read the columns back."""
+    """Read the columns back; raises StoreError where they are damaged."""
     record = dict(zip(COLUMNS.split(", "), row, strict=True))
-    return {**record, "more": json.loads(record["more"])}
+    try:
+        return {**record, "more": json.loads(record["more"])}
+    except ValueError as error:
+        raise StoreError(
+            f"post {quoted(record['id'])}, whose text is damaged",
+            "a whole store",
+            "See `kembar store check` and `kembar store repair`.",
+        ) from error
 
 
 def catalog_of(records: Sequence[Record], photos: Path) -> Catalog:

@@ -108,7 +108,7 @@ def _planned(found: Salvage, folder: Path) -> _Plan:
         lost += [f"event {number}" for number in range(1, found.last + 1) if number not in numbers][:20]
     word = "put right by the log" if whole else "the log and the tables differ"
     lost += [f"{word}: {line}" for line in differences(told, tables)]
-    state = told if whole else _over(told, tables)
+    state = told if whole else _over(told, tables, found.whole)
     plan = _Plan(found, state, whole, lost)
     _numbered(plan)
     return plan
@@ -131,12 +131,21 @@ def _of_tables(found: Salvage) -> State:
     return state
 
 
-def _over(told: State, tables: State) -> State:
-    """Take what the tables have, and what they lack from the log; a post without a group gets one of its own."""
-    posts = {**told.posts, **tables.posts}
+def _over(told: State, tables: State, read: set[str]) -> State:
+    """Take what the tables have, and what they lack from the log.
+
+    Args:
+        told: by the log.
+        tables: as far as they could be read.
+        read: names of tables that could be read as a whole, so that they lack nothing.
+
+    Returns:
+        The state; a post without a group gets one of its own.
+    """
+    posts = tables.posts if "posts" in read else {**told.posts, **tables.posts}
     groups = {**told.groups, **tables.groups}
     removed = {post: event for post, event in told.removed.items() if post not in tables.posts} | tables.removed
-    decisions = {**told.decisions, **tables.decisions}
+    decisions = tables.decisions if "decisions" in read and "posts" in read else {**told.decisions, **tables.decisions}
     names = told.names | tables.names
     for post in sorted(posts.keys() - groups.keys()):
         name = post

@@ -111,6 +111,8 @@ def _placed(state: State, body: Mapping[str, Any], content: Content) -> None:
     for each in body["placed"]:
         state.groups[each["id"]] = each["group"]
         state.names.add(each["group"])
+    if {each["id"] for each in body["placed"]} != {record["id"] for record in body["posts"]}:
+        raise ValueError("the posts that it brings are not those that it places")
 
 
 def _told_anew(state: State, body: Mapping[str, Any]) -> None:

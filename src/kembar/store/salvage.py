@@ -35,6 +35,7 @@ class Salvage:
         vectors: row of the post, name, bytes.
         merges: event, rows of two groups, probability, closed.
         unread: what could not be read, in words.
+        whole: names of tables that could be read from end to end.
     """
 
     about: dict[str, str] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Salvage:
     vectors: list[Row] = field(default_factory=list)
     merges: list[Row] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    whole: set[str] = field(default_factory=set)
 
 
 def salvaged(folder: Path, scratch: Path) -> Salvage:
@@ -129,6 +131,8 @@ class _Reading:
                     odd += 1
         if fails or odd:
             self.found.unread.append(f"{table}: {len(rows):,} rows could be read, others not")
+        elif rows:
+            self.found.whole.add(table)
         return rows
 
     def _bounds(self, table: str, key: str) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """What the catalogue says of its words: kept in the store, and counted anew when it has grown."""
 
+import hashlib
+import json
 import sqlite3
 import tempfile
 from collections.abc import Mapping
@@ -10,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from kembar.arrays import Progress
+from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.evidence.fitted import Fitted
 from kembar.evidence.view_kinds import TITLE
@@ -23,7 +26,8 @@ from kembar.store.tables import everything
 
 _GROWN: Final = 0.5
 """New posts, as a share of those in which words were counted, from which on they are counted anew."""
-_SEALED: Final = "sealed"  # what the store calls the number of posts that words were counted in
+_SETTLED: Final = "settled.json"  # how many posts words were counted in, and what a run over these settled on
+_DIGEST: Final = "sealed"  # what the store calls the digest of it all: where that is damaged, words are counted anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,13 @@ class Sealed:
     def save(self, write: sqlite3.Connection) -> None:
         """Write what was counted into the store."""
         write.execute("DELETE FROM fitted")
-        write.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (_SEALED, str(self.counted)))
         with tempfile.TemporaryDirectory(prefix="kembar-") as folder:
             self.index.known.fitted.save(Path(folder) / "fitted")
-            for path in sorted((Path(folder) / "fitted").iterdir()):
-                write.execute("INSERT INTO fitted VALUES (?, ?)", (path.name, path.read_bytes()))
+            files = {path.name: path.read_bytes() for path in sorted((Path(folder) / "fitted").iterdir())}
+        told = {"posts": self.counted, "config": self.index.known.config.model_dump(mode="json")}
+        files[_SETTLED] = json.dumps(told).encode()
+        write.executemany("INSERT INTO fitted VALUES (?, ?)", files.items())
+        write.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (_DIGEST, _digest(files)))
 
     def caught_up(self, read: sqlite3.Connection, matcher: Matcher, photos: Path) -> Index:
         """Give the index with what was added, updated and removed since it was begun."""
@@ -99,7 +105,7 @@ def sealed_with(read: sqlite3.Connection, new: Prepared, matcher: Matcher, photo
 
 
 def loaded(read: sqlite3.Connection, matcher: Matcher, photos: Path, progress: Progress | None = None) -> Index | None:
-    """Make the index again from what a store holds; None where words were never counted or nothing is there.
+    """Make the index again from what a store holds; None where words are to be counted anew or nothing is there.
 
     Args:
         read: a connection.
@@ -107,21 +113,33 @@ def loaded(read: sqlite3.Connection, matcher: Matcher, photos: Path, progress: P
         photos: the folder of the store's photos.
         progress: called with (stage, done, total).
     """
-    files = read.execute("SELECT name, body FROM fitted").fetchall()
+    files = dict(read.execute("SELECT name, body FROM fitted ORDER BY name"))
+    about = dict(read.execute("SELECT key, value FROM about"))
     records, rows = everything(read)
-    if not files or not records:
+    if not records or about.get(_DIGEST) != _digest(files):
         return None
     if progress:
         progress("index", 0, 0)
     ready = prepared(catalog_of(records, photos), matcher, vectors_of(read, rows))
     config, classifier, spare = matcher.settings(ready.compared, ready.vectors, {})
+    settled = json.loads(files[_SETTLED])
+    before = Config.of(settled["config"])
+    if before.model == config.model:  # cuts stay those of the pool that words were counted in
+        config = before
     with tempfile.TemporaryDirectory(prefix="kembar-") as folder:
-        for name, body in files:
+        for name, body in files.items():
             (Path(folder) / name).write_bytes(body)
         model = Model(Fitted.load(Path(folder)), config, classifier, spare)
-    counted = int(read.execute("SELECT value FROM about WHERE key = ?", (_SEALED,)).fetchone()[0])
     index = Index.of(model, Part.of(ready.compared, ready.vectors, model), rows)
-    return replace(index, fresh=max(0, len(rows) - counted))
+    return replace(index, fresh=max(0, len(rows) - settled["posts"]))
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    """Tell files from others, also where one byte of them was lost."""
+    found = hashlib.sha256()
+    for name in sorted(files):
+        found.update(f"{name} {len(files[name])} ".encode() + files[name])
+    return found.hexdigest()
 
 
 def _stored(old: Prepared, new: Prepared) -> Mapping[str, Embeddings]:
