@@ -78,7 +78,7 @@ def test_posts_of_a_request_are_counted_and_titles_measured(live: Live) -> None:
 
 def test_a_queue_that_is_full_says_when_to_come_again(tmp_path: Path) -> None:
     Live.create(tmp_path / "store").close()
-    slow = form({}, many_scans(2000, 100))  # a second or so
+    slow = form({}, many_scans(2000, 60))  # half a second or more
     options = ("--workers", 1, "--queue", 1)
     with Served(tmp_path / "store", *options) as served, ThreadPoolExecutor(2) as threads, served.client() as client:
         client.post("/v1/lookup/with-photo", **form({}, photo()))  # the decoder is there
@@ -195,7 +195,7 @@ def test_what_takes_long_is_not_begun_twice() -> None:
 def test_photos_leave_places_for_others(tmp_path: Path) -> None:
     """Four slow photos, two places: look-ups without photos are still answered at once."""
     Live.create(tmp_path / "store").close()
-    slow = many_scans(2000, 80)  # half a second or more
+    slow = many_scans(2000, 40)  # some tenths of a second
     options = ("--workers", 2, "--queue", 8)
     with Served(tmp_path / "store", *options) as served, ThreadPoolExecutor(4) as threads, served.client() as client:
         client.post("/v1/lookup/with-photo", **form({}, photo()))  # the decoder is there
