@@ -4,8 +4,8 @@
 
 A run becomes a store; what its review asks is answered from the known groups, quiet cases and merges among it; the
 answers are exported and learned from as `kembar tune --labels` does, and all posts are matched anew by what was learned
-("re-tuned", in which an answer does not hold by itself). Beside it stand the groups of the store after a re-match by the old classifier,
-in which the answers hold ("answers kept"). "unseen" are the posts that no question was about.
+("re-tuned", in which an answer does not hold by itself). Beside it stand the groups of the store after a re-match by
+the old classifier, in which the answers hold ("answers kept"). "unseen" are the posts that no question was about.
 
 --model: where learning starts, such as a classifier of bench/held_out.py that has not seen the market; by default the
 one that ships, which has not seen drawn shops, but has seen the ten markets.

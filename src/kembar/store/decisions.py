@@ -60,9 +60,10 @@ def _placed(pairs: Rows, rows: Rows) -> Rows:
 
 _HOLD = "decisions.undone IS NULL AND a.removed IS NULL AND b.removed IS NULL"
 _ENDS = "JOIN posts a ON a.row = decisions.left JOIN posts b ON b.row = decisions.right"
+_TOLD = ", ".join(repr(verdict) for verdict in (JOINS, *SEPARATES))
 _ASKED = (
     f"SELECT decisions.left, decisions.right, verdict, max(event) FROM decisions {_ENDS} WHERE {_HOLD} "
-    f"AND verdict IN ({', '.join(repr(verdict) for verdict in (JOINS, *SEPARATES))}) {{among}} "
+    f"AND verdict IN ({_TOLD}) {{among}} "
     "GROUP BY decisions.left, decisions.right"
 )
 
@@ -109,7 +110,7 @@ def _told(read: sqlite3.Connection, found: Constraints, left: int, right: int) -
     pairs = {(left, right), *pairwise(chain)}
     events: set[int] = set()
     for a, b in pairs:
-        asked = "SELECT event FROM decisions WHERE left = ? AND right = ? AND undone IS NULL AND verdict <> 'skip'"
+        asked = f"SELECT event FROM decisions WHERE left = ? AND right = ? AND undone IS NULL AND verdict IN ({_TOLD})"
         events |= {row[0] for row in read.execute(asked, (min(a, b), max(a, b)))}
     names = [read.execute("SELECT id FROM posts WHERE row = ?", (row,)).fetchone()[0] for row in (left, right)]
     return Contradiction(names[0], names[1], tuple(sorted(events)))

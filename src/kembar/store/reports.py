@@ -11,9 +11,10 @@ import polars as pl
 from kembar.errors import InputError, TakenError, UnknownError, quoted
 from kembar.newcomers import Prepared
 from kembar.store.database import event_of
+from kembar.store.decisions import constraints
 from kembar.store.posts import COLUMNS, Record, post_of, record_of, records_of
 from kembar.store.records import Counts, Event, Group, Placed, Post
-from kembar.store.tables import Moves, group_names, group_row_of, pairs_among, records_there
+from kembar.store.tables import Moves, chunks, group_names, group_row_of, pairs_among, records_there
 
 _EVENT = "number, at, kind, by, note, body, undoes"
 _UNDOABLE = ("add", "update", "remove", "decide", "merge", "split", "accept", "rematch")
@@ -183,12 +184,19 @@ def check_unchanged(read: sqlite3.Connection, update: Event) -> None:
 
 
 def labels(read: sqlite3.Connection) -> pl.DataFrame:
-    """Lay out decisions that hold as labelled pairs: left, right (ids) and same (1 or 0); the last one of each pair."""
-    rows = read.execute(
-        "SELECT a.id, b.id, verdict = 'same', max(event) FROM decisions "
-        "JOIN posts a ON a.row = decisions.left JOIN posts b ON b.row = decisions.right "
-        "WHERE undone IS NULL AND a.removed IS NULL AND b.removed IS NULL "
-        "AND verdict IN ('same', 'different', 'variant') GROUP BY decisions.left, decisions.right ORDER BY a.id, b.id"
-    ).fetchall()
-    schema = {"left": pl.String, "right": pl.String, "same": pl.Int64}
-    return pl.DataFrame([row[:3] for row in rows], schema=schema, orient="row")
+    """Lay out decisions that hold as labelled pairs: left, right (ids) and same (1 or 0); the last one of each pair.
+
+    Of those that cannot all hold, the ones that say that posts differ are left out: `kembar tune --labels` takes no
+    contradictions.
+    """
+    found = constraints(read)
+    pairs = np.concatenate([found.same, found.apart])
+    names: dict[int, str] = {}
+    for marks, part in chunks(np.unique(pairs).tolist()):
+        names.update(read.execute(f"SELECT row, id FROM posts WHERE row IN ({marks})", part))
+    ends = {end: [names[row] for row in pairs[:, at].tolist()] for at, end in enumerate(("left", "right"))}
+    same = np.arange(len(pairs)) < len(found.same)
+    frame = pl.DataFrame(
+        {**ends, "same": same.astype(np.int64)}, schema={"left": pl.String, "right": pl.String, "same": pl.Int64}
+    )
+    return frame.sort("left", "right")

@@ -22,6 +22,7 @@ CREATE TABLE events (
     undoes INTEGER REFERENCES events(number),
     key TEXT UNIQUE                    -- of the request, so that the same one does nothing twice
 ) STRICT;
+CREATE INDEX events_undone ON events(undoes) WHERE undoes IS NOT NULL;
 CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
 CREATE TRIGGER events_remain BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END;
 
