@@ -126,6 +126,21 @@ def named_group(write: sqlite3.Connection, ids: Iterable[str]) -> int:
     return int(write.execute("INSERT INTO groups (id) VALUES (?)", (name,)).lastrowid or 0)
 
 
+def group_again(write: sqlite3.Connection, ids: Sequence[str], but: Iterable[int]) -> int | None:
+    """Find a group that was of these posts and is of nobody else, for one that is founded again: one not in `but`."""
+    first = min(ids)
+    rows = write.execute(
+        "SELECT group_row FROM posts WHERE id = ? UNION ALL SELECT row FROM groups WHERE id = ?", (first, first)
+    ).fetchall()
+    own, used = set(ids), set(but)
+    for (row,) in rows:
+        asked = "SELECT id FROM posts WHERE group_row = ? AND removed IS NULL LIMIT ?"
+        members = {post for (post,) in write.execute(asked, (row, len(own) + 1))}
+        if row not in used and members <= own:
+            return int(row)
+    return None
+
+
 def group_names(read: sqlite3.Connection, rows: Iterable[int]) -> dict[int, str]:
     """Name groups by their rows."""
     found: dict[int, str] = {}
