@@ -137,3 +137,13 @@ def test_a_prepared_catalogue_keeps_what_was_given(matcher: Matcher):
     assert ready.posts.hashed.all()
     assert not ready.compared.hashed.any()
     assert ready.take(np.array([1])).posts.ids.to_list() == ["b"]
+
+
+def test_parts_that_were_joined_can_be_joined_again(whole: Part):
+    """Words keep their columns: a part of late posts is joined to the one before again and again."""
+    a, b, c = (whole.take(rows) for rows in np.split(np.arange(len(whole)), [60, 110]))
+    twice, once = Part.joined([Part.joined([a, b]), c]), Part.joined([a, b, c])
+    left, right = np.triu_indices(len(whole), 1)
+    for one, other in ((twice.titles, once.titles), (twice.tokens, once.tokens)):
+        for x, y in zip(one.score(left, right), other.score(left, right), strict=True):
+            np.testing.assert_array_equal(x, y)

@@ -16,7 +16,10 @@ from .errors import InputError as InputError
 from .errors import KembarError as KembarError
 from .errors import MissingExtraError as MissingExtraError
 from .errors import PhotoError as PhotoError
+from .errors import StoreError as StoreError
+from .errors import TakenError as TakenError
 from .errors import TrainingError as TrainingError
+from .errors import UnknownError as UnknownError
 from .evidence.blending import blend as blend
 from .evidence.blending import neighborhood as neighborhood
 from .evidence.blending import query_expansion as query_expansion
@@ -49,6 +52,7 @@ from .posts.titles import normalize as normalize
 from .regrouping import regroup as regroup
 from .results.explanation import Explanation as Explanation
 from .results.result import Result as Result
+from .store.live import Live as Live
 from .synthesis import Drawing as Drawing
 from .synthesis import synthesize as synthesize
 from .synthesis import write_shop as write_shop

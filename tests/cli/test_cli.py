@@ -34,6 +34,7 @@ COMMANDS = [
     "train",
     "synth",
     "config",
+    "serve",
 ]
 STAGES = [
     *("hashes", "placeholders", "encoders", "settings", "copies", "vectors", "neighbours", "blending", "classifier"),

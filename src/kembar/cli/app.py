@@ -35,7 +35,9 @@ from kembar.cli.options import (
 )
 from kembar.cli.progress import Bars
 from kembar.cli.recipes import check_encoders
+from kembar.cli.review import app as review
 from kembar.cli.runs import app as runs
+from kembar.cli.serve import app as serve
 from kembar.cli.store import app as store
 from kembar.cli.train import app as train
 from kembar.cli.words import told
@@ -84,6 +86,8 @@ app.add_typer(train, name="train")
 app.add_typer(link)
 app.add_typer(store, name="store")
 app.add_typer(runs)
+app.add_typer(serve)
+app.add_typer(review)
 console = Console(stderr=True)
 
 

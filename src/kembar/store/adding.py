@@ -14,7 +14,7 @@ from kembar.evidence.view_kinds import TITLE
 from kembar.newcomers import Comparison, Part, Prepared, compare
 from kembar.posts.catalog import Catalog
 from kembar.store.database import Change
-from kembar.store.decisions import Constraints, constraints
+from kembar.store.decisions import constraints_among
 from kembar.store.index import Index
 from kembar.store.placing import Placing, Surroundings, place
 from kembar.store.posts import records_of
@@ -110,7 +110,7 @@ def surroundings(read: sqlite3.Connection, compared: Compared, config: Config, o
     kept = (left >= 0) & (right >= 0)
     old = pairs_among(read, rows)
     everyone = np.append(rows, np.full(len(new), -1) if own is None else own)
-    said = constraints(read).among(rows) if own is None else _said(read, everyone)
+    said = constraints_among(read, everyone)
     return Surroundings(
         known=len(rows),
         groups=np.array([row[1] for row in members], dtype=np.int64),
@@ -122,13 +122,6 @@ def surroundings(read: sqlite3.Connection, compared: Compared, config: Config, o
         same=said.same,
         apart=said.apart,
     )
-
-
-def _said(read: sqlite3.Connection, rows: Rows) -> Constraints:
-    """Read what was said of posts, by their places; rows below 0 are of posts that nothing was said of."""
-    order = np.argsort(rows, kind="stable")
-    placed = constraints(read).among(rows[order])
-    return Constraints(order[placed.same], order[placed.apart], order[placed.against])
 
 
 def _places(rows: Rows, among: Rows) -> Rows:

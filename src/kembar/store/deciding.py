@@ -9,7 +9,7 @@ import polars as pl
 from kembar.arrays import Floats, Rows, connected
 from kembar.errors import ConfigError, InputError, UnknownError, nearest, quoted
 from kembar.grouping.groups import Limits, average_link
-from kembar.store.decisions import constraints
+from kembar.store.decisions import constraints, constraints_among
 from kembar.store.records import JOINS, SEPARATES, VERDICTS
 from kembar.store.rematching import renamed
 from kembar.store.tables import (
@@ -148,7 +148,7 @@ def _settled(write: sqlite3.Connection, groups: Iterable[int]) -> Moves:
 
 def _parts(read: sqlite3.Connection, rows: Rows) -> Rows:
     """Part posts that are to be together as far as people allow: (n,) int64 labels."""
-    said = constraints(read).among(rows)
+    said = constraints_among(read, rows)
     if not len(said.apart):
         return np.zeros(len(rows), dtype=np.int64)
     n = len(rows)

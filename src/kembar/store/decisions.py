@@ -9,6 +9,7 @@ import numpy as np
 
 from kembar.arrays import Bools, Rows, connected
 from kembar.store.records import JOINS, SEPARATES, Contradiction
+from kembar.store.tables import chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +60,36 @@ def _placed(pairs: Rows, rows: Rows) -> Rows:
 
 _HOLD = "decisions.undone IS NULL AND a.removed IS NULL AND b.removed IS NULL"
 _ENDS = "JOIN posts a ON a.row = decisions.left JOIN posts b ON b.row = decisions.right"
+_ASKED = (
+    f"SELECT decisions.left, decisions.right, verdict, max(event) FROM decisions {_ENDS} WHERE {_HOLD} "
+    f"AND verdict IN ({', '.join(repr(verdict) for verdict in (JOINS, *SEPARATES))}) {{among}} "
+    "GROUP BY decisions.left, decisions.right"
+)
 
 
 def constraints(read: sqlite3.Connection) -> Constraints:
     """Read the decisions that hold."""
-    verdicts = ", ".join(repr(verdict) for verdict in (JOINS, *SEPARATES))
-    rows = read.execute(
-        f"SELECT decisions.left, decisions.right, verdict, max(event) FROM decisions {_ENDS} "
-        f"WHERE {_HOLD} AND verdict IN ({verdicts}) GROUP BY decisions.left, decisions.right"
-    ).fetchall()
-    pairs = np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2)
-    return Constraints.of(pairs, np.array([row[2] == JOINS for row in rows], dtype=bool))
+    return _sorted_out(read.execute(_ASKED.format(among="")).fetchall())
+
+
+def constraints_among(read: sqlite3.Connection, rows: Rows) -> Constraints:
+    """Read the decisions that hold between some posts, by their places: (n,) rows, below 0 those of no post.
+
+    Posts that people said are one are in one group: among whole groups no chain of decisions leads through others.
+    """
+    order = np.argsort(rows, kind="stable")
+    ranked = rows[order]
+    wanted, found = set(ranked.tolist()), []
+    for marks, part in chunks([row for row in ranked.tolist() if row >= 0]):
+        said = read.execute(_ASKED.format(among=f"AND decisions.left IN ({marks})"), part)
+        found += [row for row in said if row[1] in wanted]
+    placed = _sorted_out(found).among(ranked)
+    return Constraints(order[placed.same], order[placed.apart], order[placed.against])
+
+
+def _sorted_out(said: Sequence[tuple[int, int, str, int]]) -> Constraints:
+    pairs = np.array([row[:2] for row in said], dtype=np.int64).reshape(-1, 2)
+    return Constraints.of(pairs, np.array([row[2] == JOINS for row in said], dtype=bool))
 
 
 def contradictions(read: sqlite3.Connection) -> list[Contradiction]:

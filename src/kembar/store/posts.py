@@ -158,7 +158,7 @@ def read_records(records: Sequence[Mapping[str, Any]], photos: Path) -> Catalog:
         within="category" if "category" in have else None,
         further=tuple(name for name in table.columns if name not in _FIELDS),
     )
-    return Catalog.read(table, images=photos, columns=columns)
+    return Catalog.read(table, images=photos if "image" in have else None, columns=columns)
 
 
 def post_of(record: Record, group: str) -> Post:

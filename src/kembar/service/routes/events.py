@@ -1,0 +1,51 @@
+"""What people say of posts, and the log of all that happened."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from kembar.errors import TakenError
+from kembar.service.answers import described
+from kembar.service.bodies import READS_JSON
+from kembar.service.context import Here
+from kembar.service.models import Contradictions, Decide, Events, Key, Number, OneEvent, Person
+
+router = APIRouter(prefix="/v1", tags=["decisions"])
+
+
+@router.post("/decisions", dependencies=READS_JSON, responses=described(404, 409, 413, 415, 422, 429))
+async def decide(here: Here, given: Decide, key: Key = None) -> OneEvent:
+    """Say of two posts that they are the same product, different ones, or variants; it holds in every re-match."""
+    event = await here.call(here.live.decide, given.a, given.b, given.verdict, by=given.by, note=given.note, key=key)
+    if event.kind not in ("decide", "merge", "split"):
+        raise TakenError("an Idempotency-Key that another request had", "a key of its own", "Send a new key.")
+    return OneEvent(event=event)
+
+
+@router.post("/events/{number}/undo", dependencies=READS_JSON, responses=described(404, 409, 413, 415, 422, 429))
+async def undo(here: Here, number: Annotated[Number, Path()], given: Person | None = None) -> OneEvent:
+    """Take back what an event did; the log keeps both."""
+    return OneEvent(event=await here.call(here.live.undo, number, by=given.by if given else ""))
+
+
+@router.get("/events", responses=described(422, 429))
+async def list_events(
+    here: Here,
+    after: Annotated[Number, Query(description="`next` of the page before")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Events:
+    """List what happened, in order, a page at a time."""
+    events = await here.call(here.live.events, after, limit)
+    return Events(events=events, next=events[-1].number if len(events) == limit else None)
+
+
+@router.get("/contradictions", responses=described(422, 429))
+async def list_contradictions(here: Here) -> Contradictions:
+    """List decisions that cannot all hold."""
+    return Contradictions(contradictions=await here.call(here.live.contradictions))
+
+
+@router.post("/rematch", dependencies=READS_JSON, responses=described(413, 415, 422, 429))
+async def rematch(here: Here, given: Person | None = None) -> OneEvent:
+    """Match all posts anew; decisions hold, groups keep their ids by overlap. It takes as long as a batch."""
+    return OneEvent(event=await here.call(here.live.rematch, by=given.by if given else ""))
