@@ -19,7 +19,6 @@ from small_stores import (
     SHOP,
     check_decisions,
     check_whole,
-    filled,
     groups_of,
     ids_of,
     last,
@@ -180,9 +179,9 @@ def test_undo_of_every_kind(live: Live) -> None:
 
 
 def test_undo_after_later_moves_is_refused(live: Live) -> None:
-    a, b, c = ids_of(live)[:3]
     groups = groups_of(live)
-    c = next(post for post in groups if groups[post] not in (groups[a],))
+    a = ids_of(live)[0]
+    c = next(post for post in groups if groups[post] != groups[a])
     event = live.decide(a, c, "same", by="ann")
     moved = list(event.body["moved"])
     later = live.move(moved[0], None, by="bob")
@@ -193,7 +192,6 @@ def test_undo_after_later_moves_is_refused(live: Live) -> None:
     live.undo(later.number, by="bob")
     live.undo(event.number, by="ann")
     assert groups_of(live) == groups
-    assert b in groups
 
 
 def test_undo_of_an_update_that_was_updated_again_is_refused(live: Live) -> None:
@@ -350,7 +348,7 @@ def test_a_folder_in_the_way(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["2", "0", "one", "-1"])
 def test_another_version(tmp_path: Path, version: str) -> None:
-    filled(tmp_path / "store", 4).close() if False else Live.create(tmp_path / "store").close()
+    Live.create(tmp_path / "store").close()
     with sqlite3.connect(tmp_path / "store" / "store.sqlite") as connection:
         connection.execute("UPDATE about SET value = ? WHERE key = 'version'", (version,))
     connection.close()
@@ -444,7 +442,7 @@ def test_a_store_begun_with_a_run_replays(tmp_path: Path) -> None:
     with Live.create(tmp_path / "store", run=result) as live:
         check_whole(live)
         assert [event.kind for event in live.events()][:2] == ["create", "create"]
-        expected = dict(zip(result.catalog.ids, result.groups.names(), strict=True)) if False else groups_of(live)
+        expected = groups_of(live)
         live.move(ids_of(live)[0], None, by="ann")
         live.undo(last(live).number, by="ann")
         assert groups_of(live) == expected

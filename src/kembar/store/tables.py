@@ -91,6 +91,15 @@ def groups_of(read: sqlite3.Connection, rows: Rows) -> Rows:
     return np.array([found[row] for row in rows.tolist()], dtype=np.int64)
 
 
+def groups_there(read: sqlite3.Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Name the groups of those of these posts that are there, by id."""
+    asked = "SELECT posts.id, groups.id FROM posts JOIN groups ON groups.row = group_row WHERE removed IS NULL AND "
+    found: dict[str, str] = {}
+    for marks, part in chunks(ids):
+        found.update(read.execute(f"{asked} posts.id IN ({marks})", part))
+    return found
+
+
 def members_of(read: sqlite3.Connection, groups: Iterable[int]) -> list[tuple[Any, ...]]:
     """List the posts of groups: (row, group_row, full, source, category, id), by row."""
     found: list[tuple[Any, ...]] = []
