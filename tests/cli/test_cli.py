@@ -35,6 +35,7 @@ COMMANDS = [
     "synth",
     "config",
     "serve",
+    "review",
 ]
 STAGES = [
     *("hashes", "placeholders", "encoders", "settings", "copies", "vectors", "neighbours", "blending", "classifier"),

@@ -1,5 +1,6 @@
 """What may go wrong around a store: the same twice, unknown names, many at once, a full disk, a clock going back."""
 
+import gc
 import json
 import sqlite3
 import subprocess
@@ -312,6 +313,13 @@ def test_all_at_once(live: Live) -> None:
         assert not isinstance(outcome, Exception)
     assert len(ids_of(live)) == 17
     assert [event.number for event in live.events(limit=1000)] == list(range(1, live.counts().events + 1))
+
+
+def test_connections_of_threads_end_with_the_threads(live: Live) -> None:
+    for _ in range(8):
+        at_once([lambda: groups_of(live)] * 3)
+    gc.collect()
+    assert len(live._database._readers) <= 2  # of this thread, and of one that counts words
 
 
 # --- who has it, and what version

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 from kembar.errors import StoreError, quoted
 from kembar.store.connection import connected
@@ -68,7 +69,7 @@ class Database:
         self.folder = folder
         self._lock = lock
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: WeakSet[sqlite3.Connection] = WeakSet()  # that of a thread goes with the thread
         self._writer = connected(folder / FILE)
 
     @classmethod
@@ -141,7 +142,7 @@ class Database:
             own = connected(self.folder / FILE)
             own.execute("PRAGMA query_only = 1")
             self._local.connection = own
-            self._readers.append(own)
+            self._readers.add(own)
         return own
 
     @contextmanager

@@ -38,7 +38,7 @@ def row_of(read: sqlite3.Connection, post: str) -> int:
     """Find the row of a post that is there; raises UnknownError."""
     found = rows_of(read, [post])
     if post not in found:
-        near = nearest(post, [row[0] for row in read.execute("SELECT id FROM posts WHERE removed IS NULL LIMIT 20000")])
+        near = nearest(post, [row[0] for row in read.execute("SELECT id FROM posts WHERE removed IS NULL LIMIT 2000")])
         raise UnknownError(
             f"post {quoted(post)}, which is not in the store", "the id of a post of it", f"Check it.{near}"
         )
