@@ -1,38 +1,24 @@
 """A store of posts that are matched as they come: adds, look-ups, decisions, and a re-match of all."""
 
-import sqlite3
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
-import polars as pl
 
 from kembar.arrays import Progress
-from kembar.config import Config
-from kembar.encoders.encoding import default_store
 from kembar.errors import InputError, TakenError, quoted
-from kembar.matcher import Matcher
 from kembar.newcomers import BLOCK, Prepared, prepared
 from kembar.posts.catalog import Catalog
-from kembar.results.explanation import Explanation
-from kembar.results.result import Result
 from kembar.store import deciding, reports
-from kembar.store.adding import Compared, place_in, placed, surroundings, told_of, unused_ids, written
-from kembar.store.connection import damaged_rows_told
-from kembar.store.database import PHOTOS, Change, Database
-from kembar.store.decisions import constraints, contradictions
-from kembar.store.explaining import explained
-from kembar.store.founding import config_of, founded
+from kembar.store.adding import Compared, place_in, placed, surroundings, written
+from kembar.store.asking import Asked
+from kembar.store.database import Change
+from kembar.store.decisions import constraints
 from kembar.store.index import Index
 from kembar.store.photos import taken_in
-from kembar.store.posts import Record, catalog_of, post_of, read_records, records_of, same_content, vectors_of
-from kembar.store.records import Contradiction, Counts, Event, Found, Group, How, Placed, Post
+from kembar.store.posts import Record, catalog_of, records_of, same_content, vectors_of
+from kembar.store.records import Event, How, Placed
 from kembar.store.rematching import rematched
-from kembar.store.sealing import Sealed, loaded, refit_due, sealed_now, sealed_with
 from kembar.store.tables import (
     any_removed,
     drop_pairs,
@@ -45,11 +31,8 @@ from kembar.store.tables import (
     row_of,
 )
 
-_BACKGROUND: Final = 5000
-"""Posts from which on words are counted anew in a thread of its own."""
 
-
-class Live:
+class Live(Asked):
     """A store of posts, open in this process; safe to use from several threads.
 
     What is acknowledged is on disk. `Live.create` makes a store, `Live.open` opens one; both hold its folder until
@@ -59,90 +42,6 @@ class Live:
         database: the open store.
         config: its configuration.
     """
-
-    def __init__(self, database: Database, config: Config) -> None:
-        self.folder = database.folder
-        self.photos = database.folder / PHOTOS
-        self.config = config
-        self._database = database
-        self._matcher = Matcher(config, store=default_store())
-        self._lock = threading.RLock()
-        self._index = Index()
-        self._sealing: threading.Thread | None = None
-
-    @classmethod
-    def create(cls, folder: Path | str, *, run: Result | None = None, config: Config | None = None) -> "Live":
-        """Make a store.
-
-        Args:
-            folder: a folder that is not there, or empty.
-            run: a finished run, whose posts, pairs and groups it begins with; photos are linked or copied.
-            config: what can be set, where there is no run; the defaults where None.
-
-        Returns:
-            The open store.
-
-        Raises:
-            StoreError: the folder is in the way or cannot be written.
-            ConfigError: a run with rules for lists, not groups, or that links two catalogues one to one.
-        """
-        return cls._started(founded(Path(folder), run, config or Config()))
-
-    @classmethod
-    def open(cls, folder: Path | str, *, progress: Progress | None = None) -> "Live":
-        """Open a store.
-
-        Args:
-            folder: what `create` made.
-            progress: called with (stage, done, total) while the index is made.
-
-        Returns:
-            The store.
-
-        Raises:
-            StoreError: there is no store, it is damaged or of a newer version, or another process has it.
-        """
-        return cls._started(Database.open(Path(folder)), progress)
-
-    @classmethod
-    def _started(cls, database: Database, progress: Progress | None = None) -> "Live":
-        try:
-            live = cls(database, config_of(database))
-            with damaged_rows_told(database.folder):
-                live._index = loaded(live.reading(), live._matcher, live.photos, progress) or live._begun()
-        except BaseException:
-            database.close()
-            raise
-        return live
-
-    def _begun(self) -> Index:
-        """Count the words of a store that began with the posts of a run."""
-        if not self.reading().execute("SELECT 1 FROM posts WHERE removed IS NULL LIMIT 1").fetchone():
-            return Index()
-        sealed = sealed_now(self.reading(), self._matcher, self.photos)
-        with self._database.change("refit") as change:
-            change.body["posts"] = sealed.counted
-            sealed.save(change.write)
-        return sealed.index
-
-    def close(self) -> None:
-        """Let the store go."""
-        if self._sealing is not None:
-            self._sealing.join()
-        with self._lock:
-            self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.close()
-
-    # What comes in
-
-    def read(self, records: Sequence[Mapping[str, Any]]) -> Catalog:
-        """Read posts as programs give them; see `kembar.store.posts.read_records`; raises CatalogError."""
-        return read_records(records, self.photos)
 
     def add(self, posts: Catalog, *, by: str = "", key: str | None = None) -> list[Placed]:
         """Add posts; on disk when this returns.
@@ -256,31 +155,6 @@ class Live:
         how: How | None = "updated" if kind == "update" else None
         return index.with_part(compared.part, rows), placed(change.write, some, placing, groups, candidates, how)
 
-    def _index_for(self, ready: Prepared) -> tuple[Index, Sealed | None]:
-        """Give the index to compare new posts with; of a small store, one whose words have just been counted anew."""
-        index = self._index
-        if not refit_due(index, len(ready.posts)) or (index.model is not None and len(index) >= _BACKGROUND):
-            return index, None
-        sealed = sealed_with(self.reading(), ready, self._matcher, self.photos)
-        return sealed.index, sealed
-
-    def _seal_behind(self) -> None:
-        """Have words counted anew by a thread, where a large store has grown."""
-        busy = self._sealing is not None and self._sealing.is_alive()
-        if len(self._index) >= _BACKGROUND and refit_due(self._index, 0) and not busy:
-            self._sealing = threading.Thread(target=self.seal, name="kembar-seal", daemon=True)
-            self._sealing.start()
-
-    def seal(self) -> Event:
-        """Count words anew in all posts, while others go on; a store does so by itself as it grows."""
-        sealed = sealed_now(self.reading(), self._matcher, self.photos)
-        with self._lock:
-            with self._database.change("refit") as change:
-                change.body["posts"] = len(sealed.index)
-                sealed.save(change.write)
-            self._index = sealed.caught_up(self.reading(), self._matcher, self.photos)
-        return change.done()
-
     def remove(self, ids: Sequence[str], *, by: str = "", key: str | None = None) -> Event:
         """Remove posts; their groups keep their names.
 
@@ -316,76 +190,6 @@ class Live:
         change.write.executemany("UPDATE posts SET removed = ? WHERE row = ?", [(change.number, row) for row in rows])
         deciding.close_empty(change.write, change.number)
         change.body["moved"] = deciding.held(change.write, change.number, {})
-
-    # What is asked
-
-    def lookup(self, posts: Catalog, *, limit: int = 20) -> list[Found]:
-        """Tell which posts are like others, without adding these.
-
-        Args:
-            posts: any posts; their ids need not be new.
-            limit: candidates of each.
-
-        Returns:
-            What is like each, in their order.
-        """
-        read, index = self.reading(), self._index
-        ready = prepared(
-            replace(posts, ids=unused_ids(read, len(posts)), problems=posts.problems.clear()), self._matcher
-        )
-        problems = told_of(posts, ready.posts)
-        if index.model is None:
-            return [Found(post, None, (), problems.get(post, ())) for post in posts.ids]
-        compared = Compared.of(ready, index)
-        placing = place_in(surroundings(read, compared, index.known.config), index.known.config)
-        names = group_names(read, {int(group) for group in placing.groups if group >= 0})
-        candidates = [
-            tuple(each for each in found if each.id != post)[:limit]
-            for post, found in zip(posts.ids, compared.candidates(read, limit + 1), strict=True)
-        ]
-        return [
-            Found(post, names.get(int(placing.groups[at])), candidates[at], problems.get(post, ()))
-            for at, post in enumerate(posts.ids)
-        ]
-
-    def reading(self) -> sqlite3.Connection:
-        """Give this thread a connection that can only read."""
-        return self._database.reading()
-
-    def post(self, post: str) -> Post:
-        """Read a post; raises UnknownError."""
-        row = row_of(self.reading(), post)
-        group = int(groups_of(self.reading(), np.array([row]))[0])
-        return post_of(records_there(self.reading(), [post])[post], group_names(self.reading(), [group])[group])
-
-    def group(self, name: str) -> Group:
-        """Read a group; raises UnknownError."""
-        return reports.group(self.reading(), name)
-
-    def catalog(self) -> Catalog:
-        """Read all posts that are there."""
-        return catalog_of(everything(self.reading())[0], self.photos)
-
-    def explain(self, a: str, b: str) -> Explanation:
-        """Explain why two posts are one product or not; raises UnknownError, or InputError where they are one post."""
-        rows = deciding.ends_of(self.reading(), a, b)
-        return explained(self.reading(), self._index, (a, b), rows)
-
-    def events(self, after: int = 0, limit: int = 100) -> list[Event]:
-        """List events in order, from the first one after a number on."""
-        return reports.events_after(self.reading(), after, limit)
-
-    def contradictions(self) -> list[Contradiction]:
-        """List decisions that cannot all hold."""
-        return contradictions(self.reading())
-
-    def labels(self) -> pl.DataFrame:
-        """Give what people decided as `kembar tune --labels` reads it: left, right (ids) and same (1 or 0)."""
-        return reports.labels(self.reading())
-
-    def counts(self) -> Counts:
-        """Count what the store holds."""
-        return reports.counts(self.reading(), self._index.fresh)
 
     # What people say
 

@@ -1,6 +1,7 @@
 """Files of the pages: styles, scripts, the icon, and photos scaled down for lists."""
 
 from functools import cache, lru_cache
+from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -23,13 +24,15 @@ _HOUR: Final = {"Cache-Control": "private, max-age=3600"}
 
 
 @router.get("/static/{name}")
-def static(name: str) -> Response:
-    """Give a file of the pages."""
+def static(request: Request, name: str) -> Response:
+    """Give a file of the pages, or say that the browser has it already."""
     found = _static().get(name)
     if found is None:
         raise UnknownError(f"file {quoted(name)}", "a file of the pages", "Open /review.")
-    kind = _KINDS.get(Path(name).suffix, "application/octet-stream")
-    return Response(found, media_type=kind, headers={"Cache-Control": "no-cache"})
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{blake2b(found, digest_size=8).hexdigest()}"'}
+    if request.headers.get("If-None-Match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(found, media_type=_KINDS[Path(name).suffix], headers=headers)
 
 
 @router.get("/review/small/{row}")
