@@ -490,3 +490,17 @@ def test_ids_and_titles_of_any_signs(live: Live) -> None:
         assert live.post(each.id).group == each.group
         live.group(each.group)
     live.remove([each.id for each in placed])
+
+
+def test_what_is_only_asked_about_is_forgotten(live: Live) -> None:
+    model = live._index.known
+    known = [len(model.fitted.titles.vocabulary), len(model.fitted.tokens.vocabulary)]
+    before = looked_up(live)
+    for at in range(20):
+        live.lookup(retitled(3, f"unheard{at} of{at * 7919} words{at}xyz"))
+    assert [len(model.fitted.titles.vocabulary), len(model.fitted.tokens.vocabulary)] == known
+    live.add(retitled(100, "unheard1 of7919 words1xyz"))
+    found = live.lookup(retitled(3, "unheard1 of7919 words1xyz"))[0]
+    assert found.candidates[0].id == "post_0000100"
+    live.remove(["post_0000100"])
+    assert [each[0] for each in before] == [each[0] for each in looked_up(live)]
