@@ -131,7 +131,7 @@ def _notes(read: sqlite3.Connection, photos: Path) -> Iterator[str]:
     if missing:
         some = ", ".join(map(repr, missing[:3]))
         yield f"{len(missing):,} photos that posts name are not in {PHOTOS}: {some}{' ...' if len(missing) > 3 else ''}"
-    times = [at for (at,) in read.execute("SELECT at FROM events ORDER BY number")]
+    times = [at for (at,) in read.execute("SELECT at FROM events WHERE at <> '' ORDER BY number")]
     back = sum(later < earlier for earlier, later in pairwise(times))
     if back:
         yield f"the clock went backwards {back:,} times; the order of events is that of their numbers"
