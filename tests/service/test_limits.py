@@ -13,6 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from kembar.service.answers import Refused
+from kembar.service.context import refuse_if_busy
+from kembar.service.limits import Bodies
+from kembar.service.settings import Settings
 from kembar.store import Live
 from services import Served, client_of, error_of, everything, form, many_scans, photo, post
 
@@ -74,7 +78,7 @@ def test_posts_of_a_request_are_counted_and_titles_measured(live: Live) -> None:
 
 def test_a_queue_that_is_full_says_when_to_come_again(tmp_path: Path) -> None:
     Live.create(tmp_path / "store").close()
-    slow = form({}, many_scans(2000, 150))  # a second or more
+    slow = form({}, many_scans(2000, 60))  # half a second or more
     options = ("--workers", 1, "--queue", 1)
     with Served(tmp_path / "store", *options) as served, ThreadPoolExecutor(2) as threads, served.client() as client:
         client.post("/v1/lookup/with-photo", **form({}, photo()))  # the decoder is there
@@ -99,10 +103,6 @@ def wait_until(holds: "object", seconds: float = 20) -> None:
 
 def test_bodies_at_once_are_bounded(live: Live) -> None:
     """Slow clients whose bodies are not whole hold memory: no more than 16 of the largest size."""
-    from kembar.service.answers import Refused
-    from kembar.service.limits import Bodies
-    from kembar.service.settings import Settings
-
     bodies = Bodies(lambda *rest: asyncio.sleep(0), Settings(max_body=100))
     held = [bytearray() for _ in range(16)]
     for body in held:
@@ -167,6 +167,43 @@ def test_what_has_begun_is_finished_when_the_client_hangs_up(served: Served) -> 
             wait_until(lambda: "kembar_running 1.0" in client.get("/metrics").text)
         assert client.get("/v1/posts/slow").status_code == 404
         wait_until(lambda: client.get("/v1/posts/slow").status_code == 200)
+
+
+def test_exports_whose_clients_hang_up_are_closed(served: Served) -> None:
+    for _ in range(6):
+        with served.raw() as connection:
+            connection.sendall(b"GET /v1/export HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    with served.client() as client:
+        for _ in range(3):
+            wait_until(lambda: client.get("/v1/export").status_code == 200)
+
+
+def test_what_takes_long_is_not_begun_twice() -> None:
+    async def both() -> None:
+        places = asyncio.Semaphore(1)
+        refuse_if_busy(places, "re-match")
+        async with places:
+            with pytest.raises(Refused, match="one more re-match while others are under way") as error:
+                refuse_if_busy(places, "re-match")
+            assert (error.value.status, error.value.headers) == (429, {"Retry-After": "1"})
+        refuse_if_busy(places, "re-match")
+
+    asyncio.run(both())
+
+
+def test_photos_leave_places_for_others(tmp_path: Path) -> None:
+    """Four slow photos, two places: look-ups without photos are still answered at once."""
+    Live.create(tmp_path / "store").close()
+    slow = many_scans(2000, 40)  # some tenths of a second
+    options = ("--workers", 2, "--queue", 8)
+    with Served(tmp_path / "store", *options) as served, ThreadPoolExecutor(4) as threads, served.client() as client:
+        client.post("/v1/lookup/with-photo", **form({}, photo()))  # the decoder is there
+        photos = [threads.submit(client.post, "/v1/lookup/with-photo", **form({}, slow)) for _ in range(4)]
+        wait_until(lambda: "kembar_waiting 3.0" in client.get("/metrics").text)
+        assert client.get("/v1/events").status_code == 200
+        assert not any(each.done() for each in photos[1:])
+        assert {each.result().status_code for each in photos} == {200}
 
 
 def test_connections_are_bounded(served: Served) -> None:

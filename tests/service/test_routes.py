@@ -99,8 +99,14 @@ def test_an_idempotency_key(client: TestClient, live: Live) -> None:
     assert live.counts().events == events
     other = client.post("/v1/posts", json={"posts": [post("b")]}, headers=headers)
     assert other.status_code == 409
-    assert "Idempotency-Key" in error_of(other)["given"]
-    assert client.post("/v1/posts/remove", json={"ids": ["a"]}, headers=headers).status_code == 409
+    assert "the key of a request" in error_of(other)["given"]
+    for method, path, body in (
+        ("POST", "/v1/posts/remove", {"ids": ["a"]}),
+        ("PUT", "/v1/posts", {"posts": [post("a", "Other")]}),
+        ("POST", "/v1/decisions", {"a": "a", "b": "c", "verdict": "same"}),
+        ("DELETE", "/v1/posts/a", None),
+    ):
+        assert client.request(method, path, json=body, headers=headers).status_code in (404, 409), path
     assert client.get("/v1/posts/a").status_code == 200
     for wrong in ("", "with blanks", "x" * 201):
         refused = client.post("/v1/posts", json={"posts": [post("c")]}, headers={"Idempotency-Key": wrong})

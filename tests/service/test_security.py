@@ -153,7 +153,7 @@ def test_a_body_is_not_read_before_the_token(guarded: TestClient) -> None:
 
 
 def test_a_token_is_never_logged(guarded: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG")
+    caplog.set_level("DEBUG", logger="kembar.service.access")
     guarded.get("/v1/events?token=" + TOKEN, headers=BEARER)
     guarded.get("/v1/events", headers={"Authorization": f"Bearer {TOKEN}x"})
     enter(guarded, TOKEN)

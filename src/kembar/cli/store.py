@@ -15,7 +15,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     no_args_is_help=True,
     help="Make, check, mend and export a store of posts.",
-    epilog="Try it: `kembar store create store --run run` then `kembar store info store`",
+    epilog="Example: `kembar store create store --run run`, then `kembar serve store`",
 )
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the store.", show_default=False)]

@@ -9,8 +9,9 @@ from typing import Annotated, ParamSpec, TypeVar
 from fastapi import Depends, Request
 
 from kembar.errors import InputError, StoreError
+from kembar.service.answers import Refused
 from kembar.service.decoders import Decoders
-from kembar.service.limits import Load
+from kembar.service.limits import RETRY, Load
 from kembar.service.metrics import Metrics
 from kembar.service.settings import Settings
 from kembar.service.uploads import Uploads
@@ -37,6 +38,7 @@ class Context:
     _threads: ThreadPoolExecutor | None = None
     _uploads: Uploads | None = None
     exports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    rematches: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     def begin(self, live: Live) -> None:
         """Take the store, and threads that work on it."""
@@ -81,6 +83,16 @@ class Context:
             raise type(error)(
                 *(part.replace(folder, "STORE") for part in (error.given, error.expected, error.fix))
             ) from error
+
+
+def refuse_if_busy(places: asyncio.Semaphore, what: str) -> None:
+    """Refuse another one of what takes long, where as many as may be are under way.
+
+    Raises:
+        Refused: 429.
+    """
+    if places.locked():
+        raise Refused(429, f"one more {what} while others are under way", "one at a time", "Wait for them.", RETRY)
 
 
 async def of_request(request: Request) -> Context:

@@ -5,6 +5,7 @@ client that hangs up nothing has begun; what has begun is finished, whether or n
 """
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs
@@ -99,7 +100,8 @@ class Load:
 class Queue:
     """Have a bounded number of requests worked on at once, and a bounded number wait; refuse the others.
 
-    A request gives up its place when its answer begins, so that a client that reads slowly holds none.
+    A request gives up its place when its answer begins, so that a client that reads slowly holds none. Requests with
+    photos, which can take seconds, have half of the places at most.
 
     Args:
         app: what answers.
@@ -110,25 +112,37 @@ class Queue:
     def __init__(self, app: ASGIApp, settings: Settings, load: Load) -> None:
         self._app, self._settings, self._load = app, settings, load
         self._places = asyncio.Semaphore(settings.workers)
+        self._photos = asyncio.Semaphore(max(1, settings.workers // 2))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request in its turn."""
         if scope["type"] != "http" or scope["path"] in UNLIMITED:
             await self._app(scope, receive, send)
             return
-        if self._places.locked() and self._load.waiting >= self._settings.queue:
+        if self._is_full(scope["path"]):
             limit = f"at most {self._settings.workers + self._settings.queue} requests at once"
             error = Refused(429, "one request more than the service works on", limit, "Send it again later.", RETRY)
             await answer(error)(scope, receive, send)
             return
         await self._in_turn(scope, receive, send)
 
+    def _is_full(self, path: str) -> bool:
+        """Tell whether a request would have to wait, where as many as may wait do so already."""
+        busy = self._places.locked() or (path.endswith("/with-photo") and self._photos.locked())
+        return busy and self._load.waiting >= self._settings.queue
+
     async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._load.waiting += 1
-        try:
-            await self._places.acquire()
-        finally:
-            self._load.waiting -= 1
+        async with AsyncExitStack() as held:
+            self._load.waiting += 1
+            try:
+                if scope["path"].endswith("/with-photo"):
+                    await held.enter_async_context(self._photos)
+                await self._places.acquire()
+            finally:
+                self._load.waiting -= 1
+            await self._at_its_place(scope, receive, send)
+
+    async def _at_its_place(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._load.running += 1
         holds = True
 

@@ -4,10 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from kembar.errors import TakenError
 from kembar.service.answers import described
 from kembar.service.bodies import READS_JSON
-from kembar.service.context import Here
+from kembar.service.context import Here, refuse_if_busy
 from kembar.service.models import Contradictions, Decide, Events, Key, Number, OneEvent, Person
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
@@ -16,10 +15,8 @@ router = APIRouter(prefix="/v1", tags=["decisions"])
 @router.post("/decisions", dependencies=READS_JSON, responses=described(404, 409, 413, 415, 422, 429))
 async def decide(here: Here, given: Decide, key: Key = None) -> OneEvent:
     """Say of two posts that they are the same product, different ones, or variants; it holds in every re-match."""
-    event = await here.call(here.live.decide, given.a, given.b, given.verdict, by=given.by, note=given.note, key=key)
-    if event.kind not in ("decide", "merge", "split"):
-        raise TakenError("an Idempotency-Key that another request had", "a key of its own", "Send a new key.")
-    return OneEvent(event=event)
+    said = (given.a, given.b, given.verdict)
+    return OneEvent(event=await here.call(here.live.decide, *said, by=given.by, note=given.note, key=key))
 
 
 @router.post("/events/{number}/undo", dependencies=READS_JSON, responses=described(404, 409, 413, 415, 422, 429))
@@ -48,4 +45,6 @@ async def list_contradictions(here: Here) -> Contradictions:
 @router.post("/rematch", dependencies=READS_JSON, responses=described(413, 415, 422, 429))
 async def rematch(here: Here, given: Person | None = None) -> OneEvent:
     """Match all posts anew; decisions hold, groups keep their ids by overlap. It takes as long as a batch."""
-    return OneEvent(event=await here.call(here.live.rematch, by=given.by if given else ""))
+    refuse_if_busy(here.rematches, "re-match")
+    async with here.rematches:
+        return OneEvent(event=await here.call(here.live.rematch, by=given.by if given else ""))

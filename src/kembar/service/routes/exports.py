@@ -1,17 +1,17 @@
 """Everything as one file: posts with their groups, decisions as labels."""
 
+import asyncio
 import tempfile
-from collections.abc import AsyncIterator
 from typing import IO, Annotated, Literal, cast
 
 import polars as pl
 from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from kembar.results.tables import for_spreadsheets
-from kembar.service.answers import Refused, described
-from kembar.service.context import Context, Here
-from kembar.service.limits import RETRY
+from kembar.service.answers import described
+from kembar.service.context import Context, Here, refuse_if_busy
 
 router = APIRouter(prefix="/v1", tags=["export"])
 _KINDS = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
@@ -51,29 +51,35 @@ async def export_labels(here: Here, format: Format = "csv") -> StreamingResponse
     return await _sent(here, "labels", format)
 
 
+class _SentFile(StreamingResponse):
+    """The answer with a file, which is closed, and gives up its place, however the answer ends."""
+
+    def __init__(self, stream: IO[bytes], places: asyncio.Semaphore, name: str) -> None:
+        length = stream.seek(0, 2)
+        stream.seek(0)
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Length": str(length)}
+        super().__init__(iter(lambda: stream.read(_PIECE), b""), headers=headers, media_type=_KINDS[name.split(".")[1]])
+        self._stream, self._places = stream, places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stream.close()
+            self._places.release()
+
+
 async def _sent(here: Context, what: str, format: str) -> StreamingResponse:
-    """Write a file and send it; it has no name and goes when it is sent."""
-    if here.exports.locked():
-        raise Refused(429, "one export more than are made at once", "at most 2 at once", "Send it again later.", RETRY)
+    """Write a file, and send it."""
+    refuse_if_busy(here.exports, "export")
     await here.exports.acquire()
     try:
         stream = await here.call(_written, here, what, format)
     except BaseException:
         here.exports.release()
         raise
-    length = stream.seek(0, 2)
-    headers = {"Content-Disposition": f'attachment; filename="{what}.{format}"', "Content-Length": str(length)}
-    return StreamingResponse(_pieces(here, stream), media_type=_KINDS[format], headers=headers)
-
-
-async def _pieces(here: Context, stream: IO[bytes]) -> AsyncIterator[bytes]:
-    try:
-        stream.seek(0)
-        while piece := stream.read(_PIECE):
-            yield piece
-    finally:
-        stream.close()
-        here.exports.release()
+    return _SentFile(stream, here.exports, f"{what}.{format}")
 
 
 def _written(here: Context, what: str, format: str) -> IO[bytes]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Form, Request, UploadFile
 from pydantic import BaseModel, ValidationError
 
-from kembar.errors import CatalogError, InputError, TakenError, quoted
+from kembar.errors import CatalogError, InputError, quoted
 from kembar.posts.catalog import Catalog
 from kembar.service.answers import described, invalid_request
 from kembar.service.bodies import READS_FORMS, READS_JSON
@@ -28,7 +28,7 @@ from kembar.service.models import (
     check_posts,
 )
 from kembar.service.uploads import photo_path
-from kembar.store import Event, Found, Placed, Post
+from kembar.store import Found, Placed, Post
 
 router = APIRouter(prefix="/v1", tags=["posts"])
 _ADD, _LOOK_UP = (409, 413, 415, 422, 429), (413, 415, 422, 429)  # statuses of errors
@@ -45,7 +45,7 @@ async def add_posts(here: Here, given: AddPosts, key: Key = None) -> PlacedPosts
         """Add them, in a thread."""
         return here.live.add(_read(here, [post.record() for post in given.posts]), by=given.by, key=key)
 
-    return _told(await here.call(add), given.posts)
+    return _told(await here.call(add))
 
 
 @router.post("/posts/with-photo", dependencies=READS_FORMS, responses=described(403, *_ADD))
@@ -65,7 +65,7 @@ async def add_post_with_photo(
         with here.uploads.stored(data, photo.filename or "") as image:
             return here.live.add(here.live.read([{**given.record(), "image": image}]), by=by, key=key)
 
-    return _told(await here.call(add), [given])
+    return _told(await here.call(add))
 
 
 @router.put("/posts", dependencies=READS_JSON, responses=described(404, *_ADD))
@@ -77,20 +77,20 @@ async def update_posts(here: Here, given: AddPosts, key: Key = None) -> PlacedPo
         """Change them, in a thread."""
         return here.live.update(_read(here, [post.record() for post in given.posts]), by=given.by, key=key)
 
-    return _told(await here.call(update), given.posts)
+    return _told(await here.call(update))
 
 
 @router.post("/posts/remove", dependencies=READS_JSON, responses=described(404, *_ADD))
 async def remove_posts(here: Here, given: RemovePosts, key: Key = None) -> OneEvent:
     """Remove posts: all of them, or none where one is unknown."""
     check_number(len(given.ids), "ids", here.settings)
-    return OneEvent(event=await _removed(here, given.ids, given.by, key))
+    return OneEvent(event=await here.call(here.live.remove, given.ids, by=given.by, key=key))
 
 
 @router.delete("/posts/{id:path}", responses=described(404, 409, 422, 429))
 async def remove_post(here: Here, id: str, by: By = "", key: Key = None) -> OneEvent:
     """Remove a post."""
-    return OneEvent(event=await _removed(here, [id], by, key))
+    return OneEvent(event=await here.call(here.live.remove, [id], by=by, key=key))
 
 
 @router.get("/posts/{id:path}", responses=described(404, 422, 429))
@@ -160,13 +160,6 @@ def _found(found: list[Found], posts: list[SoughtPost]) -> FoundPosts:
     return FoundPosts(found=[FoundTold.model_validate(each) for each in named])
 
 
-async def _removed(here: Context, ids: list[str], by: str, key: str | None) -> Event:
-    event = await here.call(here.live.remove, ids, by=by, key=key)
-    if event.kind != "remove":
-        raise _other_request()
-    return event
-
-
 async def _with_photo(
     request: Request, here: Context, form: type[Form_], post: str, photo: UploadFile
 ) -> tuple[Form_, bytes]:
@@ -182,14 +175,5 @@ async def _with_photo(
     return given, await photo.read()
 
 
-def _told(placed: list[Placed], posts: list[GivenPost]) -> PlacedPosts:
-    """Answer, where this is one to this request: a key that was used before gives the answer of that time."""
-    if [each.id for each in placed] != [post.id for post in posts]:
-        raise _other_request()
+def _told(placed: list[Placed]) -> PlacedPosts:
     return PlacedPosts(placed=[PlacedTold.model_validate(each) for each in placed])
-
-
-def _other_request() -> TakenError:
-    return TakenError(
-        "an Idempotency-Key that another request had", "a key of its own for each request", "Send a new key."
-    )
