@@ -56,6 +56,11 @@ class Model:
     classifier: PairClassifier | None
     spare: Mapping[str, str] = field(default_factory=dict)
 
+    def passing(self) -> "Model":
+        """Give the same for posts that are only asked about."""
+        titles, tokens = self.fitted.titles.passing(), self.fitted.tokens.passing()
+        return replace(self, fitted=replace(self.fitted, titles=titles, tokens=tokens))
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:

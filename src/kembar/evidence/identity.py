@@ -8,6 +8,7 @@ them. Of long ones, such as descriptions, only the codes are: their words say li
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -84,6 +85,12 @@ class TokenCounts:
         code = _main_codes(found.with_columns(rarity=pl.Series(rarity)), len(titles))
         kinds, short = self._kinds(shape[1])
         return Identity(table, kinds, short, code, *_order(titles))
+
+    def passing(self) -> "TokenCounts":
+        """Give the same for titles that are only asked about: what is new in them is forgotten again."""
+        found = copy(self)  # with all that it has made ready
+        found.__dict__["vocabulary"] = self.vocabulary.passing()
+        return found
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

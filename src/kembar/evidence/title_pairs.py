@@ -1,6 +1,7 @@
 """How the words of two titles agree and differ: edits, words and numbers weighted by rarity, quantities, lengths."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -85,6 +86,12 @@ class TitleTerms:
             lengths.astype(np.float32),
             np.where((titles == "").to_numpy(), np.float32(np.nan), copies),
         )
+
+    def passing(self) -> "TitleTerms":
+        """Give the same for titles that are only asked about: what is new in them is forgotten again."""
+        found = copy(self)  # with all that it has made ready
+        found.__dict__["vocabulary"] = self.vocabulary.passing()
+        return found
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

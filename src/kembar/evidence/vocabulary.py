@@ -1,6 +1,7 @@
 """Numbers for texts: those that a catalogue knows by their place, others by the order in which they turned up."""
 
 import threading
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
@@ -13,19 +14,26 @@ class Vocabulary:
 
     Args:
         known: (v,) String, distinct, sorted by code point: columns 0 to v - 1.
+        before: numbers that are taken as they are, by text.
     """
 
-    def __init__(self, known: pl.Series) -> None:
+    def __init__(self, known: pl.Series, before: Mapping[str, int] | None = None) -> None:
         self.known = known
+        self._before = before or {}
+        self._begin = len(self._before)
         self._further: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self.known) + len(self._further)
+        return len(self.known) + self._begin + len(self._further)
 
     def further(self) -> list[str]:
         """List the texts that the catalogue did not know, in the order of their columns."""
-        return list(self._further)
+        return [*list(self._before)[: self._begin], *self._further]
+
+    def passing(self) -> "Vocabulary":
+        """Give one that knows what this knows now, and keeps further texts to itself: for what is only asked about."""
+        return Vocabulary(self.known, self._further)
 
     def columns(self, texts: pl.Series) -> Rows:
         """Give the columns of texts: (m,) String to (m,) int64, those from v on of texts that were not known."""
@@ -34,7 +42,10 @@ class Vocabulary:
         if len(unknown):
             with self._lock:
                 for at, text in zip(unknown.tolist(), texts.gather(unknown), strict=True):
-                    places[at] = len(self.known) + self._further.setdefault(text, len(self._further))
+                    known = self._before.get(text, self._begin)
+                    if known >= self._begin:  # later ones have come to it since
+                        known = self._further.setdefault(text, self._begin + len(self._further))
+                    places[at] = len(self.known) + known
         return places
 
     def places(self, texts: pl.Series) -> Rows:

@@ -22,6 +22,7 @@ from kembar.store.records import FLOOR, Candidate, How, Placed
 from kembar.store.tables import (
     chunks,
     codes_of,
+    group_again,
     group_names,
     groups_of,
     members_of,
@@ -154,7 +155,8 @@ def written(change: Change, posts: Prepared, compared: Compared, placing: Placin
     founded: dict[int, int] = {}
     for number in dict.fromkeys(int(group) for group in placing.groups if group < 0):
         ids = [record["id"] for record, group in zip(records, placing.groups, strict=True) if group == number]
-        founded[number] = named_group(write, ids)
+        again = group_again(write, ids, founded.values())
+        founded[number] = named_group(write, ids) if again is None else again
     groups = [founded.get(int(group), int(group)) for group in placing.groups]
     full = compared.found.cut_off
     rows = np.array(

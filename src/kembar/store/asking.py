@@ -44,7 +44,7 @@ class Asked(OpenStore):
         problems = told_of(posts, ready.posts)
         if index.model is None:
             return [Found(post, None, (), problems.get(post, ())) for post in posts.ids]
-        compared = Compared.of(ready, index)
+        compared = Compared.of(ready, replace(index, model=index.known.passing()))
         placing = place_in(surroundings(read, compared, index.known.config), index.known.config)
         names = group_names(read, {int(group) for group in placing.groups if group >= 0})
         candidates = [

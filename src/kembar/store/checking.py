@@ -5,6 +5,7 @@ Only reads, and needs no lock: a store can be checked while a service has it ope
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,16 +105,17 @@ def checked(folder: Path) -> Checked:
 
 
 def _said_by_sqlite(read: sqlite3.Connection) -> list[str]:
-    said = [text for (text,) in read.execute(f"PRAGMA integrity_check({_MOST})") if text != "ok"]
-    foreign = read.execute("PRAGMA foreign_key_check").fetchmany(_MOST)
-    return said + [
-        f"row {row} of {table} names a row of {parent} that is not there" for table, row, parent, _ in foreign
-    ]
+    return [text for (text,) in read.execute(f"PRAGMA integrity_check({_MOST})") if text != "ok"]
+
+
+def _named_and_missing(read: sqlite3.Connection) -> list[str]:
+    found = Counter((table, parent) for table, _, parent, _ in read.execute("PRAGMA foreign_key_check"))
+    return [f"{count:,} rows of {one} name rows of {other} that are not there" for (one, other), count in found.items()]
 
 
 def _checked(read: sqlite3.Connection, photos: Path) -> Checked:
     counted = ((what, len(read.execute(asked).fetchall())) for what, asked in _WRONG.items())
-    faults = [f"{count:,} {what}" for what, count in counted if count]
+    faults = [*_named_and_missing(read), *(f"{count:,} {what}" for what, count in counted if count)]
     try:
         told = replayed(events_of(read))
         faults += [*told.gaps, *differences(told, stored(read))]
@@ -129,7 +131,7 @@ def _notes(read: sqlite3.Connection, photos: Path) -> Iterator[str]:
     if missing:
         some = ", ".join(map(repr, missing[:3]))
         yield f"{len(missing):,} photos that posts name are not in {PHOTOS}: {some}{' ...' if len(missing) > 3 else ''}"
-    times = [at for (at,) in read.execute("SELECT at FROM events ORDER BY number")]
+    times = [at for (at,) in read.execute("SELECT at FROM events WHERE at <> '' ORDER BY number")]
     back = sum(later < earlier for earlier, later in pairwise(times))
     if back:
         yield f"the clock went backwards {back:,} times; the order of events is that of their numbers"

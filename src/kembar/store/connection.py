@@ -77,6 +77,9 @@ def in_words(error: sqlite3.DatabaseError, folder: Path) -> Exception:
 class _Connection(sqlite3.Connection):
     folder = Path()
 
+    def __del__(self) -> None:
+        self.close()
+
     def cursor(self, *_: Any) -> sqlite3.Cursor:  # type: ignore[override]
         """Begin a statement."""
         return super().cursor(_Cursor)

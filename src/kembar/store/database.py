@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 from kembar.errors import StoreError, quoted
 from kembar.store.connection import connected
@@ -36,6 +37,7 @@ class Change:
         body: what it will tell.
         event: the event, once the transaction has ended.
         further: how many events were written behind it.
+        at: its time, and that of those behind it.
     """
 
     write: sqlite3.Connection
@@ -43,11 +45,12 @@ class Change:
     body: dict[str, Any] = field(default_factory=dict)
     event: Event | None = None
     further: int = 0
+    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
     def also(self, kind: str, body: Mapping[str, Any], by: str = "") -> None:
         """Write a further event behind this one, in the same transaction: what is too long for one body."""
         self.further += 1
-        _write_event(self.write, Event(self.number + self.further, _now(), kind, by, "", body), None)
+        _write_event(self.write, Event(self.number + self.further, self.at, kind, by, "", body), None)
 
     def done(self) -> Event:
         """Give the event of a transaction that has ended."""
@@ -68,7 +71,7 @@ class Database:
         self.folder = folder
         self._lock = lock
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: WeakSet[sqlite3.Connection] = WeakSet()  # that of a thread goes with the thread
         self._writer = connected(folder / FILE)
 
     @classmethod
@@ -141,7 +144,7 @@ class Database:
             own = connected(self.folder / FILE)
             own.execute("PRAGMA query_only = 1")
             self._local.connection = own
-            self._readers.append(own)
+            self._readers.add(own)
         return own
 
     @contextmanager
@@ -181,7 +184,7 @@ class Database:
             number = write.execute("SELECT coalesce(max(number), 0) + 1 FROM events").fetchone()[0]
             change = Change(write, number)
             yield change
-            event = Event(number, _now(), kind, by, note, change.body, undoes)
+            event = Event(number, change.at, kind, by, note, change.body, undoes)
             _write_event(write, event, key)
         change.event = event
 
@@ -225,10 +228,6 @@ def version_of(folder: Path, about: Mapping[str, str]) -> int:
             "Open it with the version of kembar that made it, or a newer one.",
         )
     return version
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _write_event(write: sqlite3.Connection, event: Event, key: str | None) -> None:

@@ -296,6 +296,13 @@ def _reopen(write: sqlite3.Connection, number: int, event: int) -> None:
     close_empty(write, event)
 
 
+def put_into(write: sqlite3.Connection, groups: Mapping[str, str]) -> Moves:
+    """Put posts that are there into groups that they had, by the names of both; tells which moved."""
+    asked = "SELECT row FROM groups WHERE id = ?"
+    rows = {name: int(write.execute(asked, (name,)).fetchone()[0]) for name in set(groups.values())}
+    return move(write, {row_of(write, post): rows[group] for post, group in groups.items()})
+
+
 def put_back(write: sqlite3.Connection, number: int, event: int, removed: Mapping[str, str]) -> list[int]:
     """Put removed posts back into their groups.
 

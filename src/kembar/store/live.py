@@ -25,6 +25,7 @@ from kembar.store.tables import (
     everything,
     group_names,
     groups_of,
+    groups_there,
     put_pairs,
     records_there,
     row_of,
@@ -115,22 +116,25 @@ class Live(Asked):
         by: str,
         key: str | None = None,
         known: Mapping[str, Placed] | None = None,
-        undoes: int | None = None,
+        undoes: Event | None = None,
     ) -> list[Placed]:
         """Compare posts, place them and write it all, block by block in one transaction."""
         index, fresh = self._index_for(ready)
         told: list[Placed] = []
-        with self._database.change("undo" if undoes else kind, by=by, key=key, undoes=undoes) as change:
+        number = undoes.number if undoes else None
+        with self._database.change("undo" if undoes else kind, by=by, key=key, undoes=number) as change:
             before = records_there(change.write, ready.posts.ids.to_list()) if kind == "update" else {}
+            left = groups_there(change.write, list(before))
             again = bool(before) or any_removed(change.write, ready.posts.ids.to_list())
             for begin in range(0, len(ready.posts), BLOCK):
                 some = ready.take(np.arange(begin, min(begin + BLOCK, len(ready.posts))))
                 index, here = self._placed(change, some, index, kind)
                 told += here
             deciding.close_empty(change.write, change.number)
-            change.body |= reports.added(ready, told, before, known or {})
+            change.body |= reports.added(ready, told, before, known or {}) | ({"left": left} if left else {})
             if again:  # what was said of them before still holds
-                told = reports.moved_on(change.body, deciding.held(change.write, change.number, {}), told)
+                moved = deciding.put_into(change.write, undoes.body["left"]) if undoes else {}
+                told = reports.moved_on(change.body, deciding.held(change.write, change.number, moved), told)
             if fresh is not None:
                 fresh.save(change.write)
         self._index = index
@@ -264,7 +268,7 @@ class Live(Asked):
             if given.kind == "update":
                 reports.check_unchanged(self.reading(), given)
                 before = prepared(catalog_of(given.body["before"], self.photos), self._matcher)
-                self._put(before, "update", by, undoes=event)
+                self._put(before, "update", by, undoes=given)
                 return reports.last_event(self.reading())
             with self._database.change("undo", by=by, undoes=event) as change:
                 index = self._taken_back(change, given)

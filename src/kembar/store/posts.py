@@ -1,6 +1,7 @@
 """Posts as rows of a store, and as a catalogue again."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -47,6 +48,21 @@ def records_of(catalog: Catalog) -> list[Record]:
         }
         for row in frame.iter_rows(named=True)
     ]
+
+
+def usable(record: Any) -> Record:
+    """Give a record that is one; raises ValueError where it was damaged."""
+    texts = ("id", "title", "image", "hash", "brand", "source", "category")
+    right = (
+        isinstance(record, dict)
+        and all(isinstance(record.get(name), str) for name in texts)
+        and (record["hash"] == "" or re.fullmatch("[0-9a-f]{16}", record["hash"]) is not None)
+        and isinstance(record.get("price"), float | int | None)
+        and isinstance(record.get("more"), dict)
+    )
+    if not right or len(record) != len(texts) + 2:
+        raise ValueError("a post that is none")
+    return dict(record)
 
 
 def same_content(a: Record, b: Record) -> bool:
@@ -196,5 +212,5 @@ def _price(value: float | None) -> float | None:
 
 __all__ = [
     "COLUMNS", "Record", "blobs_of", "catalog_of", "post_of", "read_records", "record_of", "records_of",
-    "same_content", "values_of", "vectors_of",
+    "same_content", "usable", "values_of", "vectors_of",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kembar.store.database import event_of
-from kembar.store.posts import COLUMNS, Record, record_of, values_of
+from kembar.store.posts import COLUMNS, Record, record_of, usable, values_of
 from kembar.store.records import Event
 
 Content = Callable[[Record], Any]
@@ -106,7 +106,7 @@ def _went_and_came(state: State, event: Event) -> None:
 
 def _placed(state: State, body: Mapping[str, Any], content: Content) -> None:
     for record in body["posts"]:
-        state.posts[record["id"]] = content(record)
+        state.posts[record["id"]] = content(usable(record))
         state.removed.pop(record["id"], None)
     for each in body["placed"]:
         state.groups[each["id"]] = each["group"]

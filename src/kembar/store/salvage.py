@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from kembar.errors import StoreError, quoted
-from kembar.store.connection import connected
+from kembar.store.damaged_file import readable
 from kembar.store.database import FILE, event_of
-from kembar.store.posts import COLUMNS, Record, record_of
+from kembar.store.posts import COLUMNS, Record, record_of, usable
 from kembar.store.records import Event
 
 _MOST_FAILS: Final = 20_000  # ranges that cannot be read, and nothing that can, after which a table is given up
@@ -73,7 +73,7 @@ def salvaged(folder: Path, scratch: Path) -> Salvage:
         raise StoreError(
             f"{quoted(folder)}, which cannot be copied ({error.strerror})", "a disk that can be read", "Check the disk."
         ) from error
-    read = connected(scratch / FILE)
+    read = readable(scratch / FILE)
     try:
         return _Reading(read).everything()
     finally:
@@ -154,9 +154,7 @@ class _Reading:
 
 def _post(row: Row) -> tuple[int, tuple[Record, int, int, int | None]]:
     number, *values, group, full, removed = row
-    record = record_of(values)
-    _check(isinstance(record["more"], dict) and all(isinstance(each, str) for each in (*values[:4], *values[5:])))
-    return number, (record, int(group), int(full), removed)
+    return number, (usable(record_of(values)), int(group), int(full), removed)
 
 
 def _event(row: Row) -> tuple[Event, str | None]:

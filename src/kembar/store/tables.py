@@ -93,6 +93,15 @@ def groups_of(read: sqlite3.Connection, rows: Rows) -> Rows:
     return np.array([found[row] for row in rows.tolist()], dtype=np.int64)
 
 
+def groups_there(read: sqlite3.Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Name the groups of those of these posts that are there, by id."""
+    asked = "SELECT posts.id, groups.id FROM posts JOIN groups ON groups.row = group_row WHERE removed IS NULL AND "
+    found: dict[str, str] = {}
+    for marks, part in chunks(ids):
+        found.update(read.execute(f"{asked} posts.id IN ({marks})", part))
+    return found
+
+
 def members_of(read: sqlite3.Connection, groups: Iterable[int]) -> list[tuple[Any, ...]]:
     """List the posts of groups: (row, group_row, full, source, category, id), by row."""
     found: list[tuple[Any, ...]] = []
@@ -126,6 +135,21 @@ def named_group(write: sqlite3.Connection, ids: Iterable[str]) -> int:
     while write.execute("SELECT 1 FROM groups WHERE id = ?", (name,)).fetchone():
         name, again = f"{smallest}~{again}", again + 1
     return int(write.execute("INSERT INTO groups (id) VALUES (?)", (name,)).lastrowid or 0)
+
+
+def group_again(write: sqlite3.Connection, ids: Sequence[str], but: Iterable[int]) -> int | None:
+    """Find a group that was of these posts and is of nobody else, for one that is founded again: one not in `but`."""
+    first = min(ids)
+    rows = write.execute(
+        "SELECT group_row FROM posts WHERE id = ? UNION ALL SELECT row FROM groups WHERE id = ?", (first, first)
+    ).fetchall()
+    own, used = set(ids), set(but)
+    for (row,) in rows:
+        asked = "SELECT id FROM posts WHERE group_row = ? AND removed IS NULL LIMIT ?"
+        members = {post for (post,) in write.execute(asked, (row, len(own) + 1))}
+        if row not in used and members <= own:
+            return int(row)
+    return None
 
 
 def group_names(read: sqlite3.Connection, rows: Iterable[int]) -> dict[int, str]:
