@@ -22,6 +22,7 @@ from kembar.evidence.fitted import Fitted, count_terms
 from kembar.evidence.gathering import SIMILARITY, Evidence, blended, gather
 from kembar.evidence.identifier_view import identifier_views
 from kembar.evidence.identity import Identity
+from kembar.evidence.neighbors import best, joined
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.photo_hashes import with_photo_hashes
 from kembar.evidence.placeholders import as_compared
@@ -188,15 +189,27 @@ class Base:
 
     def near(self, new: Part) -> Rows:
         """Find the places of all posts that any view finds near any new post: rising."""
-        found = [np.zeros(0, dtype=np.int64)]
-        asking = {view.name: view for view in new.views}
+        found = [self._found(view) for view in new.views]
+        places = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
+        there: Rows = places[~self.gone[places]]
+        return there
+
+    def _found(self, asking: View) -> Rows:
+        """Find the places that a view brings: of what all parts have, as many as one part would bring."""
+        none, edges = np.full(len(asking), -1, dtype=np.int64), []
         for begin, part in zip(self.offsets, self.parts, strict=False):
             for view, find in zip(part.views, part.finds, strict=True):
-                if view.name in asking:
-                    own = np.full(len(new), -1, dtype=np.int64)
-                    found.append(begin + find(asking[view.name], own).edges()[1])
-        places = np.unique(np.concatenate(found))
-        return places[~self.gone[places]]
+                if view.name == asking.name:
+                    source, target, score = find(asking, none).edges()
+                    edges.append((source, begin + target, score))
+        source, target, score = joined(edges)
+        by_source = np.argsort(source, kind="stable")
+        longest = asking.places()
+        most = max(1, int(longest.max(initial=1)) - 1)
+        source, target, _ = best((source[by_source], target[by_source], score[by_source]), len(asking), most)
+        rank = np.arange(len(source)) - np.searchsorted(source, source)
+        kept: Rows = target[rank < longest[source] - 1]
+        return kept
 
     def take(self, places: Rows) -> list[Part]:
         """Take some posts, rising places, from the parts that hold them."""
@@ -214,15 +227,13 @@ class Comparison:
         near: (m,) rising places of the known posts that were looked at.
         pairs: of rows, those of the m known posts before those of the new ones; one end of each pair is new.
         cut_off: (q,) bool, new posts that may have more neighbours than some list has places.
-        local: all of these posts, in the order of the rows.
-        evidence: what is known of all pairs among them.
+        posts: the known and the new posts, in the order of the rows.
     """
 
     near: Rows
     pairs: Pairs
     cut_off: Bools
-    local: Part
-    evidence: Evidence
+    posts: Catalog
 
     @property
     def probability(self) -> Floats:
@@ -261,13 +272,25 @@ def among(base: Base, places: Rows, model: Model) -> Comparison:
     return _compared(Part.joined([*base.take(near), asked]), near, model)
 
 
-def _compared(local: Part, near: Rows, model: Model) -> Comparison:
+def _compared(given: Part, near: Rows, model: Model) -> Comparison:
+    """Compare the last posts of a part with all others, in the order of ids, in which a run breaks ties."""
+    order = given.posts.ids.arg_sort().to_numpy().astype(np.int64)
+    local = given.take(order)
     local = replace(local, titles=local.titles.narrowed(), tokens=local.tokens.narrowed())
     apart = frozenset(model.spare) | {view.name for view in identifier_views(local.posts)}
     evidence = gather(local.views, local.titles, model.config, spare=apart, scope=Scope.of(local.posts))
-    pairs = blended(evidence, model.config)
-    found = decided_about(pairs, evidence, local, model, pairs.right >= len(near))
-    return Comparison(near, found, evidence.cut_off()[len(near) :], local, evidence)
+    pairs, new = blended(evidence, model.config), order >= len(near)
+    found = decided_about(pairs, evidence, local, model, new[pairs.left] | new[pairs.right])
+    cut_off = np.empty(len(order), dtype=bool)
+    cut_off[order] = evidence.cut_off()
+    return Comparison(near, _by_rows(found, order), cut_off[len(near) :], given.posts)
+
+
+def _by_rows(pairs: Pairs, rows: Rows) -> Pairs:
+    """Give the ends of pairs other rows: (n,) of those they have."""
+    low, high = np.minimum(rows[pairs.left], rows[pairs.right]), np.maximum(rows[pairs.left], rows[pairs.right])
+    order = np.lexsort((high, low))
+    return Pairs(low[order], high[order], {name: column[order] for name, column in pairs.evidence.items()})
 
 
 def decided_about(pairs: Pairs, evidence: Evidence, local: Part, model: Model, wanted: Bools) -> Pairs:

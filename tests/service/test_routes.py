@@ -454,6 +454,7 @@ def test_the_openapi_document_tells_of_every_route_and_error(client: TestClient)
         ("/v1/events/{number}/undo", "post"),
         ("/v1/contradictions", "get"),
         ("/v1/rematch", "post"),
+        ("/v1/regroup", "post"),
         ("/v1/export", "get"),
         ("/v1/labels", "get"),
         ("/photos/{name}", "get"),

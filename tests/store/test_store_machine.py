@@ -116,6 +116,12 @@ class Stores(RuleBasedStateMachine):
 
     @precondition(lambda self: self.there)
     @rule()
+    def regroup(self) -> None:
+        """Group again from the pairs that are known: what was said holds, and once more moves nothing."""
+        self.live.regroup()
+        assert self.live.regroup().body["moved"] == {}
+
+    @rule()
     def rematch(self) -> None:
         self.live.rematch()
         groups = groups_of(self.live)

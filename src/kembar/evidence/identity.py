@@ -73,7 +73,7 @@ class TokenCounts:
         Returns:
             The titles, ready to be compared.
         """
-        found = _read(titles, further, self._codes)
+        found = _read(titles, further, self._codes, each=True)
         column = self.vocabulary.columns(_keyed(found))
         order = np.lexsort((column, found["row"].to_numpy()))
         found, column = found[order], column[order]
@@ -272,12 +272,12 @@ class Identity:
         return equal
 
 
-def _read(titles: pl.Series, further: pl.DataFrame | None, known: pl.Series) -> pl.DataFrame:
+def _read(titles: pl.Series, further: pl.DataFrame | None, known: pl.Series, *, each: bool = False) -> pl.DataFrame:
     """List the tokens of posts: those of titles and short further texts, and the codes of long ones."""
-    found = [tokens(titles, known)]
+    found = [tokens(titles, known, each=each)]
     for column in () if further is None else further:
         text = normalize(column)
-        own = tokens(text, known)
+        own = tokens(text, known, each=each)
         long = (text.str.len_chars() > _LONG).to_numpy()[own["row"].to_numpy()]
         found.append(own.filter((pl.col("kind") == CODE) | ~pl.Series(long)))
     return pl.concat(found).unique()

@@ -95,18 +95,19 @@ def spelled(run: pl.DataFrame, known: pl.Series) -> pl.DataFrame:
     return pl.concat(found).unique()
 
 
-def tokens(titles: pl.Series, known: pl.Series) -> pl.DataFrame:
+def tokens(titles: pl.Series, known: pl.Series, *, each: bool = False) -> pl.DataFrame:
     """List the distinct tokens of titles.
 
     Args:
         titles: (n,) String in normal form.
         known: distinct codes of the catalogue; those that these titles themselves spell are found in any case.
+        each: read each title as if it stood alone: what another one spells as one word is no code in it.
 
     Returns:
         Columns row, kind (Int8, a place in KINDS), token.
     """
     run, own = runs(titles), codes(titles)
-    every = pl.concat([known, own["token"]]).unique()
+    every = known if each else pl.concat([known, own["token"]]).unique()
     code = pl.concat([own, spelled(run, every)]).with_columns(kind=pl.lit(CODE, pl.Int8))
     variants, colors = special()
     token = pl.col("token")

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,8 @@ class _Connection(sqlite3.Connection):
     folder = Path()
 
     def __del__(self) -> None:
-        self.close()
+        with suppress(sqlite3.ProgrammingError):  # one that was never opened
+            self.close()
 
     def cursor(self, *_: Any) -> sqlite3.Cursor:  # type: ignore[override]
         """Begin a statement."""

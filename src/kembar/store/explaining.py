@@ -51,5 +51,5 @@ def explained(read: sqlite3.Connection, index: Index, posts: tuple[str, str], ro
     groups = Groups.named(pl.Series([names[row] for row in own.tolist()], dtype=pl.String))
     source, target, _ = within_groups(groups.labels, found.pairs.left, found.pairs.right, found.probability)
     matches = Matches.of(source, target, len(local))
-    run = _Near(found.local.posts, model.config, found.pairs, matches, groups, np.arange(len(local)))
+    run = _Near(found.posts, model.config, found.pairs, matches, groups, np.arange(len(local)))
     return explain(run, *posts, counted=(model.fitted.titles, model.fitted.tokens))

@@ -18,7 +18,7 @@ from kembar.store.index import Index
 from kembar.store.photos import taken_in
 from kembar.store.posts import Record, catalog_of, records_of, same_content, vectors_of
 from kembar.store.records import Event, How, Placed
-from kembar.store.rematching import rematched
+from kembar.store.rematching import regrouped, rematched
 from kembar.store.tables import (
     any_removed,
     drop_pairs,
@@ -324,6 +324,24 @@ class Live(Asked):
                 deciding.close_empty(change.write, change.number)
             self.seal()
             return change.done()
+
+    def regroup(self, *, by: str = "") -> Event:
+        """Group all posts anew from the pairs that are known, in seconds: nothing is compared again.
+
+        An add leaves the groups that are there as they are: after many of them some are apart that a look at all would
+        join, and the other way round. What people said holds, and groups keep their names where they can.
+
+        Args:
+            by: who asks for it.
+
+        Returns:
+            The event; its body tells which posts moved from which group to which.
+        """
+        with self._lock, self._database.change("regroup", by=by) as change:
+            moved = regrouped(change.write, self._index.known.config)
+            change.body["moved"] = deciding.held(change.write, change.number, moved)
+            deciding.close_empty(change.write, change.number)
+        return change.done()
 
 
 _SHOWN: Final = 20  # candidates that an add tells of

@@ -140,7 +140,8 @@ class Event:
     Attributes:
         number: from 1 up; the order in which things were done.
         at: the time, UTC, as the clock had it.
-        kind: "create", "add", "update", "remove", "decide", "merge", "split", "accept", "rematch", "refit" or "undo".
+        kind: "create", "add", "update", "remove", "decide", "merge", "split", "accept", "rematch", "regroup", "refit"
+            or "undo".
         by: who did it, "" where that was not said.
         note: in words.
         body: what was done.

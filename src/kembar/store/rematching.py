@@ -8,15 +8,18 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Bools, Rows, connected
+from kembar.config import Config
+from kembar.evidence.gathering import SIMILARITY
+from kembar.evidence.pairs import Pairs
 from kembar.evidence.scope import Scope
-from kembar.grouping.decision import decide
+from kembar.grouping.decision import decide, partition
 from kembar.grouping.groups import Limits
 from kembar.grouping.matches import shopee_shares
 from kembar.matcher import of_all_posts
 from kembar.regrouping import compared, cut_off
 from kembar.results.result import Result
-from kembar.store.decisions import Constraints
-from kembar.store.tables import Moves, move, named_group, put_pairs
+from kembar.store.decisions import Constraints, constraints
+from kembar.store.tables import Moves, all_pairs, codes_of, move, named_group, put_pairs
 
 
 def labels_under(result: Result, said: Constraints) -> Rows:
@@ -159,3 +162,28 @@ def rematched(write: sqlite3.Connection, result: Result, rows: Rows, said: Const
     pairs_replaced(write, result, rows, kept)
     found = Regrouped(rows[kept], labels[kept], result.catalog.ids.filter(pl.Series(kept)))
     return moved_to(write, found)
+
+
+def regrouped(write: sqlite3.Connection, config: Config) -> Moves:
+    """Group all posts anew from the pairs that are known of them, so that decisions hold.
+
+    Args:
+        write: within a transaction.
+        config: the link and the cut.
+
+    Returns:
+        The posts that moved.
+    """
+    asked = "SELECT row, id, source, category, full FROM posts WHERE removed IS NULL ORDER BY row"
+    rows, ids, sources, within, full = zip(*write.execute(asked), strict=True)
+    places = np.array(rows, dtype=np.int64)
+    left, right, probability = all_pairs(write, places)
+    said = constraints(write).among(places)
+    codes = codes_of(sources), codes_of(within)
+    scope = Scope(*codes) if any((each >= 0).any() for each in codes) else None
+    start = connected(said.same[:, 0], said.same[:, 1], len(places)) if len(said.same) else None
+    apart = (said.apart[:, 0], said.apart[:, 1]) if len(said.apart) else None
+    limits = Limits(np.array(full, dtype=bool), scope, start, apart=apart)
+    chosen = config.model_copy(update={"target_size": None})
+    labels = partition(Pairs(left, right, {SIMILARITY: probability}), len(places), chosen, limits)
+    return moved_to(write, Regrouped(places, labels, pl.Series(ids, dtype=pl.String)))

@@ -17,7 +17,7 @@ from kembar.store.records import Counts, Event, Group, Placed, Post
 from kembar.store.tables import Moves, chunks, group_names, group_row_of, pairs_among, records_there
 
 _EVENT = "number, at, kind, by, note, body, undoes"
-_UNDOABLE = ("add", "update", "remove", "decide", "merge", "split", "accept", "rematch")
+_UNDOABLE = ("add", "update", "remove", "decide", "merge", "split", "accept", "rematch", "regroup")
 
 
 def added(

@@ -128,6 +128,16 @@ def pairs_among(read: sqlite3.Connection, rows: Rows) -> tuple[Rows, Rows, Float
     return np.array(left, dtype=np.int64), np.array(right, dtype=np.int64), np.array(probability, dtype=np.float32)
 
 
+def all_pairs(read: sqlite3.Connection, rows: Rows) -> tuple[Rows, Rows, Floats]:
+    """Read all pairs of posts, ordered by left, then right: (n,) rising rows to places and probabilities."""
+    found = read.execute("SELECT left, right, probability FROM pairs ORDER BY left, right").fetchall()
+    table = np.array(found, dtype=np.float64).reshape(-1, 3)
+    ends = table[:, :2].astype(np.int64)
+    at = np.minimum(np.searchsorted(rows, ends), max(0, len(rows) - 1))
+    there = (rows[at] == ends).all(axis=1)
+    return at[there, 0], at[there, 1], table[there, 2].astype(np.float32)
+
+
 def named_group(write: sqlite3.Connection, ids: Iterable[str]) -> int:
     """Found a group, named by the smallest id of its posts, with a number behind it where that name is taken."""
     name = smallest = min(ids)

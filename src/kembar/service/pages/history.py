@@ -114,5 +114,6 @@ _WORDS: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "update": lambda body: f"Updated {len(body.get('posts', ())):,} posts",
     "remove": lambda body: f"Removed {len(body.get('removed', ())):,} posts",
     "rematch": lambda body: "Matched all posts again",
+    "regroup": lambda body: "Grouped all posts again",
     "refit": lambda body: "Counted words anew",
 }

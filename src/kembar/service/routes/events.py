@@ -48,3 +48,11 @@ async def rematch(here: Here, given: Person | None = None) -> OneEvent:
     refuse_if_busy(here.rematches, "re-match")
     async with here.rematches:
         return OneEvent(event=await here.call(here.live.rematch, by=given.by if given else ""))
+
+
+@router.post("/regroup", dependencies=READS_JSON, responses=described(413, 415, 422, 429))
+async def regroup(here: Here, given: Person | None = None) -> OneEvent:
+    """Group all posts anew from the pairs that are known; nothing is compared again. Quick beside a re-match."""
+    refuse_if_busy(here.rematches, "re-match")
+    async with here.rematches:
+        return OneEvent(event=await here.call(here.live.regroup, by=given.by if given else ""))
