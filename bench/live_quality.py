@@ -86,9 +86,9 @@ def measured(catalog: Catalog, truth: Rows, folder: Path) -> list[str]:
     return [
         *lines,
         "",
-        f"{len(catalog):,} posts. After the re-match they are {held} of the batch; it moved {moved:,} posts; {renamed} posts "
-        f"were in another group before it than when they were added; {merges:,} merges were proposed. Grouping again took "
-        f"{quick:.1f} s. An add took {np.median(seconds) * 1e3:.0f} ms (median), "
+        f"{len(catalog):,} posts. After the re-match they are {held} of the batch; it moved {moved:,} posts; {renamed} "
+        f"posts were in another group before it than when they were added; {merges:,} merges were proposed. Grouping "
+        f"again took {quick:.1f} s. An add took {np.median(seconds) * 1e3:.0f} ms (median), "
         f"{np.quantile(seconds, 0.99) * 1e3:.0f} ms (99th percentile), encoding and the write to disk included.",
     ]
 
