@@ -160,14 +160,29 @@ class Run(Protocol):
         """(n,) the row that stands for each among the pairs."""
 
 
-def explain(run: Run, a: str, b: str, *, counted: tuple[TitleTerms, TokenCounts] | None = None) -> Explanation:
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A catalogue that a run is a part of: what it says of words and tokens, and what decides in it.
+
+    Attributes:
+        titles: words and titles.
+        tokens: codes, numbers and other tokens.
+        classifier: None where hand-set rules decide.
+    """
+
+    titles: TitleTerms
+    tokens: TokenCounts
+    classifier: PairClassifier | None
+
+
+def explain(run: Run, a: str, b: str, *, whole: Whole | None = None) -> Explanation:
     """Explain one pair.
 
     Args:
         run: what was found.
         a: a posting id.
         b: another posting id.
-        counted: what a whole catalogue says of words and tokens, where the run is a part of one; None: what it says.
+        whole: the catalogue that the run is a part of; None: it is no part of another.
 
     Returns:
         The explanation.
@@ -192,7 +207,7 @@ def explain(run: Run, a: str, b: str, *, counted: tuple[TitleTerms, TokenCounts]
         reasons = [*compared, *rules, *_grouping(pairs, groups, config, first, second)]
     shares: tuple[tuple[str, float | None, float], ...] = ()
     if evidence and not config.by_rules:
-        shares, told = _classified(run, first, second, counted)
+        shares, told = _classified(run, first, second, whole)
         reasons = [*told, *reasons]
     further = catalog.further
     brands = normalize(further[BRAND].gather([i, j])) if further is not None and BRAND in further.columns else None
@@ -253,14 +268,14 @@ def _row(catalog: Catalog, post: str) -> int:
 
 
 def _classified(
-    run: Run, i: int, j: int, counted: tuple[TitleTerms, TokenCounts] | None
+    run: Run, i: int, j: int, whole: Whole | None
 ) -> tuple[tuple[tuple[str, float | None, float], ...], list[str]]:
     """Ask the classifier what it made of a pair; says so where its folder is gone."""
     try:
-        classifier = PairClassifier.load(run.config.model)
+        classifier = (whole and whole.classifier) or PairClassifier.load(run.config.model)
     except FolderError as error:
         return (), [f"what the classifier saw cannot be told again: {error}"]
-    pairs, scorers, posts = as_matched(run, counted)
+    pairs, scorers, posts = as_matched(run, whole)
     at = _place(run.pairs, min(i, j), max(i, j))
     found = contributions(pairs, posts, scorers, classifier, at if at is not None else 0)
     shares = tuple((name, value, round(share, 4)) for name, value, share in found.iter_rows())
@@ -269,14 +284,12 @@ def _classified(
     return shares, [unlike] if passed else []
 
 
-def as_matched(
-    run: Run, counted: tuple[TitleTerms, TokenCounts] | None = None
-) -> tuple[Pairs, tuple[Scorer, ...], int]:
+def as_matched(run: Run, whole: Whole | None = None) -> tuple[Pairs, tuple[Scorer, ...], int]:
     """Give the pairs of a run as its classifier saw them.
 
     Args:
         run: a run in which a classifier decided.
-        counted: as of `explain`.
+        whole: as of `explain`.
 
     Returns:
         The pairs by the places of the posts that were matched (of many copies the first), in the order of the run's;
@@ -286,6 +299,7 @@ def as_matched(
     place = np.searchsorted(kept, np.arange(len(run.copy_of)))
     posts = as_compared(run.catalog, run.config.variants).take(kept)
     pairs = Pairs(place[run.pairs.left], place[run.pairs.right], run.pairs.evidence)
+    counted = None if whole is None else (whole.titles, whole.tokens)
     return pairs, scorers_of(normalize(posts.titles), catalog=posts, counted=counted), len(kept)
 
 

@@ -13,7 +13,7 @@ from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches, within_groups
 from kembar.newcomers import among
 from kembar.posts.catalog import Catalog
-from kembar.results.explanation import Explanation, explain
+from kembar.results.explanation import Explanation, Whole, explain
 from kembar.store.index import Index
 from kembar.store.tables import group_names, groups_of
 
@@ -52,4 +52,5 @@ def explained(read: sqlite3.Connection, index: Index, posts: tuple[str, str], ro
     source, target, _ = within_groups(groups.labels, found.pairs.left, found.pairs.right, found.probability)
     matches = Matches.of(source, target, len(local))
     run = _Near(found.posts, model.config, found.pairs, matches, groups, np.arange(len(local)))
-    return explain(run, *posts, counted=(model.fitted.titles, model.fitted.tokens))
+    whole = Whole(model.fitted.titles, model.fitted.tokens, model.classifier)
+    return explain(run, *posts, whole=whole)
