@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from kembar.newcomers import prepared
@@ -15,9 +14,9 @@ from kembar.store.adding import Compared, place_in, surroundings, told_of, unuse
 from kembar.store.decisions import contradictions
 from kembar.store.explaining import explained
 from kembar.store.opened import OpenStore
-from kembar.store.posts import catalog_of, post_of, read_records
+from kembar.store.posts import COLUMNS, catalog_of, post_of, read_records, record_of
 from kembar.store.records import Contradiction, Counts, Event, Found, Group, Post
-from kembar.store.tables import everything, group_names, groups_of, records_there, row_of
+from kembar.store.tables import everything, group_names, unknown_post
 
 
 class Asked(OpenStore):
@@ -58,9 +57,18 @@ class Asked(OpenStore):
 
     def post(self, post: str) -> Post:
         """Read a post; raises UnknownError."""
-        row = row_of(self.reading(), post)
-        group = int(groups_of(self.reading(), np.array([row]))[0])
-        return post_of(records_there(self.reading(), [post])[post], group_names(self.reading(), [group])[group])
+        found = (
+            self.reading()
+            .execute(
+                f"SELECT {COLUMNS}, (SELECT groups.id FROM groups WHERE row = group_row) FROM posts "
+                "WHERE posts.id = ? AND removed IS NULL",
+                (post,),
+            )
+            .fetchone()
+        )
+        if found is None:
+            raise unknown_post(self.reading(), post)
+        return post_of(record_of(found[:-1]), found[-1])
 
     def group(self, name: str) -> Group:
         """Read a group; raises UnknownError."""

@@ -15,7 +15,7 @@ from kembar.newcomers import among
 from kembar.posts.catalog import Catalog
 from kembar.results.explanation import Explanation, Whole, explain
 from kembar.store.index import Index
-from kembar.store.tables import group_names, groups_of
+from kembar.store.tables import group_names, groups_of, unknown_post
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ def explained(read: sqlite3.Connection, index: Index, posts: tuple[str, str], ro
     """
     model = index.known
     places = np.sort(index.place[np.array(rows)])
+    if places[0] < 0:  # removed a moment ago
+        raise unknown_post(read, posts[0] if index.place[rows[0]] < 0 else posts[1])
     found = among(index.base, places, model)
     local = index.rows[np.append(found.near, places)]
     own = groups_of(read, local)

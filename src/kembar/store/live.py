@@ -62,8 +62,7 @@ class Live(Asked):
             done = reports.event_of_key(self.reading(), key, "add")
             if done is not None:
                 return reports.placed_before(done, posts.ids.to_list())
-            there = records_there(self.reading(), posts.ids.to_list())
-        known = self._known(posts, there)
+            known = self._known(posts, records_there(self.reading(), posts.ids.to_list()))
         new = posts.take(np.flatnonzero(~posts.ids.is_in(list(known)).to_numpy())) if known else posts
         ready = prepared(taken_in(new, self.photos), self._matcher)
         with self._lock:

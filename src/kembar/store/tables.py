@@ -38,13 +38,16 @@ def row_of(read: sqlite3.Connection, post: str) -> int:
     """Find the row of a post that is there; raises UnknownError."""
     found = rows_of(read, [post])
     if post not in found:
-        begin = post[: max(1, len(post) // 2)]  # to look at all ids would take long
-        like = "SELECT id FROM posts WHERE removed IS NULL AND id >= ? AND id < ? LIMIT 200"
-        near = nearest(post, [row[0] for row in read.execute(like, (begin, f"{begin}\U0010ffff"))])
-        raise UnknownError(
-            f"post {quoted(post)}, which is not in the store", "the id of a post of it", f"Check it.{near}"
-        )
+        raise unknown_post(read, post)
     return found[post]
+
+
+def unknown_post(read: sqlite3.Connection, post: str) -> UnknownError:
+    """Say that there is no such post, and which id is near."""
+    begin = post[: max(1, len(post) // 2)]  # to look at all ids would take long
+    like = "SELECT id FROM posts WHERE removed IS NULL AND id >= ? AND id < ? LIMIT 200"
+    near = nearest(post, [row[0] for row in read.execute(like, (begin, f"{begin}\U0010ffff"))])
+    return UnknownError(f"post {quoted(post)}, which is not in the store", "the id of a post of it", f"Check it.{near}")
 
 
 def group_row_of(read: sqlite3.Connection, group: str) -> int:
