@@ -59,6 +59,14 @@ def members(offsets: Rows, lists: Rows) -> tuple[Rows, Rows]:
     return offsets[lists][which] + place, offsets_of(counts)
 
 
+def places_in(rising: Rows, rows: Rows) -> Rows:
+    """Find rows among distinct, rising ones: int64 places of the shape of `rows`, -1 where they are not there."""
+    if not len(rising):
+        return np.full(rows.shape, -1, dtype=np.int64)
+    at = np.minimum(np.searchsorted(rising, rows), len(rising) - 1)
+    return np.where(rising[at] == rows, at, -1).astype(np.int64)
+
+
 def run_starts(*keys: npt.NDArray[Any]) -> Bools:
     """Mark where a run of equal values begins: (n,) bool; with several keys, of equal rows."""
     starts = np.ones(len(keys[0]), dtype=bool)

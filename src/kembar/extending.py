@@ -13,7 +13,8 @@ from kembar.errors import CatalogError, ConfigError, quoted
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scope import Scope
 from kembar.grouping.decision import decide
-from kembar.grouping.groups import Groups, Limits
+from kembar.grouping.groups import Groups
+from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches, shopee_shares
 from kembar.matcher import Matcher, of_all_posts
 from kembar.newcomers import Base, Part, compare, fitted_on, prepared

@@ -254,6 +254,17 @@ def new_file(target: Path | str) -> Iterator[Path]:
         _unlock(lock)
 
 
+def keep(path: Path) -> None:
+    """Have a file, or the names in a folder, on disk: what is acknowledged outlives a power cut."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open folders, and keeps their names safe itself
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def check_file(target: Path | str) -> None:
     """Refuse to replace what is not a regular file, such as a folder or /dev/null.
 

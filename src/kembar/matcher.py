@@ -34,7 +34,8 @@ from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import View, build_views, vectors_section, views_of
 from kembar.grouping.decision import decide
-from kembar.grouping.groups import Groups, Limits
+from kembar.grouping.groups import Groups
+from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches, row_shares, shopee_shares
 from kembar.plan import Clock, Plan, Stage, peak_memory
 from kembar.posts.buckets import Buckets

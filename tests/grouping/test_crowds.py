@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 import oracles
 from kembar.grouping import groups
 from kembar.grouping.crowds import crowded_posts
-from kembar.grouping.groups import Limits, average_link, average_link_tree, number_by_first
+from kembar.grouping.groups import average_link, average_link_tree, number_by_first
+from kembar.grouping.limits import Limits
 from properties import examples
 
 

@@ -9,7 +9,8 @@ from kembar.errors import ConfigError
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scope import Scope
 from kembar.grouping.decision import decide, partition
-from kembar.grouping.groups import Limits, average_link
+from kembar.grouping.groups import average_link
+from kembar.grouping.limits import Limits
 from kembar.grouping.links import best_links
 from properties import examples
 

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.arrays import connected
-from kembar.grouping.groups import Limits, average_link
+from kembar.grouping.groups import average_link
+from kembar.grouping.limits import Limits
 from kembar.store.decisions import Constraints
 from properties import examples
 

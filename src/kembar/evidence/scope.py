@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Bools, Rows
+from kembar.arrays import Bools, Rows, places_in
 from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.views import View
 from kembar.posts.catalog import Catalog
@@ -85,7 +85,7 @@ class Scope:
             most = 1 + max(1, round((longest - 1) * share))
             for begin in range(0, len(queries) if len(base) else 0, _CHUNK):
                 rows = queries[begin : begin + _CHUNK]
-                found = find(view.take(rows), _places(rows, base))
+                found = find(view.take(rows), places_in(base, rows))
                 width = min(most, found.index.shape[1])
                 table = found.index[:, :width]
                 index[rows, :width] = np.where(table >= 0, base[table], -1)
@@ -138,12 +138,6 @@ def _codes(texts: pl.Series | None, n: int) -> Rows:
     if texts is None:
         return np.full(n, -1, dtype=np.int64)
     return (texts.set(texts == "", None).rank("dense").cast(pl.Int64) - 1).fill_null(-1).to_numpy()
-
-
-def _places(rows: Rows, base: Rows) -> Rows:
-    """Find rows in a rising base: (q,) places, -1 where they are not there."""
-    at = np.minimum(np.searchsorted(base, rows), len(base) - 1)
-    return np.where(base[at] == rows, at, -1)
 
 
 def _distinct(codes: Rows, left: Rows, right: Rows) -> Bools:

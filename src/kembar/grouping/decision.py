@@ -12,7 +12,8 @@ from kembar.evidence.edges import Edges, capped, select
 from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.grouping.crowds import crowded_posts
-from kembar.grouping.groups import NO_LIMITS, Limits, average_link, components, fill_singles
+from kembar.grouping.groups import average_link, components, fill_singles
+from kembar.grouping.limits import NO_LIMITS, Limits
 from kembar.grouping.links import LINKS, linked
 from kembar.grouping.matches import chisel, expected_f1, mutual, within_groups
 

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Bools, Doubles, Rows, connected, run_starts
+from kembar.arrays import Doubles, Rows, connected, run_starts
 from kembar.errors import ConfigError, EvidenceError
-from kembar.evidence.scope import Scope
+from kembar.grouping.limits import NO_LIMITS, Limits, forbidden
 from kembar.threads import unforked
 
 EXCUSED: Final = 0.006
@@ -116,29 +116,6 @@ def components(left: Rows, right: Rows, n: int) -> Rows:
         (n,) int64 labels, dense from 0, by first row.
     """
     return number_by_first(connected(left, right, n))
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is known of posts beside the similarities of pairs.
-
-    Attributes:
-        crowded: (n,) bool, posts whose lists were cut among their own kind, see `crowded_posts`; None: there are none.
-        scope: which posts may be one product; two groups with a pair that may not never join. None: all.
-        start: (n,) labels of groups that are there already and stay whole, whatever `scope` says of pairs within them;
-            None: each post is one of its own.
-        settled: (n,) bool, posts whose groups at the start never join each other; None: there are none.
-        apart: (a,) and (a,) rows of posts that may never be in one group, whatever else; None: there are none.
-    """
-
-    crowded: Bools | None = None
-    scope: Scope | None = None
-    start: Rows | None = None
-    settled: Bools | None = None
-    apart: tuple[Rows, Rows] | None = None
-
-
-NO_LIMITS: Final = Limits()
 
 
 def average_link(
@@ -255,22 +232,6 @@ def _lowered(cut: float) -> float:
     return min(cut, float(np.float32(cut)))
 
 
-def _barred(name: Rows, part: Rows, limits: Limits) -> tuple[Rows, Rows]:
-    """List pairs of groups, by their names, that may not join and that some chain of pairs could join."""
-    found = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))]
-    if limits.scope is not None:
-        found.append(limits.scope.apart(part[name]))
-    if limits.settled is not None:
-        first = (np.arange(len(name)) == name) & limits.settled  # one of each group is enough
-        alone = np.where(first, part[name], part.max(initial=-1) + 1 + np.arange(len(name)))
-        found.append(Scope(np.where(first, 0, -1), np.full(len(name), -1)).apart(alone))
-    if limits.apart is not None:
-        near = part[name[limits.apart[0]]] == part[name[limits.apart[1]]]
-        found.append((limits.apart[0][near], limits.apart[1][near]))
-    left, right = (name[np.concatenate(ends)] for ends in zip(*found, strict=True))
-    return left, right
-
-
 @dataclass(frozen=True, slots=True)
 class _Links:
     """What is known between groups, each named by its smallest row.
@@ -299,7 +260,7 @@ class _Links:
         part = components(self.low[strong], self.high[strong], len(name))
         keep = (part[self.low] == part[self.high]) & ((self.total > 0) | (self.known > 0))
         low, high, total, known = self.low[keep], self.high[keep], self.total[keep], self.known[keep]
-        left, right = _barred(name, part, limits)
+        left, right = forbidden(name, part, limits)
         if not len(left):
             return _Links(low, high, total, known, np.zeros(len(low)))
         nothing, barred = np.zeros(len(left)), np.r_[np.zeros(len(low)), np.ones(len(left))]

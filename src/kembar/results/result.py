@@ -21,7 +21,8 @@ from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from kembar.results.cohesion import cohesion
 from kembar.results.counts import counts
-from kembar.results.explanation import Explanation, differences, explain
+from kembar.results.differences import differences
+from kembar.results.explanation import Explanation, explain
 from kembar.results.links import links_frame
 from kembar.results.page import excerpt
 from kembar.results.questions import near, one_each, spread

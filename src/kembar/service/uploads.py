@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from kembar.errors import PhotoError, quoted
+from kembar.folders import keep
 from kembar.service.decoders import Decoders
 from kembar.service.media import HEAD, SUFFIXES, media_type
 
@@ -83,8 +84,8 @@ class Uploads:
             if new:
                 place.parent.mkdir(exist_ok=True)
                 path.replace(place)
-                sync_folder(place.parent)
-                sync_folder(self._folder)
+                keep(place.parent)
+                keep(self._folder)
             try:
                 yield place.relative_to(self._folder).as_posix()
             except BaseException:
@@ -126,14 +127,3 @@ def write_whole(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on disk."""
-    if os.name == "nt":  # it cannot open folders, and keeps their names safe itself
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

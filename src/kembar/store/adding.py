@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Rows
+from kembar.arrays import Rows, places_in
 from kembar.config import Config
+from kembar.errors import ConfigError
 from kembar.evidence.scope import Scope
 from kembar.evidence.view_kinds import TITLE
+from kembar.grouping.links import LINKS
 from kembar.newcomers import Comparison, Part, Prepared, compare
 from kembar.posts.catalog import Catalog
+from kembar.store.connection import chunks
 from kembar.store.database import Change
 from kembar.store.decisions import constraints_among
 from kembar.store.index import Index
@@ -20,7 +23,6 @@ from kembar.store.placing import Placing, Surroundings, place
 from kembar.store.posts import records_of
 from kembar.store.records import FLOOR, Candidate, How, Placed
 from kembar.store.tables import (
-    chunks,
     codes_of,
     group_again,
     group_names,
@@ -105,7 +107,7 @@ def surroundings(read: sqlite3.Connection, compared: Compared, config: Config, o
     members = [row for row in members_of(read, np.unique(touched).tolist()) if own is None or row[0] not in own]
     rows = np.array([row[0] for row in members], dtype=np.int64)
     new = len(rows) + np.arange(len(compared.part))
-    node = np.append(_places(compared.rows, rows), new)
+    node = np.append(places_in(rows, compared.rows), new)
     left, right = node[pairs.left], node[pairs.right]
     kept = (left >= 0) & (right >= 0)
     old = pairs_among(read, rows)
@@ -122,14 +124,6 @@ def surroundings(read: sqlite3.Connection, compared: Compared, config: Config, o
         same=said.same,
         apart=said.apart,
     )
-
-
-def _places(rows: Rows, among: Rows) -> Rows:
-    """Find rows among rising ones: (n,) places, -1 where they are not there."""
-    if not len(among):
-        return np.full(len(rows), -1, dtype=np.int64)
-    at = np.minimum(np.searchsorted(among, rows), len(among) - 1)
-    return np.where(among[at] == rows, at, -1).astype(np.int64)
 
 
 def _scope(sources: Sequence[str], within: Sequence[str], new: Catalog) -> Scope | None:
@@ -225,6 +219,20 @@ def told_of(given: Catalog, looked_up: Catalog) -> dict[str, tuple[str, ...]]:
     before, found = problems_of(given), problems_of(looked_up)
     ids = zip(given.ids, looked_up.ids, strict=True)
     return {own: (*before.get(own, ()), *found.get(other, ())) for own, other in ids}
+
+
+def check_grouping(config: Config) -> None:
+    """Refuse new posts where links of two catalogues made the groups: which of the two they are of is not known.
+
+    Raises:
+        ConfigError: a rule of links.
+    """
+    if config.rule in LINKS:
+        raise ConfigError(
+            f"new posts for a store of two linked catalogues ({config.rule})",
+            "a store that began empty or with `kembar match`",
+            "Link the two catalogues again, with the new posts in them.",
+        )
 
 
 def place_in(around: Surroundings, config: Config) -> Placing:

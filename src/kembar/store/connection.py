@@ -1,12 +1,14 @@
 """Connections to the file of a store, which say in plain words what SQLite says of a disk or a file."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from kembar.errors import InputError, StoreError, quoted
+
+_MANY: Final = 500  # values in one statement
 
 
 def connected(path: Path, *, alone: bool = False) -> sqlite3.Connection:
@@ -133,3 +135,10 @@ class _Cursor(sqlite3.Cursor):
 
     def _told(self, error: sqlite3.DatabaseError) -> Exception:
         return in_words(error, self.connection.folder if isinstance(self.connection, _Connection) else Path())
+
+
+def chunks(values: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Cut values into parts that fit a statement: yields "?, ?, ..." and the values."""
+    for begin in range(0, len(values), _MANY):
+        part = values[begin : begin + _MANY]
+        yield ", ".join("?" * len(part)), part

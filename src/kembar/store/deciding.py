@@ -8,13 +8,14 @@ import polars as pl
 
 from kembar.arrays import Floats, Rows, connected
 from kembar.errors import ConfigError, InputError, UnknownError, nearest, quoted
-from kembar.grouping.groups import Limits, average_link
+from kembar.grouping.groups import average_link
+from kembar.grouping.limits import Limits
+from kembar.store.connection import chunks
 from kembar.store.decisions import constraints, constraints_among
 from kembar.store.records import JOINS, SEPARATES, VERDICTS
 from kembar.store.rematching import renamed
 from kembar.store.tables import (
     Moves,
-    chunks,
     group_names,
     group_row_of,
     groups_of,

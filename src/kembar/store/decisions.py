@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from kembar.arrays import Bools, Rows, connected
+from kembar.arrays import Bools, Rows, connected, places_in
+from kembar.store.connection import chunks
 from kembar.store.records import JOINS, SEPARATES, Contradiction
-from kembar.store.tables import chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,8 @@ class Constraints:
 
 def _placed(pairs: Rows, rows: Rows) -> Rows:
     """Put places in the place of rows; pairs with others are left out."""
-    if not len(rows):
-        return np.zeros((0, 2), dtype=np.int64)
-    at = np.minimum(np.searchsorted(rows, pairs), len(rows) - 1)
-    kept: Rows = at[(rows[at] == pairs).all(axis=1)].astype(np.int64)
+    at = places_in(rows, pairs)
+    kept: Rows = at[(at >= 0).all(axis=1)]
     return kept
 
 

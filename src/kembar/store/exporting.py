@@ -12,8 +12,6 @@ from kembar.posts.cells import guarded
 from kembar.store.checking import looked_at
 from kembar.store.posts import COLUMNS, post_of, record_of
 
-_TEXTS = ("posting_id", "group", "title", "image", "image_phash", "brand", "source", "category")
-
 
 def exported(folder: Path) -> pl.DataFrame:
     """Lay out the posts of a store that are there, by id; others may write to it meanwhile; raises StoreError."""

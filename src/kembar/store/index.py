@@ -14,7 +14,7 @@ from kembar.errors import StoreError
 from kembar.newcomers import Base, Model, Part
 
 _TAIL: Final = 256
-"""Posts in the last part from which on it is joined to the one before."""
+"""Posts in the last part from which on it is joined to the one before: an add indexes no more than these anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Index:
         parts = [*before.base.parts, new.indexed()]
         gone, owners = np.append(before.base.gone, np.zeros(len(new), dtype=bool)), np.append(self.rows, rows)
         begin = len(before.base)
-        while len(parts) > 2 and (len(parts) > 3 or (len(parts) == 3 and len(parts[1]) < _TAIL)):
+        while len(parts) > 3 or (len(parts) == 3 and len(parts[-1]) >= _TAIL):
             last = parts.pop()
             begin = len(gone) - len(last) - len(parts[-1])
             there = ~gone[begin:]  # a post that was updated is in both, and gone from one

@@ -10,7 +10,7 @@ from kembar.errors import InputError, TakenError, quoted
 from kembar.newcomers import BLOCK, Prepared, prepared
 from kembar.posts.catalog import Catalog
 from kembar.store import deciding, reports
-from kembar.store.adding import Compared, place_in, placed, surroundings, written
+from kembar.store.adding import Compared, check_grouping, place_in, placed, surroundings, written
 from kembar.store.asking import Asked
 from kembar.store.database import Change
 from kembar.store.decisions import constraints
@@ -57,7 +57,9 @@ class Live(Asked):
         Raises:
             TakenError: an id that is there with other content, or the key of another request; nothing is added.
             StoreError: a full or failing disk; nothing is added.
+            ConfigError: a store that began with a run of `kembar link`.
         """
+        check_grouping(self.config)
         with self._lock:
             done = reports.event_of_key(self.reading(), key, "add")
             if done is not None:
@@ -83,7 +85,9 @@ class Live(Asked):
         Raises:
             UnknownError: a post that is not there; nothing is changed.
             StoreError: a full or failing disk; nothing is changed.
+            ConfigError: as of `add`.
         """
+        check_grouping(self.config)
         ready = prepared(taken_in(posts, self.photos), self._matcher)
         with self._lock:
             done = reports.event_of_key(self.reading(), key, "update")
@@ -181,8 +185,8 @@ class Live(Asked):
 
     @staticmethod
     def _taken_out(change: Change, rows: Sequence[int]) -> None:
-        names = group_names(change.write, groups_of(change.write, np.array(rows, dtype=np.int64)).tolist())
         groups = groups_of(change.write, np.array(rows, dtype=np.int64)).tolist()
+        names = group_names(change.write, groups)
         posts = [change.write.execute("SELECT id FROM posts WHERE row = ?", (row,)).fetchone()[0] for row in rows]
         change.body["removed"] = {post: names[group] for post, group in zip(posts, groups, strict=True)}
         drop_pairs(change.write, rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from kembar.folders import new_file
+from kembar.folders import keep, new_file
 from kembar.posts.catalog import Catalog
 
 
@@ -50,20 +50,9 @@ def _taken(source: Path, name: str, target: Path) -> str:
         except OSError:
             with new_file(place) as path:
                 shutil.copyfile(source, path)
-        _kept(place)
+        keep(place)
+        keep(place.parent)
     return name
-
-
-def _kept(place: Path) -> None:
-    """Have a photo and its name on disk: what is acknowledged outlives a power cut."""
-    for path in (place, place.parent):
-        if os.name == "nt" and path.is_dir():  # Windows keeps the names in folders safe itself
-            continue
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -11,7 +11,7 @@ from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scope import Scope
 from kembar.grouping.decision import partition
-from kembar.grouping.groups import Limits
+from kembar.grouping.limits import Limits
 
 _NEW: Final = -1
 

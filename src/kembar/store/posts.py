@@ -17,6 +17,7 @@ from kembar.posts.catalog import Catalog
 from kembar.posts.columns import Columns
 from kembar.posts.further import BRAND
 from kembar.posts.stored import fields_of, rows_of
+from kembar.store.connection import chunks
 from kembar.store.records import Post
 
 COLUMNS: Final = "id, title, image, hash, price, brand, source, category, more"
@@ -180,8 +181,9 @@ def vectors_of(read: sqlite3.Connection, rows: Rows) -> dict[str, Embeddings]:
     place = {int(row): at for at, row in enumerate(rows)}
     found: dict[str, list[bytes]] = {}
     widths = dict(read.execute("SELECT substr(key, 11), value FROM about WHERE key LIKE 'dimension %'").fetchall())
-    for post, name, vector in read.execute("SELECT post, name, vector FROM vectors"):
-        if post in place:
+    for marks, part in chunks(rows.tolist()):
+        asked = f"SELECT post, name, vector FROM vectors WHERE post IN ({marks})"
+        for post, name, vector in read.execute(asked, part):
             found.setdefault(name, [b""] * len(rows))[place[post]] = vector
     return {name: _embeddings(blobs, 4 * int(widths[name])) for name, blobs in found.items()}
 

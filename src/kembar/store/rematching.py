@@ -12,8 +12,8 @@ from kembar.config import Config
 from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scope import Scope
-from kembar.grouping.decision import decide, partition
-from kembar.grouping.groups import Limits
+from kembar.grouping.decision import decide
+from kembar.grouping.limits import Limits
 from kembar.grouping.matches import shopee_shares
 from kembar.matcher import of_all_posts
 from kembar.regrouping import compared, cut_off
@@ -185,5 +185,5 @@ def regrouped(write: sqlite3.Connection, config: Config) -> Moves:
     apart = (said.apart[:, 0], said.apart[:, 1]) if len(said.apart) else None
     limits = Limits(np.array(full, dtype=bool), scope, start, apart=apart)
     chosen = config.model_copy(update={"target_size": None})
-    labels = partition(Pairs(left, right, {SIMILARITY: probability}), len(places), chosen, limits)
+    labels = decide(Pairs(left, right, {SIMILARITY: probability}), len(places), chosen, shopee_shares(), limits)[1]
     return moved_to(write, Regrouped(places, labels, pl.Series(ids, dtype=pl.String)))

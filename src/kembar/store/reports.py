@@ -10,11 +10,12 @@ import polars as pl
 
 from kembar.errors import InputError, TakenError, UnknownError, quoted
 from kembar.newcomers import Prepared
+from kembar.store.connection import chunks
 from kembar.store.database import event_of
 from kembar.store.decisions import constraints
 from kembar.store.posts import COLUMNS, Record, post_of, record_of, records_of
 from kembar.store.records import Counts, Event, Group, Placed, Post
-from kembar.store.tables import Moves, chunks, group_names, group_row_of, pairs_among, records_there
+from kembar.store.tables import Moves, group_names, group_row_of, pairs_among, records_there
 
 _EVENT = "number, at, kind, by, note, body, undoes"
 _UNDOABLE = ("add", "update", "remove", "decide", "merge", "split", "accept", "rematch", "regroup")

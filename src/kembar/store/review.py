@@ -30,7 +30,7 @@ LEVELS: Final = (0.5, 0.3, 0.7, 0.4, 0.6, 0.2, 0.8, 0.15, 0.85)
 """Probabilities that doubtful pairs are asked about around, one after the other.
 
 Asked about a half alone, people teach a classifier what a half is worth, and it takes all below for as much more
-likely: on alaska_notebook F1 was .70 after 500 such answers, and .84 after as many over the whole band.
+likely: on alaska_notebook F1 was .65 after 500 such answers, and .83 after as many over the whole band.
 """
 SECOND_SHARE: Final = 10
 """One item of this many is a second opinion, where another reviewer has answered."""

@@ -1,29 +1,21 @@
 """Reading and writing posts, groups and pairs in a transaction of a store."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Floats, Rows
+from kembar.arrays import Floats, Rows, places_in
 from kembar.encoders.embeddings import Embeddings
 from kembar.errors import UnknownError, nearest, quoted
+from kembar.store.connection import chunks
 from kembar.store.posts import COLUMNS, Record, blobs_of, record_of, values_of
 from kembar.store.records import FLOOR
 
-_MANY: Final = 500  # values in one statement
-
 Moves = dict[str, list[str]]
 """The names of the groups that posts left and joined, by their ids."""
-
-
-def chunks(values: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Cut values into parts that fit a statement: yields "?, ?, ..." and the values."""
-    for begin in range(0, len(values), _MANY):
-        part = values[begin : begin + _MANY]
-        yield ", ".join("?" * len(part)), part
 
 
 def rows_of(read: sqlite3.Connection, ids: Sequence[str]) -> dict[str, int]:
@@ -135,9 +127,8 @@ def all_pairs(read: sqlite3.Connection, rows: Rows) -> tuple[Rows, Rows, Floats]
     """Read all pairs of posts, ordered by left, then right: (n,) rising rows to places and probabilities."""
     found = read.execute("SELECT left, right, probability FROM pairs ORDER BY left, right").fetchall()
     table = np.array(found, dtype=np.float64).reshape(-1, 3)
-    ends = table[:, :2].astype(np.int64)
-    at = np.minimum(np.searchsorted(rows, ends), max(0, len(rows) - 1))
-    there = (rows[at] == ends).all(axis=1)
+    at = places_in(rows, table[:, :2].astype(np.int64))
+    there = (at >= 0).all(axis=1)
     return at[there, 0], at[there, 1], table[there, 2].astype(np.float32)
 
 

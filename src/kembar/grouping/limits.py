@@ -1,0 +1,48 @@
+"""What is known of posts beside the similarities of pairs: what groups may not join, and what is one from the start."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from kembar.arrays import Bools, Rows
+from kembar.evidence.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is known of posts beside the similarities of pairs.
+
+    Attributes:
+        crowded: (n,) bool, posts whose lists were cut among their own kind, see `crowded_posts`; None: there are none.
+        scope: which posts may be one product; two groups with a pair that may not never join. None: all.
+        start: (n,) labels of groups that are there already and stay whole, whatever `scope` says of pairs within them;
+            None: each post is one of its own.
+        settled: (n,) bool, posts whose groups at the start never join each other; None: there are none.
+        apart: (a,) and (a,) rows of posts that may never be in one group, whatever else; None: there are none.
+    """
+
+    crowded: Bools | None = None
+    scope: Scope | None = None
+    start: Rows | None = None
+    settled: Bools | None = None
+    apart: tuple[Rows, Rows] | None = None
+
+
+NO_LIMITS: Final = Limits()
+
+
+def forbidden(name: Rows, part: Rows, limits: Limits) -> tuple[Rows, Rows]:
+    """List pairs of groups, by their names, that may not join and that some chain of pairs could join."""
+    found = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))]
+    if limits.scope is not None:
+        found.append(limits.scope.apart(part[name]))
+    if limits.settled is not None:
+        first = (np.arange(len(name)) == name) & limits.settled  # one of each group is enough
+        alone = np.where(first, part[name], part.max(initial=-1) + 1 + np.arange(len(name)))
+        found.append(Scope(np.where(first, 0, -1), np.full(len(name), -1)).apart(alone))
+    if limits.apart is not None:
+        near = part[name[limits.apart[0]]] == part[name[limits.apart[1]]]
+        found.append((limits.apart[0][near], limits.apart[1][near]))
+    left, right = (name[np.concatenate(ends)] for ends in zip(*found, strict=True))
+    return left, right

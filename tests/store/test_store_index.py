@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kembar
+from kembar import Catalog, Live
+from kembar.errors import ConfigError
+from kembar.matcher import Matcher
+from kembar.newcomers import Part, Prepared, fitted_on, prepared
+from kembar.store import index as rooms
+from kembar.store.index import Index
+from kembar.synthesis import synthesize
+
+
+@pytest.fixture(scope="module")
+def shop() -> Catalog:
+    return Catalog.read(synthesize(120).posts.select("posting_id", "title"))
+
+
+@pytest.fixture(scope="module")
+def ready(shop: Catalog) -> Prepared:
+    return prepared(shop, Matcher())
+
+
+def test_an_add_indexes_no_more_than_the_last_part_anew(ready: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "_TAIL", 8)
+    model = fitted_on(ready, Matcher())
+    whole = Part.of(ready.compared, ready.vectors, model)
+    index = Index.of(model, whole.take(np.arange(20)), np.arange(20))
+    for row in range(20, 120):
+        index = index.with_part(whole.take(np.array([row])), np.array([row]))
+        sizes = [len(part) for part in index.base.parts]
+        assert len(sizes) <= 3
+        assert sum(sizes) == row + 1
+        assert len(sizes) < 3 or sizes[2] < 8
+    np.testing.assert_array_equal(index.rows[index.place], np.arange(120))
+
+
+def test_a_store_of_links_is_reviewed_and_takes_no_posts(shop: Catalog, tmp_path: Path) -> None:
+    rows = np.arange(len(shop))
+    run = kembar.link(shop.take(rows[::2]), shop.take(rows[1::2]))
+    with Live.create(tmp_path / "store", run=run) as live:
+        names = run.groups.ids.gather(run.groups.labels)
+        linked = dict(zip(run.catalog.ids, names, strict=True))
+        assert {post: live.post(post).group for post in linked} == linked
+        assert live.regroup().body["moved"] == {}
+        with pytest.raises(ConfigError, match="two linked catalogues"):
+            live.add(shop.take(rows[:1]))
+        with pytest.raises(ConfigError, match="two linked catalogues"):
+            live.update(run.catalog.take(rows[:1]))
+        a, b = next((a, b) for a in linked for b in linked if a < b and linked[a] == linked[b])
+        live.decide(a, b, "different", by="ann")
+        assert live.post(a).group != live.post(b).group
