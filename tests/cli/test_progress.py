@@ -1,3 +1,4 @@
+import logging
 from io import StringIO
 
 import pytest
@@ -74,3 +75,11 @@ def test_nothing_is_drawn_where_nobody_looks() -> None:
     with Bars(Console(file=screen, force_terminal=True), quiet=True) as bars:
         bars("encoders", 1, 2)
     assert screen.getvalue() == ""
+
+
+def test_a_quiet_run_leaves_the_log_as_it_was(cli, posts, tmp_path):
+    """Whoever runs a command inside a program hears the warnings of what comes after it."""
+    posts.head(20).write_csv(tmp_path / "posts.csv")
+    outcome = cli("match", tmp_path / "posts.csv", "-o", tmp_path / "run", "--quiet", "--model", "rules")
+    assert outcome.exit_code == 0
+    assert logging.getLogger("kembar").getEffectiveLevel() <= logging.WARNING

@@ -319,7 +319,11 @@ def _fail(message: str, code: int) -> NoReturn:
 def _bars(quiet: bool) -> "Iterator[Callable[[str, int, int], None]]":
     """Draw a line per stage. Quiet: no warnings either, unless --verbose."""
     log = logging.getLogger("kembar")
-    if quiet and log.level == logging.WARNING:
+    before = log.level
+    if quiet and before == logging.WARNING:
         log.setLevel(logging.ERROR)
-    with Bars(console, quiet=quiet) as progress:
-        yield progress
+    try:
+        with Bars(console, quiet=quiet) as progress:
+            yield progress
+    finally:
+        log.setLevel(before)
