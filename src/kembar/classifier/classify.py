@@ -52,36 +52,80 @@ def classify(
         Pairs, those `among` alone, whose `similarity` is the probability, the rules' one kept as `rules`, and with a
         column `<view>_weight` for each spare view: what its cosine added to the log-odds.
     """
-    features = Features.of(_seen(pairs, classifier), posts, scorers, wanted=classifier.names)
+    features = Features.of(seen(pairs, classifier), posts, scorers, wanted=classifier.names)
     if len(pairs) >= FEWEST:
-        classifier.drift(features.table(classifier.names, _evenly(len(pairs))))
+        classifier.drift(features.table(classifier.names, evenly(len(pairs))))
+    verdict = judged(pairs, features, classifier, every=bool(spare), among=among)
+    found = concluded(pairs, verdict, spare_weights(pairs, verdict[0], classifier, spare), classifier)
+    return found if among is None else found.take(among)
+
+
+def judged(
+    pairs: Pairs, features: Features, classifier: PairClassifier, *, every: bool, among: Bools | None = None
+) -> tuple[Floats, Floats]:
+    """Let the trees decide about pairs.
+
+    Args:
+        pairs: as in `classify`, or a part of them.
+        features: their evidence.
+        classifier: what decides.
+        every: whether to look at the pairs below its gate too.
+        among: as in `classify`.
+
+    Returns:
+        (m,) float32 probabilities, 0 where no tree has looked, and (m,) float32, 1 where quantities contradict each
+        other.
+    """
     probability = np.zeros(len(pairs), dtype=np.float32)
     conflict = pairs.evidence.get(CONFLICT, probability * 0).copy()
     pieces = classifier.names.index(_PIECES) if _PIECES in classifier.names else None
     wanted = ~passed_over(pairs, classifier) | with_an_equal_one(pairs)
     if among is not None:
         wanted &= among
-    looked_at = np.flatnonzero(wanted | bool(spare))  # what spare views are worth is learned from all pairs
+    looked_at = np.flatnonzero(wanted | every)
     for begin in range(0, len(looked_at), _CHUNK):
         rows = looked_at[begin : begin + _CHUNK]
         table = features.table(classifier.names, rows)
         probability[rows] = classifier.probability(table)
         if pieces is not None:
             conflict[rows] = np.maximum(conflict[rows], table[:, pieces] == -1)
+    return probability, conflict
+
+
+def spare_weights(
+    pairs: Pairs, probability: Floats, classifier: PairClassifier, spare: Mapping[str, str]
+) -> dict[str, Floats]:
+    """Weigh the cosines of photo views that a classifier has not learned from, by all pairs; arguments as above."""
     alike = pairs.evidence.get(HASH.name, probability * 0) >= ALIKE
     share = np.float32(1 / max(1, len(spare)))  # encoders that look at the same photos do not count twice
-    weights = {
+    return {
         name + WEIGHT: share * weigh(probability, pairs.evidence[name], alike, guess=classifier.weights.get(encoder))
         for name, encoder in spare.items()
         if name in pairs.evidence
     }
+
+
+def concluded(
+    pairs: Pairs, verdict: tuple[Floats, Floats], weights: Mapping[str, Floats], classifier: PairClassifier
+) -> Pairs:
+    """Put together what trees, spare views and quantities say of pairs.
+
+    Args:
+        pairs: as in `classify`, or a part of them.
+        verdict: what `judged` returned.
+        weights: of `spare_weights`, for these pairs.
+        classifier: what decided.
+
+    Returns:
+        The pairs, as `classify` returns them.
+    """
+    (probability, conflict), more = verdict, dict(weights)
     for weight in weights.values():
         probability = updated(probability, weight)
     if classifier.veto:
         probability = np.where(conflict > 0, np.float32(0), probability)
-        weights[CONFLICT] = conflict
-    found = pairs.with_evidence(**weights, **{RULES: pairs.evidence[SIMILARITY], SIMILARITY: probability})
-    return found if among is None else found.take(among)
+        more[CONFLICT] = conflict
+    return pairs.with_evidence(**more, **{RULES: pairs.evidence[SIMILARITY], SIMILARITY: probability})
 
 
 def passed_over(pairs: Pairs, classifier: PairClassifier) -> Bools:
@@ -95,12 +139,12 @@ def passed_over(pairs: Pairs, classifier: PairClassifier) -> Bools:
     return passed
 
 
-def _evenly(pairs: int) -> Rows:
+def evenly(pairs: int) -> Rows:
     """Take as many places as drift is looked for in, evenly spread."""
     return np.arange(0, pairs, max(1, -(-pairs // LOOKED_AT)))
 
 
-def _seen(pairs: Pairs, classifier: PairClassifier) -> Pairs:
+def seen(pairs: Pairs, classifier: PairClassifier) -> Pairs:
     """Take the columns that the classifier learned from, the rules' similarity among them as it was."""
     columns = {name: column for name, column in pairs.evidence.items() if name in classifier.names}
     columns[SIMILARITY] = pairs.evidence.get(RULES, pairs.evidence[SIMILARITY])
@@ -122,7 +166,7 @@ def evidence_table(
     Returns:
         (r, c) float32 with the classifier's columns, NaN where missing.
     """
-    return Features.of(_seen(pairs, classifier), posts, scorers, wanted=classifier.names).table(classifier.names, rows)
+    return Features.of(seen(pairs, classifier), posts, scorers, wanted=classifier.names).table(classifier.names, rows)
 
 
 def contributions(
@@ -144,7 +188,7 @@ def contributions(
     """
     ends = pairs.left[at], pairs.right[at]
     near = np.flatnonzero(np.isin(pairs.left, ends) | np.isin(pairs.right, ends))  # nothing else says anything of them
-    features = Features.of(_seen(pairs, classifier).take(near), posts, scorers, wanted=classifier.names)
+    features = Features.of(seen(pairs, classifier).take(near), posts, scorers, wanted=classifier.names)
     row = features.table(classifier.names, np.searchsorted(near, [at]))
     shares = classifier.contributions(row)[0]
     frame = pl.DataFrame({"column": classifier.names, "value": row[0], "log_odds": shares[:-1]})

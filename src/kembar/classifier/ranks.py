@@ -53,20 +53,9 @@ class Standing:
         Returns:
             The standing; equal similarities share a rank, so that no order of rows decides.
         """
-        known = np.flatnonzero(~np.isnan(similarity))
-        source = np.concatenate([left[known], right[known]])
-        score = np.tile(similarity[known], 2)
-        order = _best_first(source, score)
-        source, score = source[order], score[order]
-        begin = np.searchsorted(source, np.arange(n + 1))
-        tied = np.maximum.accumulate(np.where(run_starts(source, score), np.arange(len(source)), 0))
-        placed = np.empty(len(source), dtype=np.float32)
-        placed[order] = tied - begin[source]
-        rank = np.full((2, len(left)), np.nan, dtype=np.float32)
-        rank[:, known] = placed.reshape(2, -1)
-        figures = _POST if crowds else _POST[:1]
-        post = _post_figures(source, score, begin, n) if crowds else _nearest(score, begin)[None]
-        return cls(name, similarity, rank, post, figures)
+        ends = np.concatenate([left, right])
+        rank, post = ranked(ends, np.tile(similarity, 2), n, crowds=crowds)
+        return cls(name, similarity, rank.reshape(2, -1), post, figures_of(crowds=crowds))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,6 +77,34 @@ class Standing:
 
 
 _POST: Final = ("nearest", *(f"top {k}" for k in TOPS), *(f"above {cut}" for cut in CUTS))
+
+
+def figures_of(*, crowds: bool) -> tuple[str, ...]:
+    """Name what is told of all candidates of a post."""
+    return _POST if crowds else _POST[:1]
+
+
+def ranked(source: Rows, score: Floats, n: int, *, crowds: bool = True) -> tuple[Floats, Floats]:
+    """Lay out the candidates of each of n posts, best first.
+
+    Args:
+        source: (e,) rows, the post that each candidate is one of.
+        score: (e,) float32, NaN where missing.
+        n: number of posts.
+        crowds: as in `Standing.of`.
+
+    Returns:
+        (e,) float32, how many candidates of the same post are better, NaN where missing; and (p, n) float32, a row for
+        each of `figures_of`.
+    """
+    known = np.flatnonzero(~np.isnan(score))
+    source, score, rank = source[known], score[known], np.full(len(score), np.nan, dtype=np.float32)
+    order = _best_first(source, score)
+    source, score = source[order], score[order]
+    begin = np.searchsorted(source, np.arange(n + 1))
+    tied = np.maximum.accumulate(np.where(run_starts(source, score), np.arange(len(source)), 0))
+    rank[known[order]] = tied - begin[source]
+    return rank, _post_figures(source, score, begin, n) if crowds else _nearest(score, begin)[None]
 
 
 def _ends(a: Floats, b: Floats) -> tuple[Floats, Floats]:

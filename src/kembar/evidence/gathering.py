@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -66,10 +66,6 @@ class Evidence:
         """The buckets in which the work is done."""
         return self.buckets or Buckets.whole(self.posts)
 
-    def fused(self, views: Sequence[View]) -> list[View]:
-        """Leave the spare views out."""
-        return [view for view in views if view.name not in self.spare]
-
 
 def gather(
     views: Sequence[View],
@@ -112,9 +108,7 @@ def gather(
         views = [view.expanded(near, k, alpha) for view, near in zip(views, neighbors, strict=True)]
         neighbors = tuple(_neighbors(view, parts, scope) for view in views)
     quantities = titles.quantities if isinstance(titles, TitlePairs) else Quantities.parse(titles)
-    pairs = _compared(views, neighbors, quantities, config, parts)
-    similarity = fused(pairs, [view for view in views if view.name not in spare], config)
-    pairs = pairs.with_evidence(**{SIMILARITY: _vetoed(similarity, pairs, config)})
+    pairs = Comparison(tuple(views), quantities, config, spare, parts).first(*candidates(neighbors, n))
     return Evidence(n, tuple(views), texts, neighbors, quantities, pairs, spare, parts, scope)
 
 
@@ -132,28 +126,107 @@ def blended(evidence: Evidence, config: Config) -> Pairs:
     Returns:
         Pairs with the columns of the views, `<view>_blended`, `conflict` and the final `similarity`.
     """
-    pairs, views = evidence.pairs, evidence.views
-    sure = _vetoed(
-        _lifted(pairs, views, config.advanced.blend.single, config, config.advanced.blend.threshold), pairs, config
-    )
+    comparison = Comparison(evidence.views, evidence.quantities, config, evidence.spare, evidence.parts)
+    pairs, views, sure = evidence.pairs, evidence.views, comparison.sure(evidence.pairs)
     for step in range(config.advanced.blend.steps):
-        first = step == 0
-        weights = neighborhood(
-            pairs.left,
-            pairs.right,
-            sure,
-            evidence.posts,
-            threshold=config.advanced.blend.threshold if first else config.advanced.blend.later,
-            min2=config.advanced.blend.min2 if first else None,
-        )
+        weights = neighborhood(pairs.left, pairs.right, sure, evidence.posts, **sure_enough(config, step))
         views = tuple(
             view if view.name in evidence.spare else _blended(view, weights, evidence.parts) for view in views
         )
-        pairs, sure = _compared_again(evidence, views, config)
-    if config.advanced.blend.direct:
-        direct = _lifted(pairs, evidence.views, config.advanced.blend.direct, config, 1.0)
-        pairs = pairs.with_evidence(**{SIMILARITY: _vetoed(direct, pairs, config)})
-    return pairs
+        changed = [new for old, new in zip(evidence.views, views, strict=True) if old is not new]
+        near = chain(evidence.neighbors, (_neighbors(new, evidence.parts, evidence.scope) for new in changed))
+        pairs, sure = comparison.again(candidates(near, evidence.posts), evidence.pairs, changed)
+    return comparison.direct(pairs)
+
+
+def sure_enough(config: Config, step: int) -> dict[str, Any]:
+    """Tell from which similarity on a step of blending takes neighbours, as `neighborhood` wants it."""
+    first = step == 0
+    own = config.advanced.blend
+    return {"threshold": own.threshold if first else own.later, "min2": own.min2 if first else None}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How pairs of n posts are compared: any of them, all at once or part by part.
+
+    Attributes:
+        views: n posts each.
+        quantities: of the n titles.
+        config: the fusion rule, the unit veto and blending.
+        spare: names of views that are compared, but neither fused nor blended.
+        buckets: in which the work is done; None: all posts at once.
+    """
+
+    views: tuple[View, ...]
+    quantities: Quantities
+    config: Config
+    spare: frozenset[str] = frozenset()
+    buckets: Buckets | None = None
+
+    def first(self, left: Rows, right: Rows) -> Pairs:
+        """Compare pairs in all views: a column per view, `conflict` and `similarity`.
+
+        Args:
+            left: (m,) rows.
+            right: (m,) rows, left < right, each pair once, ordered by left, then right.
+        """
+        pairs = self._compared(left, right)
+        return pairs.with_evidence(**{SIMILARITY: self._fused(pairs)})
+
+    def sure(self, pairs: Pairs) -> Floats:
+        """Tell by which similarity the first step of blending takes neighbours: (m,) float32."""
+        own = self.config.advanced.blend
+        return _vetoed(_lifted(pairs, self.views, own.single, self.config, own.threshold), pairs, self.config)
+
+    def again(self, ends: tuple[Rows, Rows], known: Pairs, blended: Sequence[View]) -> tuple[Pairs, Floats]:
+        """Compare pairs after a step of blending.
+
+        Args:
+            ends: as in `first`.
+            known: what `first` found; all of its pairs are among them.
+            blended: the views that the step has changed.
+
+        Returns:
+            Pairs with a further column for each of these views and the final `similarity`; and (m,) float32, the
+            similarity after blending alone, by which the next step takes neighbours.
+        """
+        pairs = self._compared(*ends, known)
+        pairs = pairs.with_evidence(**{view.name + BLENDED: self._scored(view, *ends) for view in blended})
+        last, before = self._fused(pairs, BLENDED), self._fused(pairs)
+        keep = np.float32(self.config.advanced.blend.keep)
+        return pairs.with_evidence(**{SIMILARITY: keep * before + (1 - keep) * last}), last
+
+    def direct(self, pairs: Pairs) -> Pairs:
+        """Let a view's own `blend.direct` cut make the similarity of a pair 1."""
+        cuts = self.config.advanced.blend.direct
+        if not cuts:
+            return pairs
+        lifted = _lifted(pairs, self.views, cuts, self.config, 1.0)
+        return pairs.with_evidence(**{SIMILARITY: _vetoed(lifted, pairs, self.config)})
+
+    def _compared(self, left: Rows, right: Rows, known: Pairs | None = None) -> Pairs:
+        """Compare pairs in all views; what is known is not compared again."""
+        fresh = np.ones(len(left), dtype=bool)
+        if known is not None:
+            n = len(self.quantities)
+            fresh[np.searchsorted(left * n + right, known.left * n + known.right)] = False
+        ends, conflict = (left[fresh], right[fresh]), QuantityConflict(self.quantities, self.config.categories)
+        columns = {view.name: self._scored(view, *ends) for view in self.views}
+        columns |= dict(zip(conflict.names, conflict.score(*ends), strict=True))
+        if known is not None:
+            columns = {name: _merged(fresh, column, known.evidence[name]) for name, column in columns.items()}
+        return Pairs(left, right, columns)
+
+    def _fused(self, pairs: Pairs, suffix: str = "") -> Floats:
+        views = [view for view in self.views if view.name not in self.spare]
+        return _vetoed(fused(pairs, views, self.config, suffix), pairs, self.config)
+
+    def _scored(self, view: View, left: Rows, right: Rows) -> Floats:
+        """Compare pairs in a view, part by part."""
+        if self.buckets is None:
+            return view.score(left, right)
+        return self.buckets.by_left(left).arrays(lambda at: view.score(left[at], right[at]))
 
 
 def fused(pairs: Pairs, views: Sequence[View], config: Config, suffix: str = "") -> Floats:
@@ -209,50 +282,10 @@ def _blended(view: View, weights: Sparse, buckets: Buckets) -> View:
     return view.joined(parts, buckets.places())
 
 
-def _scored(view: View, left: Rows, right: Rows, buckets: Buckets) -> Floats:
-    """Compare pairs in a view, part by part."""
-    return buckets.by_left(left).arrays(lambda at: view.score(left[at], right[at]))
-
-
-def _compared(
-    views: Sequence[View],
-    neighbors: Sequence[Neighbors],
-    quantities: Quantities,
-    config: Config,
-    buckets: Buckets,
-    known: Pairs | None = None,
-) -> Pairs:
-    """Compare all candidates in all views; pairs that these views have compared before are known."""
-    left, right = candidates(neighbors, len(quantities))
-    fresh = np.ones(len(left), dtype=bool)
-    if known is not None:
-        n = len(quantities)
-        fresh[np.searchsorted(left * n + right, known.left * n + known.right)] = False
-    ends, conflict = (left[fresh], right[fresh]), QuantityConflict(quantities, config.categories)
-    columns = {view.name: _scored(view, *ends, buckets) for view in views}
-    columns |= dict(zip(conflict.names, conflict.score(*ends), strict=True))
-    if known is not None:
-        columns = {name: _merged(fresh, column, known.evidence[name]) for name, column in columns.items()}
-    return Pairs(left, right, columns)
-
-
 def _merged(fresh: Bools, new: Floats, known: Floats) -> Floats:
     merged = np.empty(len(fresh), dtype=np.float32)
     merged[fresh], merged[~fresh] = new, known
     return merged
-
-
-def _compared_again(evidence: Evidence, views: Sequence[View], config: Config) -> tuple[Pairs, Floats]:
-    """Compare blended views; returns the pairs with their final similarity, and the blended similarity alone."""
-    changed = [(old, new) for old, new in zip(evidence.views, views, strict=True) if old is not new]
-    near = chain(evidence.neighbors, (_neighbors(new, evidence.parts, evidence.scope) for _, new in changed))
-    pairs = _compared(evidence.views, list(near), evidence.quantities, config, evidence.parts, evidence.pairs)
-    after = {new.name + BLENDED: _scored(new, pairs.left, pairs.right, evidence.parts) for _, new in changed}
-    pairs = pairs.with_evidence(**after)
-    last = _vetoed(fused(pairs, evidence.fused(views), config, BLENDED), pairs, config)
-    before = _vetoed(fused(pairs, evidence.fused(evidence.views), config), pairs, config)
-    keep = np.float32(config.advanced.blend.keep)
-    return pairs.with_evidence(**{SIMILARITY: keep * before + (1 - keep) * last}), last
 
 
 def _column(pairs: Pairs, name: str, suffix: str) -> Floats:

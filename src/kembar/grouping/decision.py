@@ -134,7 +134,8 @@ def partition(pairs: Pairs, n: int, config: Config, limits: Limits = NO_LIMITS) 
     ends = _ends(pairs)
     if link == "average":
         size = config.target_size
-        crowded = None if limits.crowded is None else crowded_posts(*ends, limits.crowded, cut=cut)
+        cut_off, every = limits.crowded, limits.compared
+        crowded = None if cut_off is None else crowded_posts(*ends, cut_off, cut=cut, compared=every)
         least = cut if size is None else 0.0
         labels = average_link(*ends, n, cut=least, target_size=size, limits=replace(limits, crowded=crowded))
     else:

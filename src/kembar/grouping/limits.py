@@ -20,6 +20,7 @@ class Limits:
             None: each post is one of its own.
         settled: (n,) bool, posts whose groups at the start never join each other; None: there are none.
         apart: (a,) and (a,) rows of posts that may never be in one group, whatever else; None: there are none.
+        compared: (n,) candidates of each post, where pairs that are 0 may have been left out; None: all are given.
     """
 
     crowded: Bools | None = None
@@ -27,6 +28,7 @@ class Limits:
     start: Rows | None = None
     settled: Bools | None = None
     apart: tuple[Rows, Rows] | None = None
+    compared: Rows | None = None
 
 
 NO_LIMITS: Final = Limits()
