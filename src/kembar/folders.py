@@ -254,6 +254,27 @@ def new_file(target: Path | str) -> Iterator[Path]:
         _unlock(lock)
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder that is there, as long as all of them ask here.
+
+    Args:
+        folder: in which one process at a time is to work.
+
+    Raises:
+        FolderError: another process has it.
+    """
+    lock = _lock(folder)
+    if lock is None:
+        raise FolderError(
+            f"{str(folder)!r}, in which another process works", "a folder of its own for each run", "Wait."
+        )
+    try:
+        yield
+    finally:
+        _unlock(lock)
+
+
 def keep(path: Path) -> None:
     """Have a file, or the names in a folder, on disk: what is acknowledged outlives a power cut."""
     if os.name == "nt" and path.is_dir():  # Windows cannot open folders, and keeps their names safe itself

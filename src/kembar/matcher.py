@@ -42,6 +42,7 @@ from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
 from kembar.posts.columns import Columns
 from kembar.posts.identifiers import holds_gtins
+from kembar.posts.quantities import Quantities
 from kembar.posts.sources import Source
 from kembar.posts.titles import normalize
 from kembar.results.result import Result
@@ -160,10 +161,11 @@ class Matcher:
                     ("pairs",),
                     _classified,
                 ),
-                Stage("identifiers", ("pairs", "evidence", "kept", "classifier"), ("pairs",), identified),
+                Stage("identifiers", ("pairs", "evidence", "kept", "classifier"), ("pairs",), _identified),
+                Stage("limits", ("cut_off", "kept"), ("limits",), scoped),
                 Stage(
                     "decisions",
-                    ("pairs", "order", "copies", "config", "catalog", "cut_off"),
+                    ("pairs", "order", "copies", "config", "catalog", "limits"),
                     ("matches", "groups"),
                     decided,
                 ),
@@ -171,7 +173,7 @@ class Matcher:
                     "results",
                     ("catalog", "given", "order", "copies", "pairs", "cut_off"),
                     ("catalog", "pairs", "copy_of", "cut_off"),
-                    _restored,
+                    restored,
                 ),
             ),
         )
@@ -302,18 +304,27 @@ def _classified(
     return classify(pairs, evidence.posts, scorers, classifier, spare)
 
 
-def identified(pairs: Pairs, evidence: Evidence, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
+def _identified(pairs: Pairs, evidence: Evidence, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
+    return identified(pairs, evidence.quantities, kept, classifier)
+
+
+def scoped(cut_off: Bools, kept: Catalog) -> Limits:
+    """Say what is known of the posts that were compared, beside their pairs."""
+    return Limits(cut_off, Scope.of(kept))
+
+
+def identified(pairs: Pairs, quantities: Quantities, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
     """Add what identifiers say; a pair with probability 0, as where quantities contradict each other, keeps it."""
     codes = () if kept.identifiers is None else tuple(kept.identifiers)
     gtins = {EQUAL + column.name for column in codes if holds_gtins(column)}
-    pieces = np.nan_to_num(evidence.quantities.pieces(), nan=1.0)  # a title that names none sells one
+    pieces = np.nan_to_num(quantities.pieces(), nan=1.0)  # a title that names none sells one
     return weighed_by_identifiers(
         pairs, gtins, pieces[pairs.left] != pieces[pairs.right], learned=classifier is not None
     )
 
 
 def decided(
-    pairs: Pairs, order: Rows, copies: Copies, config: Config, catalog: Catalog, cut_off: Bools
+    pairs: Pairs, order: Rows, copies: Copies, config: Config, catalog: Catalog, limits: Limits
 ) -> tuple[Matches, Groups]:
     """Decide about the posts that were compared, and let copies share their fate.
 
@@ -323,12 +334,11 @@ def decided(
         copies: which posts, in the order of ids, were compared.
         config: the rule, the cut and so on.
         catalog: the posts; their labels, if any, shape the lists of rule chisel.
-        cut_off: (m,) bool of the posts that were compared, see `Evidence.cut_off`.
+        limits: of the posts that were compared; `crowded` are those cut off, see `Evidence.cut_off`.
 
     Returns:
         Matches and groups, in the order of the catalogue's rows.
     """
-    limits = Limits(cut_off, Scope.of(catalog.take(order[copies.kept])))
     edges, labels = decide(pairs, len(copies.kept), config, _shares(catalog), limits)
     matches, restored = of_all_posts(edges, labels, order, copies, config)
     return matches, Groups.of(restored, catalog.ids)
@@ -355,10 +365,23 @@ def of_all_posts(edges: Edges, labels: Rows, order: Rows, copies: Copies, config
     return Matches.of(source[by_source], target[by_source], len(order)), restored
 
 
-def _restored(
+def restored(
     catalog: Catalog, given: Catalog, order: Rows, copies: Copies, pairs: Pairs, cut_off: Bools
 ) -> tuple[Catalog, Pairs, Rows, Bools]:
-    """Go back from the order of ids to the order of the catalogue's rows, and to the posts as they were given."""
+    """Go back from the order of ids to the order of the catalogue's rows, and to the posts as they were given.
+
+    Args:
+        catalog: the posts with all problems.
+        given: the posts as they were given, their photos hashed.
+        order: (n,) rows of the catalogue, in the order of ids.
+        copies: which posts, in the order of ids, were compared.
+        pairs: between places in `copies.kept`.
+        cut_off: (m,) bool of the posts that were compared.
+
+    Returns:
+        The posts as they were given with all problems, pairs of rows, and for each row the post that stands for it, and
+        whether that was cut off.
+    """
     kept = order[copies.kept]
     left, right = kept[pairs.left], kept[pairs.right]
     low, high = np.minimum(left, right), np.maximum(left, right)

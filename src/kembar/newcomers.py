@@ -307,8 +307,8 @@ def decided_about(pairs: Pairs, evidence: Evidence, local: Part, model: Model, w
         These pairs with their final `similarity`.
     """
     if model.classifier is None:
-        return identified(pairs.take(wanted), evidence, local.posts, None)
+        return identified(pairs.take(wanted), evidence.quantities, local.posts, None)
     prices = np.full(len(local), np.nan) if local.posts.prices is None else local.posts.prices
     scorers = (local.titles, local.tokens, PriceRatio(prices))
     found = classify(pairs, evidence.posts, scorers, model.classifier, model.spare, among=wanted)
-    return identified(found, evidence, local.posts, model.classifier)
+    return identified(found, evidence.quantities, local.posts, model.classifier)

@@ -13,7 +13,7 @@ from kembar.errors import ConfigError, FolderError
 from kembar.evidence.copies import Copies
 from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
-from kembar.matcher import decided
+from kembar.matcher import decided, scoped
 from kembar.plan import Clock, peak_memory
 from kembar.results.result import Result
 
@@ -38,7 +38,9 @@ def regroup(result: Result, settings: Iterable[str]) -> Result:
     config = _changed(result.config, settings)
     clock = Clock()
     with clock.stage("decisions"):
-        matches, groups = decided(*compared(result), config=config, catalog=result.catalog, cut_off=cut_off(result))
+        pairs, order, copies = compared(result)
+        limits = replace(scoped(cut_off(result), result.catalog.take(order[copies.kept])), compared=_counts(result))
+        matches, groups = decided(pairs, order, copies, config, result.catalog, limits)
     return replace(
         result, config=config, matches=matches, groups=groups, seconds=clock.seconds, peak_memory=peak_memory()
     )
@@ -89,6 +91,16 @@ def cut_off(result: Result) -> Bools:
     order = result.catalog.ids.arg_sort()
     own: Bools = (result.copy_of == np.arange(len(result)))[order]
     return noted_cut_off(result)[order][own]
+
+
+def _counts(result: Result) -> Rows | None:
+    """Tell how many candidates each post that was compared has, where the run does not hold them all."""
+    if result.compared is None:
+        return None
+    order = result.catalog.ids.arg_sort()
+    own: Bools = (result.copy_of == np.arange(len(result)))[order]
+    found: Rows = result.compared[order][own]
+    return found
 
 
 def noted_cut_off(result: Result) -> Bools:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from kembar.arrays import Hashes, Rows, mixed, offsets_of, ragged
@@ -56,7 +55,7 @@ class Copies:
         vectors = list(embeddings)
         keys = content_keys(catalog, titles, vectors)
         bare = keys == 0
-        columns: dict[str, Any] = {f"vector {i}": _codes(given) for i, given in enumerate(vectors)}
+        columns: dict[str, Any] = {f"vector {i}": _vector_keys(given) for i, given in enumerate(vectors)}
         columns |= {f"texts {i}": texts for i, texts in enumerate(_joined(catalog))}
         if catalog.sources is not None:  # no two posts of one source are one product, however alike
             columns["source"] = catalog.ids.set(catalog.sources == "", "")
@@ -176,12 +175,3 @@ def _vector_keys(given: Embeddings) -> Hashes:
 def _summed(keys: Hashes, offsets: Rows | None) -> Hashes:
     """Make one key per post, whatever the order of its photos."""
     return keys if offsets is None else np.add.reduceat(keys, offsets[:-1])
-
-
-def _codes(given: Embeddings) -> npt.NDArray[np.integer]:
-    """Number posts so that those with the same vectors have the same number."""
-    if given.offsets is not None:
-        return _vector_keys(given)
-    vectors = given.vectors
-    whole = np.ascontiguousarray(vectors + np.float32(0)).view(np.dtype((np.void, vectors.shape[1] * 4))).ravel()
-    return np.unique(whole, return_inverse=True)[1].astype(np.int64)

@@ -31,7 +31,7 @@ def counts(result: "Result") -> dict[str, Any]:
         "with": _given(result),
         "notes": [asdict(note) for note in result.catalog.notes],
         "problems": _problems(result.catalog.problems),
-        "candidate_pairs": len(result.pairs),
+        "candidate_pairs": result.candidates,
         "matched_posts": int((lengths > 1).sum()),
         "mean_matches": float(lengths.mean()),
         "cut_lists": int((sizes[result.groups.labels] > cap).sum()) if result.config.rule == "group" else 0,

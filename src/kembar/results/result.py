@@ -50,6 +50,8 @@ class Result:
             not known.
         seconds: by stage.
         peak_memory: bytes, of the whole process; 0 where the system does not tell.
+        compared: (n,) candidates of each post, where those that cannot be one product, and are in no group, are not
+            among `pairs`, as in runs in parts; None: all are.
     """
 
     catalog: Catalog
@@ -61,6 +63,7 @@ class Result:
     cut_off: Bools | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory: int = 0
+    compared: Rows | None = None
 
     def __len__(self) -> int:
         return len(self.catalog)
@@ -269,6 +272,11 @@ class Result:
     def similarity(self) -> Floats:
         """(m,) float32, what decides about each pair: the classifier's probability, or the similarity of the rules."""
         return self.pairs.evidence[SIMILARITY]
+
+    @property
+    def candidates(self) -> int:
+        """How many pairs were compared."""
+        return len(self.pairs) if self.compared is None else int(self.compared.sum()) // 2
 
     def labels(self) -> Rows:
         """Known groups: (n,) codes, -1 where unknown."""

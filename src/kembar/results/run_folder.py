@@ -95,6 +95,7 @@ def read_run(source: Path) -> dict[str, Any]:
             "cut_off": answers["cut_off"].to_numpy() if "cut_off" in answers.columns else None,
             "seconds": manifest["seconds"],
             "peak_memory": manifest["peak_memory"],
+            "compared": answers["compared"].to_numpy() if "compared" in answers.columns else None,
         }
     except (OSError, pl.exceptions.PolarsError, KeyError) as error:
         raise _incomplete(source, str(error).splitlines()[0]) from error

@@ -36,8 +36,8 @@ def lists_table(result: "Result") -> pl.DataFrame:
         result: a run.
 
     Returns:
-        A row for each post, in their order: posting_id, matches, group_id, copy_of, cut_off, and the columns of the
-        input that were asked for.
+        A row for each post, in their order: posting_id, matches, group_id, copy_of, cut_off, after a run in parts also
+        compared (see `Result`), and the columns of the input that were asked for.
     """
     members = pl.DataFrame(
         {
@@ -50,7 +50,7 @@ def lists_table(result: "Result") -> pl.DataFrame:
         "matches": members.group_by("row", maintain_order=True).agg("id")["id"],
         "group_id": result.groups.ids.gather(result.groups.labels),
         "copy_of": result.catalog.ids.gather(result.copy_of),
-        **({} if result.cut_off is None else {"cut_off": result.cut_off}),
+        **{name: column for name in ("cut_off", "compared") if (column := getattr(result, name)) is not None},
     }
     return with_shown(pl.DataFrame(columns), result.catalog.shown)
 

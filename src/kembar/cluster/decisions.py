@@ -1,0 +1,88 @@
+"""The last stages: matches and groups from the pairs that matter, and the result."""
+
+from typing import Any
+
+import numpy as np
+
+from kembar.arrays import Bools, Rows
+from kembar.cluster.shared import Shared
+from kembar.cluster.verdicts import final_pairs
+from kembar.cluster.work import Task
+from kembar.evidence.copies import Copies
+from kembar.evidence.gathering import SIMILARITY
+from kembar.evidence.pairs import Pairs
+from kembar.grouping.groups import Groups
+from kembar.grouping.limits import Limits
+from kembar.grouping.matches import Matches
+from kembar.matcher import decided, restored
+from kembar.plan import peak_memory
+from kembar.results.result import Result
+
+
+def decisions(shared: Shared, _task: Task) -> dict[str, Any]:
+    """Decide about all posts, by the pairs that can change anything; count the others."""
+    n = len(shared.copies.kept)
+    compared, found = np.zeros(n, dtype=np.int64), []
+    for part in range(len(shared.parts)):
+        pairs = final_pairs(shared, part)
+        compared += np.bincount(pairs.left, minlength=n) + np.bincount(pairs.right, minlength=n)
+        found.append(_narrow(pairs.take(_matter(pairs, shared.cut_off))))
+    order, config, catalog = shared.start.order, shared.settings[0], shared.start.catalog
+    limits = Limits(shared.cut_off, compared=compared)
+    matches, groups = decided(_joined(found), order, shared.copies, config, catalog, limits)
+    return {"matches": matches, "groups": groups, "compared": compared}
+
+
+def result(shared: Shared, seconds: dict[str, float]) -> Result:
+    """Put the result together: pairs that cannot be one product, and are in no group, are only counted."""
+    made, order, copies = shared.work.read("decisions"), shared.start.order, shared.copies
+    matches, groups = Matches(made["matches"].offsets, made["matches"].rows), made["groups"]
+    labels = groups.labels[order[copies.kept]]
+    found = []
+    for part in range(len(shared.parts)):
+        pairs = final_pairs(shared, part)
+        found.append(pairs.take(_matter(pairs, shared.cut_off, labels)))
+    pairs = _joined(found)
+    encoded = shared.work.read("vectors")["problems"]
+    compared, given = shared.work.read("speaking")
+    place = np.argsort(order, kind="stable")
+    told = compared.with_hashes(compared.hashes, compared.hashed, encoded)
+    back = restored(told.take(place), given.take(place), order, copies, pairs, shared.cut_off)
+    catalog, pairs, copy_of, cut_off = back
+    return Result(
+        catalog=catalog,
+        config=shared.settings[0],
+        pairs=pairs,
+        matches=matches,
+        groups=Groups(groups.labels, groups.ids),
+        copy_of=copy_of,
+        cut_off=cut_off,
+        seconds=seconds,
+        peak_memory=peak_memory(),
+        compared=_of_rows(made["compared"], order, copies),
+    )
+
+
+def _of_rows(counts: Rows, order: Rows, copies: Copies) -> Rows:
+    """Bring counts of the posts that were compared to all rows, 0 for copies: (n,) int64."""
+    found = np.zeros(len(order), dtype=np.int64)
+    found[order[copies.kept]] = counts
+    return found
+
+
+def _matter(pairs: Pairs, cut_off: Bools, labels: Rows | None = None) -> Bools:
+    """Mark the pairs that are not impossible, that crowds are known by, or that are within a group: (m,) bool."""
+    found: Bools = (pairs.evidence[SIMILARITY] > 0) | (cut_off[pairs.left] & cut_off[pairs.right])
+    return found if labels is None else found | (labels[pairs.left] == labels[pairs.right])
+
+
+def _narrow(pairs: Pairs) -> Pairs:
+    return Pairs(pairs.left, pairs.right, {SIMILARITY: pairs.evidence[SIMILARITY]})
+
+
+def _joined(parts: list[Pairs]) -> Pairs:
+    """Put the pairs of parts one behind the other: they are in order."""
+    names = parts[0].evidence
+    evidence = {name: np.concatenate([part.evidence[name] for part in parts]) for name in names}
+    left, right = (np.concatenate([getattr(part, end) for part in parts]) for end in ("left", "right"))
+    return Pairs(left, right, evidence)

@@ -1,0 +1,90 @@
+"""Where tasks run: in this process, or on a Ray cluster."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from kembar.arrays import Progress
+from kembar.cluster.stages import forget, perform
+from kembar.cluster.work import Task, Work
+from kembar.errors import ConfigError, KembarError, MissingExtraError, quoted
+
+
+class Executor(Protocol):
+    """Does tasks that do not depend on each other."""
+
+    def run(self, folder: Path, tasks: Sequence[Task], progress: Progress | None) -> None:
+        """Do tasks; those that have been done before are passed over.
+
+        Args:
+            folder: the work folder.
+            tasks: of one stage.
+            progress: called with (stage, done, total).
+        """
+        ...
+
+
+class Local:
+    """Does one task after the other in this process; each uses all threads."""
+
+    def run(self, folder: Path, tasks: Sequence[Task], progress: Progress | None) -> None:
+        """Do tasks in order."""
+        for done, task in enumerate(tasks):
+            if progress:
+                progress(task.stage, done, len(tasks))
+            perform(folder, task)
+        forget()
+
+
+class OnRay:
+    """Does tasks on a Ray cluster; a task whose worker or node is lost is done again by another.
+
+    Args:
+        address: of a running cluster, "auto" for the one of this machine; "": one is started here.
+        workers: tasks at once, where a cluster is started here.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        ConfigError: no cluster answers there.
+    """
+
+    def __init__(self, address: str = "", workers: int | None = None) -> None:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray would report its use to its makers
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        try:
+            import ray
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("--on ray", "ray") from error
+        self._ray: Any = ray
+        own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if not address else {"address": address}
+        try:
+            ray.init(log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True, **own)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            told = str(error).splitlines()[0]
+            raise ConfigError(
+                f"the Ray address {quoted(address)} ({told})",
+                "a running cluster, such as auto or 10.0.0.1:6379",
+                "Start one with `ray start --head`, or leave the address out.",
+            ) from error
+
+    def run(self, folder: Path, tasks: Sequence[Task], progress: Progress | None) -> None:
+        """Do tasks side by side."""
+        work, ray = Work(folder), self._ray
+        wanted = [task for task in tasks if not work.done(task)]
+        remote = ray.remote(max_retries=5)(perform)
+        waiting = [remote.remote(folder, task) for task in wanted]
+        while waiting:
+            if progress:
+                progress(tasks[0].stage, len(tasks) - len(waiting), len(tasks))
+            ready, waiting = ray.wait(waiting)
+            self._taken(ready)
+
+    def _taken(self, ready: list[Any]) -> None:
+        """Raise what a task raised."""
+        try:
+            self._ray.get(ready)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, KembarError):
+                raise error.cause from error
+            raise

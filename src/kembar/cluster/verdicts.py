@@ -1,0 +1,141 @@
+"""The stages from compared pairs to probabilities: ranks among the candidates of both ends, then the classifier."""
+
+from typing import Any
+
+import numpy as np
+
+from kembar.arrays import Floats
+from kembar.classifier.classify import concluded, evenly, judged, seen, spare_weights
+from kembar.classifier.drift import FEWEST
+from kembar.classifier.features import Features
+from kembar.classifier.pair_classifier import PairClassifier
+from kembar.classifier.ranks import Standing, crowded, figures_of, ranked
+from kembar.cluster.shared import Shared
+from kembar.cluster.work import Task
+from kembar.evidence.gathering import SIMILARITY
+from kembar.evidence.identifier_view import EQUAL
+from kembar.evidence.pairs import Pairs
+from kembar.evidence.scorers import CONFLICT
+from kembar.evidence.view_kinds import HASH
+from kembar.matcher import identified
+
+
+def ranks(shared: Shared, task: Task) -> dict[str, Any]:
+    """Rank the candidates of the posts of a part, by each similarity.
+
+    Returns:
+        own: (c, m) float32, ranks of the pairs of this part among the candidates of their left posts; others: for each
+        part up to this one, (c, k) float32, ranks of its pairs whose right post is of this part, among the candidates
+        of these; posts: (c, p, n) float32 figures of the posts, see `Standing`.
+    """
+    part, classifier = task.part or 0, _classifier(shared)
+    begin, end = shared.parts.bounds[part : part + 2]
+    own = _seen(shared, part)
+    columns = _columns(own)
+    sources, scores, lengths = [own.left], [[own.evidence[name] for name in columns]], []
+    for other in range(part + 1):
+        found = own if other == part else _seen(shared, other)
+        here = shared.parts.among(part, found.right)
+        sources.append(found.right[here])
+        scores.append([found.evidence[name][here] for name in columns])
+        lengths.append(len(here))
+    source = np.concatenate(sources) - begin
+    crowds = crowded(classifier.names)
+    made = [
+        ranked(source, np.concatenate(score), int(end - begin), crowds=crowds) for score in zip(*scores, strict=True)
+    ]
+    rank, cuts = np.stack([each for each, _ in made]), np.cumsum([len(own), *lengths])[:-1]
+    first, *others = np.split(rank, cuts, axis=1)
+    return {"own": first, "others": others, "posts": np.stack([post for _, post in made])}
+
+
+def judgements(shared: Shared, task: Task) -> dict[str, Any]:
+    """Let the classifier judge the pairs of a part, and describe those by which drift is looked for."""
+    part, classifier = task.part or 0, _classifier(shared)
+    pairs = shared.pairs(part)
+    features = Features(pairs.left, pairs.right, tuple(_standings(shared, part)), shared.scorers)
+    before = np.cumsum([0, *(len(shared.pairs(other)) for other in range(len(shared.parts)))])
+    looked_at = evenly(int(before[-1])) if before[-1] >= FEWEST else np.zeros(0, dtype=np.int64)
+    here = looked_at[(looked_at >= before[part]) & (looked_at < before[part + 1])] - before[part]
+    every = bool(shared.settings[2])
+    probability, conflict = judged(pairs, features, classifier, every=every)
+    sample = features.table(classifier.names, here)
+    return {"probability": probability, "conflict": conflict, "sample": sample}
+
+
+def weighed(shared: Shared, _task: Task) -> list[dict[str, Floats]]:
+    """Weigh what the classifier has not learned from, by all pairs: for each part, the columns of its pairs."""
+    _, classifier, spare = shared.settings
+    parts = [shared.pairs(part) for part in range(len(shared.parts))]
+    wanted = [name for name in parts[0].evidence if _needed(name, spare)]
+    evidence = {name: np.concatenate([part.evidence[name] for part in parts]) for name in wanted}
+    ends = (np.concatenate([getattr(part, end) for part in parts]) for end in ("left", "right"))
+    pairs = Pairs(*ends, evidence)
+    if classifier is not None:
+        made = [shared.work.read("judgements", part) for part in range(len(parts))]
+        verdict = tuple(np.concatenate([each[key] for each in made]) for key in ("probability", "conflict"))
+        weights = spare_weights(pairs, verdict[0], classifier, spare)
+        pairs = concluded(pairs, (verdict[0], verdict[1]), weights, classifier)
+    pairs = identified(pairs, shared.comparison.quantities, shared.kept, classifier)
+    cuts = np.cumsum([len(part) for part in parts])[:-1]
+    split = {name: np.split(column, cuts) for name, column in pairs.evidence.items()}
+    return [{name: column[part] for name, column in split.items()} for part in range(len(parts))]
+
+
+def final_pairs(shared: Shared, part: int) -> Pairs:
+    """Give the pairs of a part with all evidence and their final similarity."""
+    pairs, (_, classifier, _) = shared.pairs(part), shared.settings
+    if weighs_all(shared):
+        return pairs.with_evidence(**shared.work.read("weighed")[part])
+    if classifier is None:
+        return pairs
+    made = shared.work.read("judgements", part)
+    return concluded(pairs, (made["probability"], made["conflict"]), {}, classifier)
+
+
+def weighs_all(shared: Shared) -> bool:
+    """Tell whether some evidence can only be weighed by all pairs."""
+    return bool(shared.settings[2]) or shared.kept.identifiers is not None
+
+
+def look_for_drift(shared: Shared) -> None:
+    """Warn, in the log, where pairs are unlike those that the classifier learned from."""
+    samples = [shared.work.read("judgements", part)["sample"] for part in range(len(shared.parts))]
+    if sum(map(len, samples)):
+        _classifier(shared).drift(np.concatenate(samples))
+
+
+def _standings(shared: Shared, part: int) -> list[Standing]:
+    """Put together how the pairs of a part stand among the candidates of both ends."""
+    pairs, every = _seen(shared, part), range(len(shared.parts))
+    made = {other: shared.work.read("ranks", other) for other in every}
+    right = {other: shared.parts.among(other, pairs.right) for other in every[part:]}
+    figures = figures_of(crowds=crowded(_classifier(shared).names))
+    found = []
+    for at, name in enumerate(_columns(pairs)):
+        rank = np.full((2, len(pairs)), np.nan, dtype=np.float32)
+        rank[0] = made[part]["own"][at]
+        for other, places in right.items():
+            rank[1, places] = made[other]["others"][part][at]
+        posts = np.concatenate([made[other]["posts"][at] for other in every], axis=1)
+        found.append(Standing(name, pairs.evidence[name], rank, posts, figures))
+    return found
+
+
+def _seen(shared: Shared, part: int) -> Pairs:
+    return seen(shared.pairs(part), _classifier(shared))
+
+
+def _columns(pairs: Pairs) -> list[str]:
+    return [name for name in pairs.evidence if name != CONFLICT]
+
+
+def _classifier(shared: Shared) -> PairClassifier:
+    classifier = shared.settings[1]
+    if classifier is None:
+        raise RuntimeError("hand-set rules decide: no classifier is asked")
+    return classifier
+
+
+def _needed(name: str, spare: dict[str, str]) -> bool:
+    return name in spare or name in (SIMILARITY, CONFLICT, HASH.name) or name.startswith(EQUAL)
