@@ -29,6 +29,7 @@ ORDER = [
     "linking",
     "regrouping",
     "extending",
+    "cluster",
     "two_posts",
     "fitting",
     "synthesis",

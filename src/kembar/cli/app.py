@@ -33,6 +33,7 @@ from kembar.cli.options import (
     read_vectors,
     resources,
 )
+from kembar.cli.parts import Large, Memory, On, Workers, work_beside
 from kembar.cli.progress import Bars
 from kembar.cli.recipes import check_encoders
 from kembar.cli.review import app as review
@@ -41,7 +42,7 @@ from kembar.cli.serve import app as serve
 from kembar.cli.store import app as store
 from kembar.cli.train import app as train
 from kembar.cli.words import told
-from kembar.errors import KembarError, visible
+from kembar.errors import ConfigError, KembarError, visible
 from kembar.posts.columns import Columns
 from kembar.posts.layout import Layout
 
@@ -126,6 +127,9 @@ def match(
         Path | None,
         typer.Option("--against", help="Earlier run: these posts are new; they are compared with it and join it."),
     ] = None,
+    memory: Memory = None,
+    on: On = None,
+    workers: Workers = None,
     device: Device = "auto",
     cache: Cache = None,
     overwrite: Overwrite = False,
@@ -141,13 +145,22 @@ def match(
     --with), **matches.parquet** (both as lists and names), **pairs.parquet** (the evidence for each pair that was
     compared), **report.md** and **report.json**, **group-sizes.svg**, **config.toml** and **manifest.json**. Posts
     without a title, photo or hash are matched on what they have. Where the label column is there, the report has F1.
+
+    With --memory or --on, matches and groups are the same. What is done is kept in a folder beside the run,
+    **OUTPUT.work**, until the run is there: the same command goes on where it stopped. Pairs that cannot be one product
+    are counted, and not in pairs.parquet.
     """
     from kembar.cli.summary import draw
+    from kembar.cluster.match import match_in_parts
     from kembar.extending import extend
     from kembar.folders import reserved
     from kembar.matcher import Matcher
     from kembar.posts.catalog import Catalog
 
+    large = Large(memory, on, workers)
+    large.check()
+    if large.asked and against is not None:
+        raise ConfigError("--against with --memory or --on", "one of them", "Leave out --against.")
     run = None if against is None else earlier_run(against, (recipe, model, config, settings, vectors))
     chosen = Chosen(recipe, model, config, settings).config() if run is None else run.config
     with reserved(output, overwrite=overwrite), _bars(quiet) as progress:
@@ -155,13 +168,19 @@ def match(
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)
         means = resources(device, cache)
-        matcher = Matcher(chosen, device=means.device, store=means.store)
-        if run is None:
-            result = matcher.match(catalog, embeddings=brought, progress=progress)
+        if run is not None:
+            result = extend(run, catalog, Matcher(chosen, device=means.device, store=means.store), progress=progress)
+        elif large.asked:
+            running = large.running(len(catalog), means)
+            result = match_in_parts(
+                catalog, work_beside(output), chosen, running=running, embeddings=brought, progress=progress
+            )
         else:
-            result = extend(run, catalog, matcher, progress=progress)
+            matcher = Matcher(chosen, device=means.device, store=means.store)
+            result = matcher.match(catalog, embeddings=brought, progress=progress)
         progress("writing", 0, 0)
         result.save(output, overwrite=overwrite)
+        large.clean(output)
     if not quiet:
         draw(result.report)
         print(f"Wrote {output}")

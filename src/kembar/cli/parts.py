@@ -1,0 +1,97 @@
+"""The options of `kembar match` for catalogues that are large for one memory, or for one machine."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kembar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kembar.cluster.match import Running
+    from kembar.encoders.resources import Resources
+
+_PANEL = "Large catalogues"
+_POSTS = 50_000  # of a part on a cluster, where no memory is given
+_TASKS = 2  # parts for each worker at least, so that none waits for long
+
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        help="Stay within so much, such as `4GiB`: the work is done in parts, and a run that was stopped goes on.",
+        rich_help_panel=_PANEL,
+    ),
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        help="`ray`: on all cores, by Ray; `ray:ADDRESS`: on a cluster, such as `ray:auto` or `ray:10.0.0.1:6379`.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="With `--on ray`: tasks at once.", min=1, rich_help_panel=_PANEL)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """What was asked for.
+
+    Attributes:
+        memory: an amount, or None.
+        on: where, or None.
+        workers: tasks at once, or None.
+    """
+
+    memory: str | None
+    on: str | None
+    workers: int | None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the work is to be done in parts."""
+        return self.memory is not None or self.on is not None
+
+    def check(self) -> None:
+        """Refuse what cannot be read, before any work; raises ConfigError."""
+        from kembar.cluster.parts import memory_of
+
+        if self.memory is not None:
+            memory_of(self.memory)
+        if self.on is not None and self.on.partition(":")[0] != "ray":
+            raise ConfigError(f"--on {self.on!r}", "ray or ray:ADDRESS", "Leave it out to work in this process.")
+        if self.workers is not None and self.on != "ray":
+            raise ConfigError("--workers without --on ray", "both, or neither", "Add --on ray.")
+
+    def running(self, posts: int, means: "Resources") -> "Running":
+        """Say how a run of so many posts is done; raises ConfigError where the memory is too small."""
+        from kembar.arrays import default_threads
+        from kembar.cluster.executors import Local, OnRay
+        from kembar.cluster.match import Running
+        from kembar.cluster.parts import memory_of, parts_within
+
+        cache = None if means.store is None else means.store.folder
+        least = 1 if self.memory is None else parts_within(memory_of(self.memory), posts)
+        if self.on is None:
+            return Running(least, Local(), means.device, cache)
+        workers = self.workers or default_threads()
+        parts = max(least, _TASKS * workers, -(-posts // _POSTS))
+        return Running(min(parts, posts), OnRay(self.on.partition(":")[2], self.workers), means.device, cache)
+
+    def clean(self, output: Path) -> None:
+        """Remove the work folder of a run that is there."""
+        from kembar.cluster.work import MANIFEST
+
+        work = work_beside(output)
+        if self.asked and (work / MANIFEST).is_file():
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def work_beside(output: Path) -> Path:
+    """Name the work folder of a run."""
+    return output.with_name(f"{output.name}.work")

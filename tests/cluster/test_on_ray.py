@@ -1,0 +1,75 @@
+"""On Ray: the same result, whatever happens to its workers."""
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_in_parts import check_same, whole
+
+from kembar import Catalog, ConfigError, FolderError
+from kembar.arrays import Progress
+from kembar.cluster.executors import OnRay
+from kembar.cluster.match import Running, match_in_parts
+from kembar.cluster.work import Task
+from kembar.synthesis import synthesize
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module")
+def shop() -> Catalog:
+    return Catalog.read(synthesize(200, seed=6).posts)
+
+
+@pytest.fixture(scope="module")
+def on_ray() -> Iterator[OnRay]:
+    """Two workers on this machine."""
+    os.environ.setdefault("RAY_DISABLE_DOCKER_CPU_WARNING", "1")
+    yield OnRay(workers=2)
+    ray.shutdown()
+
+
+def test_two_workers_find_what_one_process_finds(shop: Catalog, on_ray: OnRay, tmp_path: Path) -> None:
+    check_same(whole(shop), match_in_parts(shop, tmp_path / "work", running=Running(3, on_ray)))
+
+
+class Kills(OnRay):
+    """Kills a worker while each of some stages runs."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        super().__init__(workers=2)
+        self.stages = list(stages)
+
+    def run(self, folder: Path, tasks: Sequence[Task], progress: Progress | None) -> None:
+        if tasks[0].stage in self.stages:
+            self.stages.remove(tasks[0].stage)
+            os.kill(ray.get(ray.remote(os.getpid).remote()), signal.SIGKILL)
+        super().run(folder, tasks, progress)
+
+
+def test_killed_workers_are_replaced(shop: Catalog, on_ray: OnRay, tmp_path: Path) -> None:
+    kills = Kills(["near", "pairs", "judgements"])
+    check_same(whole(shop), match_in_parts(shop, tmp_path / "work", running=Running(3, kills)))
+    assert not kills.stages
+
+
+def test_what_a_task_refuses_is_told_as_anywhere(shop: Catalog, on_ray: OnRay, tmp_path: Path) -> None:
+    match_in_parts(shop, tmp_path, running=Running(2, on_ray))
+    (tmp_path / "decisions.joblib").unlink()
+    (tmp_path / "judgements-00001.joblib").write_bytes(b"nothing")
+    with pytest.raises(FolderError, match=r"judgements-00001\.joblib"):
+        match_in_parts(shop, tmp_path, running=Running(2, on_ray))
+
+
+def test_an_address_where_nobody_answers() -> None:
+    ray.shutdown()
+    with pytest.raises(ConfigError, match=r"the Ray address '127\.0\.0\.1:1'"):
+        OnRay("127.0.0.1:1")
+
+
+def test_ray_is_told_not_to_report_its_use(on_ray: OnRay) -> None:
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert np.all([os.environ["RAY_USAGE_STATS_ENABLED"] == "0"])
