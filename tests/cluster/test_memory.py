@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,8 @@ def test_parts_fit_the_memory_or_it_is_refused(posts: int, memory: int) -> None:
 @given(posts=st.integers(0, 1000), number=st.integers(1, 40))
 def test_every_row_is_in_one_part(posts: int, number: int) -> None:
     parts = Parts.of(posts, number)
-    rows = [parts.rows(part).tolist() for part in range(len(parts))]
-    assert sum(rows, []) == list(range(posts))
-    assert [int(part) for own in rows for part in parts.holding(own)] == [p for p, own in enumerate(rows) for _ in own]  # type: ignore[arg-type]
+    rows = [parts.rows(part) for part in range(len(parts))]
+    np.testing.assert_array_equal(np.concatenate(rows), np.arange(posts))
+    for part, own in enumerate(rows):
+        assert (parts.holding(own) == part).all()
+        np.testing.assert_array_equal(parts.among(part, np.arange(posts)), own)

@@ -27,7 +27,7 @@ def decisions(shared: Shared, _task: Task) -> dict[str, Any]:
         pairs = final_pairs(shared, part)
         compared += np.bincount(pairs.left, minlength=n) + np.bincount(pairs.right, minlength=n)
         found.append(_narrow(pairs.take(_matter(pairs, shared.cut_off))))
-    order, config, catalog = shared.start.order, shared.settings[0], shared.start.catalog
+    order, config, catalog = shared.start.order, shared.config, shared.start.catalog
     limits = Limits(shared.cut_off, compared=compared)
     matches, groups = decided(_joined(found), order, shared.copies, config, catalog, limits)
     return {"matches": matches, "groups": groups, "compared": compared}
@@ -51,7 +51,7 @@ def result(shared: Shared, seconds: dict[str, float]) -> Result:
     catalog, pairs, copy_of, cut_off = back
     return Result(
         catalog=catalog,
-        config=shared.settings[0],
+        config=shared.config,
         pairs=pairs,
         matches=matches,
         groups=Groups(groups.labels, groups.ids),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kembar.arrays import Progress
+from kembar.classifier.pair_classifier import model_folder
 from kembar.cluster.decisions import result
 from kembar.cluster.executors import Executor, Local
 from kembar.cluster.shared import Shared, Start
@@ -102,14 +103,14 @@ def _stages(files: Work) -> Iterator[Sequence[Task]]:
     shared = Shared(files)
     yield parts("near", [view.name for view in shared.views])
     yield parts("pairs")
-    blending, steps = shared.blending(), shared.settings[0].advanced.blend.steps
+    blending, steps = shared.blending(), shared.config.advanced.blend.steps
     for step in range(1, steps + 1):
         yield [Task("weights", step=step)]
         yield parts("blended", blending, step)
         yield [Task("blended view", view=name, step=step) for name in blending]
         yield parts("near", blending, step)
         yield parts("pairs", step=step)
-    if shared.settings[1] is not None:
+    if not shared.config.by_rules:
         yield [Task("scorers")]
         yield parts("ranks")
         yield parts("judgements")
@@ -135,5 +136,7 @@ def _identity(start: Start) -> str:
     for name, given in sorted(start.brought.items()):
         digest.update(name.encode())
         digest.update(given.vectors.tobytes())
+    for path in [] if start.config.by_rules else sorted(model_folder(start.config.model).iterdir()):
+        digest.update(path.read_bytes())
     digest.update(f"{start.config.text()}\n{start.parts}".encode())
     return digest.hexdigest()

@@ -36,7 +36,7 @@ def near(shared: Shared, task: Task) -> dict[str, Any]:
 
 def weights(shared: Shared, task: Task) -> Any:
     """Take the sure neighbours of all posts, for a step of blending."""
-    how = sure_enough(shared.settings[0], task.step - 1)
+    how = sure_enough(shared.config, task.step - 1)
     least = np.float32(how["threshold"] if how["min2"] is None else min(how["threshold"], how["min2"]))
     found: list[tuple[Rows, Rows, Floats]] = []
     for part in range(len(shared.parts)):
@@ -67,7 +67,7 @@ def blended_view(shared: Shared, task: Task) -> View:
 
 def pairs(shared: Shared, task: Task) -> tuple[Pairs, Floats]:
     """Compare the candidates whose left post is of a part: the pairs, and how sure each is for the next step."""
-    comparison, config = shared.comparison, shared.settings[0]
+    comparison, config = shared.comparison, shared.config
     ends = _candidates(shared, task)
     if not task.step:
         found = comparison.first(*ends)

@@ -76,13 +76,13 @@ def vectors(shared: Shared, _task: Task) -> dict[str, Any]:
     return {"files": files, "problems": pl.concat(problems)}
 
 
-def settings(shared: Shared, _task: Task) -> tuple[Any, ...]:
+def settings(shared: Shared, _task: Task) -> tuple[Config, dict[str, str]]:
     """Find out what decides, and with which options; refuse what cannot be done in parts."""
     found = shared.vectors("vectors")
     brought = {name: found[name] for name in shared.start.brought}
     config, classifier, spare = shared.matcher.settings(shared.speaking, found, brought)
     _check(config, () if classifier is None else classifier.names)
-    return config, classifier, spare
+    return config, spare  # the configuration names the classifier
 
 
 def kept(shared: Shared, _task: Task) -> dict[str, Any]:
@@ -102,12 +102,12 @@ def kept(shared: Shared, _task: Task) -> dict[str, Any]:
 
 def counted(shared: Shared, task: Task) -> Any:
     """Count the terms of the titles of a part."""
-    return count_terms(shared.titles.gather(shared.parts.rows(task.part or 0)), shared.settings[0])
+    return count_terms(shared.titles.gather(shared.parts.rows(task.part or 0)), shared.config)
 
 
 def fitted(shared: Shared, _task: Task) -> Fitted:
     """Fit the catalogue."""
-    return Fitted.fit(shared.titles, shared.copies, _counted(shared), shared.settings[0], shared.kept.further)
+    return Fitted.fit(shared.titles, shared.copies, _counted(shared), shared.config, shared.kept.further)
 
 
 def views(shared: Shared, _task: Task) -> tuple[View, ...]:
@@ -115,7 +115,7 @@ def views(shared: Shared, _task: Task) -> tuple[View, ...]:
     parts, terms = _counted(shared), shared.work.read("fitted")
     ranges = Buckets(tuple(map(shared.parts.rows, range(len(shared.parts)))))
     weighed = terms.weigh(parts, ranges) if parts else {}
-    made = views_of(weighed, shared.kept, shared.settings[0], shared.vectors("kept"))
+    made = views_of(weighed, shared.kept, shared.config, shared.vectors("kept"))
     return *made, *identifier_views(shared.kept)
 
 

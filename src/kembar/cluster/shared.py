@@ -1,8 +1,8 @@
 """What a task knows of the run as a whole: read when it is asked for, and kept while the stage lasts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -91,10 +91,20 @@ class Shared:
         return found
 
     @cached_property
-    def settings(self) -> tuple[Config, PairClassifier | None, dict[str, str]]:
-        """The configuration, the classifier (None for rules), and the vectors that it has not learned from."""
-        config, classifier, spare = self.work.read("settings")
-        return config, classifier, spare
+    def config(self) -> Config:
+        """The configuration, now that the posts are known."""
+        found: Config = self.work.read("settings")[0]
+        return found
+
+    @cached_property
+    def spare(self) -> dict[str, str]:
+        """The vectors that the classifier has not learned from, with their encoders."""
+        return dict(self.work.read("settings")[1])
+
+    @cached_property
+    def classifier(self) -> PairClassifier | None:
+        """What decides; None for rules."""
+        return None if self.config.by_rules else replace(_loaded(self.config.model), veto=bool(self.config.veto))
 
     def vectors(self, stage: str) -> dict[str, Embeddings]:
         """The vectors that a stage has put together, by name."""
@@ -131,7 +141,7 @@ class Shared:
     @cached_property
     def apart(self) -> frozenset[str]:
         """Names of the views that are neither fused nor blended."""
-        return frozenset(self.settings[2]) | {view.name for view in identifier_views(self.kept)}
+        return frozenset(self.spare) | {view.name for view in identifier_views(self.kept)}
 
     def blending(self) -> list[str]:
         """Name the views that blending changes."""
@@ -155,7 +165,7 @@ class Shared:
     @cached_property
     def comparison(self) -> Comparison:
         """How pairs are compared."""
-        return Comparison(self.views, self.work.read("quantities"), self.settings[0], self.apart)
+        return Comparison(self.views, self.work.read("quantities"), self.config, self.apart)
 
     @cached_property
     def scorers(self) -> tuple[Scorer, ...]:
@@ -174,5 +184,11 @@ class Shared:
 
     def pairs(self, part: int) -> Pairs:
         """The candidate pairs whose left post is of a part, before a classifier."""
-        found: Pairs = self.work.read("pairs", part, step=self.settings[0].advanced.blend.steps)[0]
+        found: Pairs = self.work.read("pairs", part, step=self.config.advanced.blend.steps)[0]
         return found
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: str) -> PairClassifier:
+    """Load a classifier once per process."""
+    return PairClassifier.load(model)

@@ -57,15 +57,14 @@ def judgements(shared: Shared, task: Task) -> dict[str, Any]:
     before = np.cumsum([0, *(len(shared.pairs(other)) for other in range(len(shared.parts)))])
     looked_at = evenly(int(before[-1])) if before[-1] >= FEWEST else np.zeros(0, dtype=np.int64)
     here = looked_at[(looked_at >= before[part]) & (looked_at < before[part + 1])] - before[part]
-    every = bool(shared.settings[2])
-    probability, conflict = judged(pairs, features, classifier, every=every)
+    probability, conflict = judged(pairs, features, classifier, every=bool(shared.spare))
     sample = features.table(classifier.names, here)
     return {"probability": probability, "conflict": conflict, "sample": sample}
 
 
 def weighed(shared: Shared, _task: Task) -> list[dict[str, Floats]]:
     """Weigh what the classifier has not learned from, by all pairs: for each part, the columns of its pairs."""
-    _, classifier, spare = shared.settings
+    classifier, spare = shared.classifier, shared.spare
     parts = [shared.pairs(part) for part in range(len(shared.parts))]
     wanted = [name for name in parts[0].evidence if _needed(name, spare)]
     evidence = {name: np.concatenate([part.evidence[name] for part in parts]) for name in wanted}
@@ -84,7 +83,7 @@ def weighed(shared: Shared, _task: Task) -> list[dict[str, Floats]]:
 
 def final_pairs(shared: Shared, part: int) -> Pairs:
     """Give the pairs of a part with all evidence and their final similarity."""
-    pairs, (_, classifier, _) = shared.pairs(part), shared.settings
+    pairs, classifier = shared.pairs(part), shared.classifier
     if weighs_all(shared):
         return pairs.with_evidence(**shared.work.read("weighed")[part])
     if classifier is None:
@@ -95,7 +94,7 @@ def final_pairs(shared: Shared, part: int) -> Pairs:
 
 def weighs_all(shared: Shared) -> bool:
     """Tell whether some evidence can only be weighed by all pairs."""
-    return bool(shared.settings[2]) or shared.kept.identifiers is not None
+    return bool(shared.spare) or shared.kept.identifiers is not None
 
 
 def look_for_drift(shared: Shared) -> None:
@@ -131,7 +130,7 @@ def _columns(pairs: Pairs) -> list[str]:
 
 
 def _classifier(shared: Shared) -> PairClassifier:
-    classifier = shared.settings[1]
+    classifier = shared.classifier
     if classifier is None:
         raise RuntimeError("hand-set rules decide: no classifier is asked")
     return classifier

@@ -6,7 +6,6 @@ with the same bytes as one that was not. Arrays are mapped, not read: what a tas
 
 import json
 import os
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kembar.errors import FolderError
-from kembar.folders import keep, locked, new_file
+from kembar.folders import locked, new_file
 
 MANIFEST: Final = "work.json"
 _FORMAT: Final = {"format": "kembar work", "version": 1}
-_DAMAGED: Final = (OSError, ValueError, EOFError, KeyError, AttributeError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,6 @@ class Work:
         """Write what a task made: all of it or, on any failure, nothing."""
         with new_file(self.path(task)) as target:
             joblib.dump(made, target)
-            keep(target)
 
     def read(self, stage: str, part: int | None = None, view: str = "", step: int = 0) -> Any:
         """Read what a task made; arrays are mapped.
@@ -85,9 +82,9 @@ class Work:
         path = self.path(Task(stage, part, view, step))
         try:
             return joblib.load(path, mmap_mode="r")
-        except _DAMAGED as error:
+        except Exception as error:  # a damaged pickle raises anything
             raise FolderError(
-                f"{str(path)!r}, which is missing or damaged ({str(error).splitlines()[0]})",
+                f"{str(path)!r}, which is missing or damaged ({type(error).__name__})",
                 "what an earlier stage wrote",
                 "Remove this file and run the same command again: it is made anew.",
             ) from error
