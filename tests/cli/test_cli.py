@@ -36,6 +36,7 @@ COMMANDS = [
     "config",
     "serve",
     "review",
+    "doctor",
 ]
 STAGES = [
     *("hashes", "placeholders", "encoders", "settings", "copies", "vectors", "neighbours", "blending", "classifier"),

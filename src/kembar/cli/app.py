@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from kembar.cli.columns import ALL, column_options
+from kembar.cli.doctor import app as doctor
 from kembar.cli.layout import layout_options
 from kembar.cli.link import app as link
 from kembar.cli.options import (
@@ -33,7 +33,6 @@ from kembar.cli.options import (
     read_vectors,
     resources,
 )
-from kembar.cli.progress import Bars
 from kembar.cli.recipes import check_encoders
 from kembar.cli.review import app as review
 from kembar.cli.runs import app as runs
@@ -88,7 +87,7 @@ app.add_typer(store, name="store")
 app.add_typer(runs)
 app.add_typer(serve)
 app.add_typer(review)
-console = Console(stderr=True)
+app.add_typer(doctor)
 
 
 @app.callback(invoke_without_command=True)
@@ -318,12 +317,16 @@ def _fail(message: str, code: int) -> NoReturn:
 @contextmanager
 def _bars(quiet: bool) -> "Iterator[Callable[[str, int, int], None]]":
     """Draw a line per stage. Quiet: no warnings either, unless --verbose."""
+    from rich.console import Console  # not needed for --help and --version, which are quick without it
+
+    from kembar.cli.progress import Bars
+
     log = logging.getLogger("kembar")
     before = log.level
     if quiet and before == logging.WARNING:
         log.setLevel(logging.ERROR)
     try:
-        with Bars(console, quiet=quiet) as progress:
+        with Bars(Console(stderr=True), quiet=quiet) as progress:
             yield progress
     finally:
         log.setLevel(before)
