@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -56,8 +56,30 @@ class _Visible(logging.Formatter):
         return visible(super().format(record))
 
 
+PANELS: Final = {
+    "Match": ("match", "link", "score"),
+    "Look at a run": ("evaluate", "explain", "regroup", "export"),
+    "Learn from people and labels": ("review", "label-queue", "tune", "train", "encode"),
+    "Posts that come one by one": ("store", "serve"),
+    "Set up and try": ("synth", "config", "doctor"),
+}
+"""The commands by what they are for, in the order in which `kembar --help` shows them."""
+
+
 class Commands(TyperGroup):
     """The commands; bad input ends any of them with one message and exit code 2."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """List the commands panel by panel; those of no panel come last."""
+        shown = [name for names in PANELS.values() for name in names]
+        return sorted(self.commands, key=lambda name: shown.index(name) if name in shown else len(shown))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Find a command, and tell it in which panel it is shown."""
+        command: Any = super().get_command(ctx, cmd_name)
+        if command is not None:
+            command.rich_help_panel = next((panel for panel, names in PANELS.items() if cmd_name in names), None)
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -68,7 +90,11 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             _fail("interrupted; nothing was written", 1)
         except MemoryError:
-            _fail("out of memory; see docs/tuning.md for what a pool of your size needs", 1)
+            _fail(
+                "these posts, for which the memory of this machine is too small; expected fewer posts or more memory. "
+                "Match parts that cannot match each other, such as categories, one by one; nothing was written.",
+                1,
+            )
 
 
 app = typer.Typer(

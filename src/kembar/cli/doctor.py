@@ -1,4 +1,4 @@
-"""`kembar doctor`: what is installed, what is missing and how to get it; one paste for a report of a fault."""
+"""`kembar doctor`: what is installed, what is missing and how to get it; one paste for a bug report."""
 
 import json
 from dataclasses import asdict
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode="markdown")
 
 
-@app.command(epilog="Example: `kembar doctor` — paste all of it into a report of a fault")
+@app.command(epilog="Example: `kembar doctor` — paste all of it into a bug report")
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Tell what is installed, whether it works, and what is missing.
 
