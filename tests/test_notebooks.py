@@ -12,7 +12,7 @@ from places import ROOT
 
 FOLDER = ROOT / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
-FIRST = "import warnings\nwarnings.simplefilter('error')"
+FIRST = "import warnings\nwarnings.simplefilter('error')\nwarnings.filterwarnings('default', module='ipykernel')"
 """Run before the first cell: a warning ends a notebook, as it ends a test."""
 UNLIKE = "these posts are unlike those the classifier learned from"  # which is true of drawn ones, and explained
 PICTURES = {"image/png", "image/svg+xml"}
