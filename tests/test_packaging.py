@@ -1,5 +1,6 @@
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -112,6 +113,24 @@ def test_the_sdist_has_what_the_tests_need_and_no_posts(built: Path) -> None:
         assert name in names
     assert not [name for name in names if Path(name).suffix in {".csv", ".parquet", ".npy", ".pyc", ".whl", ".zip"}]
     assert sdist.stat().st_size < 25e6
+
+
+def test_the_container_builds_the_same_wheel_from_what_it_copies(built: Path, tmp_path: Path) -> None:
+    lines = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = [line.split()[1:-1] for line in lines if line.startswith("COPY") and "--from" not in line]
+    for name in (name for names in copied for name in names):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / "src" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            (tmp_path / "src").mkdir(exist_ok=True)
+            shutil.copy(source, tmp_path / "src")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
+    subprocess.run(command, cwd=tmp_path / "src", check=True, capture_output=True)
+    made, known = (zipfile.ZipFile(only(folder, "*.whl")) for folder in (tmp_path / "dist", built))
+    assert {each.filename: each.CRC for each in made.infolist()} == {
+        each.filename: each.CRC for each in known.infolist()
+    }
 
 
 def test_one_version_everywhere() -> None:
