@@ -9,7 +9,7 @@ import pytest
 
 from conftest import Cli
 from kembar.cli.doctor import examined, text_of
-from kembar.cli.installation import Dependency, dependencies, models, without_folders
+from kembar.cli.installation import Dependency, dependencies, devices, models, without_folders
 
 ASKED = [
     "numpy>=2.0",
@@ -141,3 +141,15 @@ def test_json(cli: Cli, found: dict) -> None:
     told = json.loads(cli("doctor", "--json").stdout)
     assert set(told) == set(found)
     assert told["packages"][""][0].keys() == {"name", "wanted", "found", "fits"}
+
+
+def test_gpus_are_read_from_what_the_driver_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: dict) -> None:
+    for number, model in ((0, "NVIDIA H200"), (1, "NVIDIA L4")):
+        place = tmp_path / "gpus" / f"0000:0{number}:00.0"
+        place.mkdir(parents=True)
+        (place / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 26\nGPU UUID: \t GPU-1234\n")
+    monkeypatch.setattr("kembar.cli.installation._NVIDIA", tmp_path)
+    told = devices()
+    assert told["gpus"] == ["NVIDIA H200", "NVIDIA L4"]
+    text = text_of({**found, "devices": {**told, "torch": "2.13.0+cpu"}})
+    assert "\nGPUs: NVIDIA H200, NVIDIA L4; torch 2.13.0+cpu, which is built without CUDA\n" in text
