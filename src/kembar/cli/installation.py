@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 from kembar.errors import visible
 
-_WORK: Final = "dev"  # the extra of those who work on kembar itself
+_WORK: Final = ("dev", "docs")  # the extras of those who work on kembar itself
 _NVIDIA: Final = Path("/proc/driver/nvidia")
 _TRIAL: Final = ("Logitech M185 wireless mouse grey", "wireless mouse Logitech M185 grey", "Epson lamp ELPLP12", "sofa")
 
@@ -76,7 +76,7 @@ def packages() -> dict[str, list[Dependency]]:
     """List the packages of the core, under "", and of each extra, under its name."""
     about = metadata.metadata("kembar")
     lines = about.get_all("Requires-Dist") or []
-    extras = [name for name in about.get_all("Provides-Extra") or [] if name != _WORK]
+    extras = [name for name in about.get_all("Provides-Extra") or [] if name not in _WORK]
     return {name: dependencies(lines, name) for name in ("", *sorted(extras))}
 
 
