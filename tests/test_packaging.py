@@ -140,3 +140,9 @@ def test_one_version_everywhere() -> None:
     claimed = [text.split(" :: ")[-1] for text in PROJECT["classifiers"] if ":: Python :: 3." in text]
     assert f">={claimed[0]}" == PROJECT["requires-python"]
     assert f"FROM python:{claimed[0]}-slim" in (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in ROOT.glob("*.md")))
+def test_the_pages_at_the_top_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text(encoding="utf-8")):
+        assert (ROOT / target).exists(), f"{page} links to {target}"
