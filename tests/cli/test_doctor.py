@@ -126,7 +126,7 @@ def test_damaged_models_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     damaged = models()
     assert damaged["kembar-classifier"] is None
     assert "kembar-title" in damaged["kembar-title"]
-    assert "kembar-title is damaged" in text_of({**found, "models": damaged})
+    assert "kembar-title does not open" in text_of({**found, "models": damaged})
 
 
 def test_torch_is_not_imported_to_look_at_it() -> None:

@@ -88,7 +88,7 @@ def _cache(found: dict[str, Any]) -> str:
 
 
 def _models(found: dict[str, str | None]) -> str:
-    return "models: " + ", ".join(f"{name} {'is damaged' if problem else 'opens'}" for name, problem in found.items())
+    return "models: " + ", ".join(f"{name} {'does not open' if problem else 'opens'}" for name, problem in found.items())
 
 
 def _versions(own: "list[Dependency]") -> str:
