@@ -48,7 +48,8 @@ def _names(parameter: Any) -> str:
 def _default(parameter: Any) -> str:
     if parameter.required:
         return "required"
-    return "" if parameter.default in (None, False, ()) else f"`{parameter.default}`"
+    nothing = parameter.default is None or parameter.default is False or parameter.default == ()
+    return "" if nothing else f"`{parameter.default}`"
 
 
 def with_figures(page: Path) -> str:

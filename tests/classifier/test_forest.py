@@ -1,13 +1,16 @@
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import lightgbm
 import numpy as np
 import pytest
 
+from kembar.classifier import forest
 from kembar.classifier.forest import Forest
-from kembar.classifier.trees import Growth, grow
+from kembar.classifier.trees import Growth, grow, replant
+from kembar.errors import EncoderError
 
 
 def drawn() -> tuple[np.ndarray, np.ndarray]:
@@ -63,3 +66,15 @@ print(*sorted({"sklearn", "matplotlib", "pandas"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_library_that_does_not_load_is_told_in_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = grown().text()
+    (tmp_path / "lightgbm" / "lib").mkdir(parents=True)
+    (tmp_path / "lightgbm" / "__init__.py").touch()
+    (tmp_path / "lightgbm" / "lib" / "lib_lightgbm.so").write_text("no library")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "lightgbm")
+    monkeypatch.setattr(forest, "_library", forest._library.__wrapped__)  # as in a process that has not loaded it
+    with pytest.raises(EncoderError, match=r"lib_lightgbm\.so.* expected .*libgomp.*`apt-get install libgomp1`"):
+        replant("lightgbm", written, 5).margin(drawn()[0])

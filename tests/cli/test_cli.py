@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from conftest import Cli
 from kembar import Catalog, Config, Matcher, Result
-from kembar.cli.app import app
+from kembar.cli.app import PANELS, app
 from kembar.posts.columns import Columns
 
 COMMANDS = [
@@ -36,6 +36,7 @@ COMMANDS = [
     "config",
     "serve",
     "review",
+    "doctor",
 ]
 STAGES = [
     *("hashes", "placeholders", "encoders", "settings", "copies", "vectors", "neighbours", "blending", "classifier"),
@@ -71,6 +72,14 @@ def file(posts: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_command_is_known_here() -> None:
     assert sorted(get_command(app).commands) == sorted(COMMANDS)  # type: ignore[attr-defined]
+
+
+def test_every_command_is_shown_in_one_panel(cli: Cli) -> None:
+    assert sorted(name for names in PANELS.values() for name in names) == sorted(COMMANDS)
+    shown = cli("--help").output
+    places = [shown.index(f"─ {panel} ─") for panel in PANELS]
+    assert places == sorted(places)
+    assert shown.index(" doctor ") > shown.index(" serve ") > shown.index(" tune ") > shown.index(" link ")
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda words: " ".join(words) or "kembar")

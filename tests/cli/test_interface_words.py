@@ -23,6 +23,7 @@ def test_other_arguments() -> None:
     assert as_options("replace it: overwrite=True.") == "replace it: --overwrite."
     assert as_options("Fitting(method=...) or images=...") == "--method or --images"
     assert as_options("VectorStore(...)") == "--cache"
+    assert as_options("Use device='cuda:0,1' (or 'auto').") == "Use --device cuda:0,1 (or 'auto')."
     assert as_options("cut=0.5, Columns, a = b") == "cut=0.5, Columns, a = b"
 
 

@@ -202,8 +202,11 @@ def test_a_file_cut_short_is_refused(saved: Path, tmp_path: Path, file: str) -> 
 
 
 def test_folders_of_other_kinds_are_refused(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match=r"manifest\.json"):
+    with pytest.raises(FolderError, match="nothing', which does not exist"):
         Result.load(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FolderError, match=r"empty', with no readable manifest\.json"):
+        Result.load(tmp_path / "empty")
     folder = tmp_path / "run"
     shutil.copytree(saved, folder)
     for change in ({"version": 99}, {"format": "other"}):

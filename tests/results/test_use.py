@@ -20,9 +20,21 @@ import pytest
 from hypothesis import given
 
 from conftest import Cli
-from kembar import Catalog, Columns, Config, ConfigError, FolderError, Groups, Matcher, Pairs, Result, regroup
+from kembar import (
+    Catalog,
+    CatalogError,
+    Columns,
+    Config,
+    ConfigError,
+    FolderError,
+    Groups,
+    Matcher,
+    Pairs,
+    Result,
+    regroup,
+)
 from kembar.results import workbook
-from kembar.results.cards import marked
+from kembar.results.cards import marked, side_by_side
 from kembar.results.cohesion import cohesion
 from kembar.results.databases import to_database
 from kembar.results.export import check_target
@@ -251,6 +263,18 @@ def test_a_result_says_what_to_do_next(result: Result, evil: Result) -> None:
         assert f"{len(each)} posts" in lines[0]
     assert result._repr_html_().count("data:image/jpeg") > 5
     assert len(result._repr_html_()) < 300_000
+
+
+def test_posts_side_by_side_in_a_notebook(result: Result, evil: Result) -> None:
+    ids = list(result.catalog.ids)
+    shown = side_by_side(result, ids[:2])
+    assert shown._repr_html_() == shown
+    assert shown.count("data:image/jpeg") == 2
+    assert all(each in shown for each in ids[:2])
+    assert side_by_side(result, ids).count("<img") == 8
+    with pytest.raises(CatalogError, match="'nobody', which is not in the run"):
+        side_by_side(result, ["nobody"])
+    assert "script" not in _Page(side_by_side(evil, list(evil.catalog.ids))).tags
 
 
 # --- a workbook

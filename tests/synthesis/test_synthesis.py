@@ -316,3 +316,7 @@ def test_looks_describe_the_products_asked_for(shop: Shop) -> None:
     assert (first.brand, first.quantity, first.seed) == (wanted["brand"], wanted["quantity"], wanted["seed"])
     red, green, blue = first.colour
     assert (red << 16) + (green << 8) + blue == wanted["colour"]
+
+
+def test_a_shop_shows_itself_in_a_line() -> None:
+    assert repr(synthesize(30, seed=1)).startswith("Shop of 30 posts that sell ")

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from kembar.arrays import Doubles, Floats, default_threads
+from kembar.errors import EncoderError
 
 _FLOAT32, _ROW_MAJOR = 0, 1
 _RAW_SCORE, _CONTRIBUTIONS = 1, 3
@@ -126,6 +127,14 @@ def _library() -> Any:
     package = find_spec("lightgbm")
     places = package.submodule_search_locations or () if package else ()
     found = [path for place in places for path in Path(place).rglob("lib_lightgbm.*") if path.suffix in _SUFFIXES]
-    library = ctypes.CDLL(str(found[0]))
+    try:
+        library = ctypes.CDLL(str(found[0]))
+    except OSError as error:
+        raise EncoderError(
+            f"LightGBM, whose library does not load ({error})",
+            "the libraries that it needs, such as the OpenMP runtime libgomp",
+            "Install it: `apt-get install libgomp1` on Debian and Ubuntu, `dnf install libgomp` on Fedora, "
+            "`brew install libomp` on macOS.",
+        ) from None
     library.LGBM_GetLastError.restype = ctypes.c_char_p
     return library

@@ -14,7 +14,7 @@ import numpy as np
 from kembar.arrays import Bools, Doubles, Floats
 from kembar.classifier.forest import Forest
 from kembar.classifier.tree_text import END, check_lightgbm, check_xgboost
-from kembar.errors import ConfigError, FolderError, MissingExtraError
+from kembar.errors import ConfigError, FolderError, KembarError, MissingExtraError
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +128,14 @@ def replant(kind: str, text: str, columns: int) -> Trees:
     Raises:
         FolderError: an unknown kind, a broken text, or one for another number of columns.
         MissingExtraError: the package is not installed.
+        EncoderError: the package's library does not load.
     """
     if kind not in _PLANTERS:
         raise FolderError(f"a model of kind {kind!r}", f"one of {', '.join(KINDS)}", "Train it again.")
     try:
         _CHECKS[kind](text, columns)
         return _PLANTERS[kind](text)
-    except MissingExtraError:
+    except KembarError:
         raise
     except Exception as error:  # each package has its own, neither documents which
         raise FolderError(

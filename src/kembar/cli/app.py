@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from kembar.cli.columns import ALL, column_options
+from kembar.cli.doctor import app as doctor
 from kembar.cli.layout import layout_options
 from kembar.cli.link import app as link
 from kembar.cli.options import (
@@ -34,7 +34,6 @@ from kembar.cli.options import (
     resources,
 )
 from kembar.cli.parts import Large, Memory, On, Workers, work_beside
-from kembar.cli.progress import Bars
 from kembar.cli.recipes import check_encoders
 from kembar.cli.review import app as review
 from kembar.cli.runs import app as runs
@@ -58,8 +57,30 @@ class _Visible(logging.Formatter):
         return visible(super().format(record))
 
 
+PANELS: Final = {
+    "Match": ("match", "link", "score"),
+    "Look at a run": ("evaluate", "explain", "regroup", "export"),
+    "Learn from people and labels": ("review", "label-queue", "tune", "train", "encode"),
+    "Posts that come one by one": ("store", "serve"),
+    "Set up and try": ("synth", "config", "doctor"),
+}
+"""The commands by what they are for, in the order in which `kembar --help` shows them."""
+
+
 class Commands(TyperGroup):
     """The commands; bad input ends any of them with one message and exit code 2."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """List the commands panel by panel; those of no panel come last."""
+        shown = [name for names in PANELS.values() for name in names]
+        return sorted(self.commands, key=lambda name: shown.index(name) if name in shown else len(shown))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Find a command, and tell it in which panel it is shown."""
+        command: Any = super().get_command(ctx, cmd_name)
+        if command is not None:
+            command.rich_help_panel = next((panel for panel, names in PANELS.items() if cmd_name in names), None)
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -70,7 +91,11 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             _fail("interrupted; nothing was written", 1)
         except MemoryError:
-            _fail("out of memory; see docs/tuning.md for what a pool of your size needs", 1)
+            _fail(
+                "these posts, for which the memory of this machine is too small; expected fewer posts or more memory. "
+                "Match parts that cannot match each other, such as categories, one by one; nothing was written.",
+                1,
+            )
 
 
 app = typer.Typer(
@@ -89,7 +114,7 @@ app.add_typer(store, name="store")
 app.add_typer(runs)
 app.add_typer(serve)
 app.add_typer(review)
-console = Console(stderr=True)
+app.add_typer(doctor)
 
 
 @app.callback(invoke_without_command=True)
@@ -337,12 +362,16 @@ def _fail(message: str, code: int) -> NoReturn:
 @contextmanager
 def _bars(quiet: bool) -> "Iterator[Callable[[str, int, int], None]]":
     """Draw a line per stage. Quiet: no warnings either, unless --verbose."""
+    from rich.console import Console  # not needed for --help and --version, which are quick without it
+
+    from kembar.cli.progress import Bars
+
     log = logging.getLogger("kembar")
     before = log.level
     if quiet and before == logging.WARNING:
         log.setLevel(logging.ERROR)
     try:
-        with Bars(console, quiet=quiet) as progress:
+        with Bars(Console(stderr=True), quiet=quiet) as progress:
             yield progress
     finally:
         log.setLevel(before)

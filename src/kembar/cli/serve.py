@@ -16,7 +16,7 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; any but a loopback one needs a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Likewise; 0: a free one.", min=0, max=65535)] = 8321,
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0: a free one.", min=0, max=65535)] = 8321,
     token_file: Annotated[
         Path | None,
         typer.Option("--token-file", help="File with the token that clients must show; or set KEMBAR_TOKEN."),
@@ -25,9 +25,11 @@ def serve(
         list[str] | None,
         typer.Option("--allow-host", help="Further name of the service, such as that of a proxy; may be repeated."),
     ] = None,
-    max_body: Annotated[float, typer.Option("--max-body", help="Megabytes of a request.", min=0.001)] = 10,
-    max_posts: Annotated[int, typer.Option("--max-posts", help="Posts of a request.", min=1)] = 1000,
-    photo_pixels: Annotated[float, typer.Option("--photo-pixels", help="Megapixels of a photo.", min=0.01)] = 50,
+    max_body: Annotated[float, typer.Option("--max-body", help="Megabytes that a request may have.", min=0.001)] = 10,
+    max_posts: Annotated[int, typer.Option("--max-posts", help="Posts that a request may have.", min=1)] = 1000,
+    photo_pixels: Annotated[
+        float, typer.Option("--photo-pixels", help="Megapixels that a photo may have.", min=0.01)
+    ] = 50,
     photo_seconds: Annotated[
         float, typer.Option("--photo-seconds", help="Seconds that decoding a photo may take.", min=0.1)
     ] = 10,
@@ -37,7 +39,9 @@ def serve(
     head_seconds: Annotated[
         float, typer.Option("--head-seconds", help="Seconds until the head of a request must be there.", min=0.1)
     ] = 10,
-    body_seconds: Annotated[float, typer.Option("--body-seconds", help="Likewise for its body.", min=0.1)] = 60,
+    body_seconds: Annotated[
+        float, typer.Option("--body-seconds", help="Seconds until its body must be there.", min=0.1)
+    ] = 60,
     send_seconds: Annotated[
         float, typer.Option("--send-seconds", help="Seconds that a client may leave an answer unread.", min=0.1)
     ] = 60,
@@ -48,7 +52,7 @@ def serve(
 ) -> None:
     """Serve a store over HTTP: add posts, look them up, decide, export; and pages to review groups at /review.
 
-    One process holds a store. SIGTERM or Ctrl-C ends accepted requests, then closes it. See docs/service.md.
+    One process holds a store. SIGTERM or Ctrl-C ends accepted requests, then closes it.
     """
     from kembar.errors import MissingExtraError
     from kembar.service.settings import Settings, find_token

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     rich_markup_mode="markdown",
     no_args_is_help=True,
-    help="Make, check, mend and export a store of posts.",
+    help="Make, check, repair and export a store of posts.",
     epilog="Example: `kembar store create store --run run`, then `kembar serve store`",
 )
 
@@ -67,13 +67,13 @@ def check(folder: Folder, quiet: Quiet = False) -> None:
         raise typer.Exit(2)
 
 
-@app.command(epilog="Example: `kembar store repair store -o mended` — then `kembar store check mended`")
+@app.command(epilog="Example: `kembar store repair store -o repaired` — then `kembar store check repaired`")
 def repair(
     folder: Folder,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make.", show_default=False)],
     quiet: Quiet = False,
 ) -> None:
-    """Mend a damaged store into a new folder.
+    """Repair a damaged store into a new folder.
 
     Reads what can be read, past damaged pages. Where the log is whole, everything is done again as it tells; where it
     is not, what the tables have counts first. Tells what could not be saved. The damaged store is left as it is.

@@ -7,6 +7,7 @@ from kembar.cli.columns import OPTIONS
 from kembar.errors import InputError, KembarError
 
 _ARGUMENT: Final = re.compile(r"(?:Columns|Fitting)\(([a-z_]+)=(\.\.\.|None)\)|\b([a-z_]+)=(\.\.\.|True)")
+_DEVICE: Final = re.compile(r"\bdevice='([\w:,]+)'")
 _STORE: Final = "VectorStore(...)"
 
 
@@ -24,7 +25,7 @@ def told(error: KembarError) -> str:
 
 def as_options(text: str) -> str:
     """Write the arguments that a text names as options."""
-    return _ARGUMENT.sub(_option, text).replace(_STORE, "--cache")
+    return _DEVICE.sub(r"--device \1", _ARGUMENT.sub(_option, text)).replace(_STORE, "--cache")
 
 
 def _option(found: re.Match[str]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from kembar.posts.titles import normalize
+from kembar.results.explanation import row_of
 from kembar.results.html import Html, element, joined
 from kembar.results.tables import one_row_per_group
 from kembar.results.thumbnails import data_uri, thumbnail
@@ -57,15 +58,34 @@ def strips(result: "Result", groups: pl.DataFrame) -> list[tuple[str, ...]]:
     """Draw groups as rows of a table: id, size, mean, and at most four posts in a row; arguments as of `cards`."""
     rows: list[tuple[str, ...]] = []
     for group, members in _with_members(result, groups):
-        shown = members[:_IN_A_ROW]
-        titles = marked([result.catalog.titles[row][:_TITLE] for row in shown])
-        posts = (
-            element("div", picture(result, row), title, style=_STRIP) for row, title in zip(shown, titles, strict=True)
-        )
         mean = group["mean_similarity"]
         told = str(group["group_id"])[:_DETAIL], f"{group['size']:,}", "" if mean is None else f"{mean:.2f}"
-        rows.append((*told, joined(*posts)))
+        rows.append((*told, _strip(result, members[:_IN_A_ROW])))
     return rows
+
+
+def side_by_side(result: "Result", posts: Sequence[str]) -> Html:
+    """Show posts in a notebook: photos and titles in a row, what tells the titles apart marked, their ids.
+
+    Args:
+        result: the run.
+        posts: posting ids; the first eight are shown.
+
+    Returns:
+        HTML that brings no style of its own to the rest of the notebook.
+
+    Raises:
+        CatalogError: there is no such post.
+    """
+    return _strip(result, [row_of(result.catalog, post) for post in posts[:_MEMBERS]], named=True)
+
+
+def _strip(result: "Result", rows: Sequence[int], *, named: bool = False) -> Html:
+    """Draw posts in a row, with their ids where `named`."""
+    titles = marked([result.catalog.titles[row][:_TITLE] for row in rows])
+    ids = [element("div", element("b", result.catalog.ids[row][:_DETAIL])) if named else Html() for row in rows]
+    posts = zip(rows, titles, ids, strict=True)
+    return joined(*(element("div", own, picture(result, row), title, style=_STRIP) for row, title, own in posts))
 
 
 def _with_members(result: "Result", groups: pl.DataFrame) -> Iterator[tuple[dict[str, Any], list[int]]]:

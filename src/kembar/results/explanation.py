@@ -180,7 +180,7 @@ def explain(run: Run, a: str, b: str, *, whole: Whole | None = None) -> Explanat
         CatalogError: there is no such post, or the two are one.
     """
     catalog, config, pairs, matches, groups = run.catalog, run.config, run.pairs, run.matches, run.groups
-    i, j = _row(catalog, a), _row(catalog, b)
+    i, j = row_of(catalog, a), row_of(catalog, b)
     if i == j:
         raise CatalogError(f"posts {a!r} and {b!r}", "two different posts", "Name another one.")
     first, second = int(run.copy_of[i]), int(run.copy_of[j])
@@ -207,7 +207,8 @@ def explain(run: Run, a: str, b: str, *, whole: Whole | None = None) -> Explanat
     return Explanation(a, b, titles, matched, together, evidence, facts, tuple(reasons), shares, against)
 
 
-def _row(catalog: Catalog, post: str) -> int:
+def row_of(catalog: Catalog, post: str) -> int:
+    """Find the row of a post; raises CatalogError where there is no such post."""
     found = catalog.ids.index_of(post)
     if found is None:
         given = f"post {quoted(post)}, which is not in the run"

@@ -14,6 +14,10 @@ class Html(str):
 
     __slots__ = ()
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        return self
+
 
 def element(name: str, /, *inside: str, **attributes: str | int) -> Html:
     """Make an element.

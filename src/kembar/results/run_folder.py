@@ -136,6 +136,10 @@ def _read_manifest(source: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        if not source.exists():
+            raise FolderError(
+                f"{str(source)!r}, which does not exist", "a run folder of `kembar match`", "Check the path."
+            ) from None
         raise _incomplete(source, "no readable manifest.json") from error
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT or manifest.get("version") != _VERSION:
         raise FolderError(

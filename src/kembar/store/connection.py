@@ -57,7 +57,7 @@ def damaged_rows_told(folder: Path) -> Iterator[None]:
         raise StoreError(
             f"{quoted(folder)}: a damaged store ({error})",
             "a whole store",
-            "See `kembar store check`, and mend it with `kembar store repair`, or take a copy that is whole.",
+            "See `kembar store check`, and repair it with `kembar store repair`, or take a copy that is whole.",
         ) from error
 
 
@@ -70,7 +70,7 @@ def in_words(error: sqlite3.DatabaseError, folder: Path) -> Exception:
         given, expected, fix = "a full disk", "free space", "Free some space; what was asked for was not done."
     elif any(said in text for said in ("malformed", "not a database", "no such table", "no such column", "decode")):
         given, expected = f"a damaged store ({text})", "a whole store"
-        fix = "See `kembar store check`, and mend it with `kembar store repair`, or take a copy that is whole."
+        fix = "See `kembar store check`, and repair it with `kembar store repair`, or take a copy that is whole."
     else:
         given, expected, fix = f"a store that cannot be used ({text})", "a readable, writable disk", "Check the disk."
     return StoreError(f"{quoted(folder)}: {given}", expected, fix)

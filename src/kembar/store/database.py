@@ -219,7 +219,7 @@ def version_of(folder: Path, about: Mapping[str, str]) -> int:
         raise StoreError(
             f"{quoted(folder / FILE)}, which does not say that it is a store",
             "a store of `kembar store create`",
-            "Check the path; a store that is damaged is mended with `kembar store repair`.",
+            "Check the path; a damaged store is repaired by `kembar store repair`.",
         )
     if version > VERSION:
         raise StoreError(

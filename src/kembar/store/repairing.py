@@ -1,4 +1,4 @@
-"""A damaged store mended into a new folder: what its log tells, done again without matching anything."""
+"""A damaged store repaired into a new folder: what its log tells, done again without matching anything."""
 
 import json
 import os

@@ -32,7 +32,7 @@ _BLOCK = 500_000
 _CHUNK = 50  # photos drawn in one go: Ctrl-C waits for no more than these
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Shop:
     """A synthetic catalogue.
 
@@ -53,6 +53,9 @@ class Shop:
     view: npt.NDArray[np.uint8]
     edit: Rows
     quality: npt.NDArray[np.uint8]
+
+    def __repr__(self) -> str:
+        return f"Shop of {len(self.posts):,} posts that sell {len(self.products):,} products; see posts, a table"
 
     def looks(self, rows: Rows) -> list[Look]:
         """Describe products for drawing.
