@@ -69,7 +69,7 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             _fail("interrupted; nothing was written", 1)
         except MemoryError:
-            _fail("out of memory; see docs/tuning.md for what a pool of your size needs", 1)
+            _fail("out of memory; see docs/how/rules.md for what a pool of your size needs", 1)
 
 
 app = typer.Typer(

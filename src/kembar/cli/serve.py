@@ -48,7 +48,7 @@ def serve(
 ) -> None:
     """Serve a store over HTTP: add posts, look them up, decide, export; and pages to review groups at /review.
 
-    One process holds a store. SIGTERM or Ctrl-C ends accepted requests, then closes it. See docs/service.md.
+    One process holds a store. SIGTERM or Ctrl-C ends accepted requests, then closes it. See docs/tasks/service.md.
     """
     from kembar.errors import MissingExtraError
     from kembar.service.settings import Settings, find_token

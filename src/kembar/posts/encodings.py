@@ -192,7 +192,7 @@ def _likeliest(raw: bytes, source: str) -> tuple[bytes, Note]:
     if best.per_character < _WORST:
         raise CatalogError(
             f"{quoted(source)}, which is no text in any encoding that kembar tells apart",
-            "a CSV or TSV file in UTF-8, or in one of the encodings of docs/formats.md",
+            "a CSV or TSV file in UTF-8, or in one of the encodings of docs/reference/files.md",
             "Name its encoding, encoding=..., or export the posts as CSV in UTF-8.",
         )
     sure = "sure" if margin >= _SURE else "not sure"
