@@ -80,9 +80,15 @@ def agrees(shown: str, printed: str) -> bool:
     return re.fullmatch(r"(?:.*\n)*?".join(parts), plain(printed)) is not None
 
 
-def check(page: str, folder: Path) -> Iterator[str]:
-    """Run the blocks of a page one after the other, and tell of each that fails or prints something else."""
-    for block in blocks(page):
+def joined(found: Sequence[Block]) -> list[Block]:
+    """Order the blocks of a page as it is read: its commands first, then its Python as one program."""
+    program = "\n".join(block.body for block in found if block.kind == "python")
+    return [*(block for block in found if block.kind == "bash"), *([Block("python", program, None)] if program else [])]
+
+
+def failures(steps: Sequence[Block], folder: Path) -> Iterator[str]:
+    """Run blocks one after the other, and tell of each that fails, which ends it, or prints something else."""
+    for block in steps:
         try:
             printed = run(block.command, folder)
         except RuntimeError as error:

@@ -26,7 +26,7 @@ Recipe = Annotated[
     str | None,
     typer.Option(
         "--recipe",
-        help="Start from a published solution: `shopee-baseline`, `shopee-union`, `shopee-final`; see docs/how/shopee.md.",
+        help="Start from a published solution (docs/how/shopee.md): `shopee-baseline`, `shopee-union`, `shopee-final`.",
     ),
 ]
 ConfigFile = Annotated[

@@ -49,10 +49,10 @@ class Config(Section):
     word: bool = Field(True, description="compare the words of titles")
     char: bool = Field(True, description="compare the character n-grams of titles")
     title: bool = Field(True, description="compare titles by the vectors of an encoder")
-    title_encoder: str = Field("kembar-title", description="name or folder of that encoder; see docs/tasks/own-encoder.md")
+    title_encoder: str = Field("kembar-title", description="its name or folder; see docs/tasks/own-encoder.md")
     hash: bool = Field(True, description="compare photos by their perceptual hashes")
     photo: bool = Field(True, description="compare photos by the vectors of an encoder")
-    photo_encoder: str = Field("kembar-photo", description="name or folder of that encoder; see docs/tasks/own-encoder.md")
+    photo_encoder: str = Field("kembar-photo", description="its name or folder; see docs/tasks/own-encoder.md")
     model: str = Field(
         SHIPPED, description='a pair classifier: the one that ships or a folder of `kembar tune`; or "rules" for none'
     )

@@ -147,8 +147,8 @@ def _missing(found: pl.DataFrame, folder: Path) -> list[Note]:
         raise CatalogError(
             f"{quoted(folder)}, which holds none of the {len(gone):,} photos that the posts name, {example}",
             "the folder that the names of photos are relative to",
-            "Check images=... and the column of photos: Columns(image=...). Nothing is downloaded: docs/reference/files.md "
-            "tells how to fetch photos of which a file has the addresses.",
+            "Check images=... and the column of photos: Columns(image=...). Nothing is downloaded: "
+            "docs/reference/files.md tells how to fetch photos of which a file has the addresses.",
         )
     log.warning("%d of %d photos are not in %s, %s", len(gone), len(found), quoted(folder), example)
     return [Note("photos", f"photos of {len(found):,} that are missing, {example}", len(gone))]
