@@ -156,3 +156,35 @@ def test_picture_older_than_its_script_is_named(tmp_path):
     assert svg.stale(tmp_path, [old]) == []
     script.write_text("# as it is\n", encoding="utf-8")
     assert svg.stale(tmp_path, [old, figures / "none.png"]) == ["old.svg: run docs/drawings.py", "none.png: no script"]
+
+
+def test_comparison_says_where_peers_are_better():
+    sections = re.split(r"^## ", (DOCS / "figures" / "peers.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    better = {}
+    for section in sections:
+        rows = [
+            [cell.strip() for cell in line.strip("| ").split(" | ")] for line in section.splitlines() if "|" in line
+        ]
+        scores = {row[0]: [float(cell) for cell in row[1:3] if re.fullmatch(r"\d\.\d+", cell)] for row in rows[2:]}
+        own = scores.pop("**kembar**")[0]
+        if scores:
+            better[section.split("\n", 1)[0]] = tuple(any(peer[at] > own for peer in scores.values()) for at in (0, 1))
+    table = {row[0].split(",")[0]: ["better" in cell for cell in row[1:3]] for row in _side_by_side()}
+    said = {name: tuple(table[words]) for name, words in SETS.items()}
+    assert said == better
+
+
+SETS = {
+    "shopee0": "Shopee fold",
+    "abt_buy": "Abt-Buy",
+    "amazon_google": "Amazon-Google",
+    "walmart_amazon": "Walmart-Amazon",
+    "wdc_shoes": "WDC shoes",
+    "photo_edits": "photos as sellers edit them",
+}
+
+
+def _side_by_side():
+    text = (DOCS / "compare.md").read_text(encoding="utf-8").split("## Side by side")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return rows[2:]
