@@ -22,7 +22,7 @@ BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 VARYING = ((re.compile(r"\b[\d.,]+ (?=seconds|MiB|ms\b)"), "N "),)
-WIDTH, LIMIT_S = "100", 300
+WIDTH, LIMIT_S = "100", 600
 
 
 @dataclass(frozen=True)
