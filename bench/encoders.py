@@ -3,7 +3,7 @@
     python bench/encoders.py --models use e5 st:FOLDER [--losses softmax triplet arcface] [-o docs/figures/encoders.md]
     python bench/encoders.py --models st:cahya/bert-base-indonesian-1.5G timm:eca_nfnet_l0 --train [--set epochs=8] ...
     python bench/encoders.py --vectors kembar-title=FOLDER
-    python bench/encoders.py --models st:FOLDER --losses softmax triplet arcface --small
+    python bench/encoders.py --models st:FOLDER --losses softmax triplet arcface --small -o docs/figures/whole.md
 
 Each fold is a pool of its own; what is trained on is the other three folds, what is chosen (thresholds, blending) was
 best on the other three. F1 / recall / precision of one configuration each, mean over folds.

@@ -9,7 +9,8 @@ Reads $KEMBAR_DATA/shopee/posts.csv (see bench/shopee.py). Without --title the p
 with it also by the title encoder: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`, each by an
 encoder that has not seen its fold. Each fold is judged by a classifier that learned from the other three, in pools of
 the same size; its calibration, and every setting of a decision, come from held-out pairs of these three. Tables are
-written to a file with -o, a reliability picture beside it; docs/figures/fusion.md holds them all.
+written to a file with -o, a reliability picture beside it; docs/figures/fusion.md holds them all,
+docs/figures/missing.md those of `missing`; the picture is docs/figures/fusion.svg.
 """
 
 import argparse

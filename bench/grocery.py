@@ -8,7 +8,7 @@ The products of `grocery` with an odd number are never trained on (`held_out`). 
 says how often the nearest other photo shows the same product, mAP@R how well a product's R other photos fill the first
 R places (Musgrave et al. 2020, "A metric learning reality check", section 3.2).
 --train fine-tunes a whole network on the other products, by one loss after the other, and compares it with the frozen
-one. Reads $KEMBAR_DATA, or ../shared/data beside the checkout.
+one (docs/figures/grocery.md). Reads $KEMBAR_DATA, or ../shared/data beside the checkout.
 """
 
 import argparse

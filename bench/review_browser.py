@@ -3,7 +3,9 @@
 python bench/review_browser.py [--axe AXE_FOLDER] [--pictures FOLDER] [--figures FOLDER] [--run RUN]
 
 Needs Debian's chromium, `pip install playwright`, and for the check of accessibility `npm pack axe-core`, unpacked.
-Ends with an error where anything is not as it should be. The pictures in docs/figures come from --pictures.
+Ends with an error where anything is not as it should be. --figures docs/figures takes the pictures of the docs:
+docs/figures/review-queue.png, docs/figures/review-groups.png, docs/figures/review-group.png and
+docs/figures/review-progress.png.
 """
 
 import argparse

@@ -361,7 +361,7 @@ name the same product. Hashed words, word pairs and n-grams, weighed in their co
 Trained on: {n:,} labelled posts ({groups:,} groups) of Kaggle "Shopee - Price Match Guarantee", with ArcFace, from
 random weights, by `python bench/train_title.py`. No title is stored in it.
 
-How good: see docs/training.md; all figures there are of encoders trained in the same way without the posts scored.
+How good: see docs/how/encoders.md; all figures there are of encoders trained in the same way without the posts scored.
 Meant for: short product titles in the languages above. Not for: sentences, other alphabets, other languages.
 License: Apache-2.0.
 """

@@ -1,8 +1,9 @@
-"""Write docs/cli.md and docs/default.toml from the program itself, and put measured tables into the pages.
+"""Write the pages that are made from the program itself, and put measured tables into the others.
 
     python docs/generate.py
 
-A page takes a table between `<!-- figures/NAME.md -->` and `<!-- end -->`; the scripts in bench/ write the tables.
+The command line, the options, the errors, and the list of figures come from the program. A page takes a table between
+`<!-- figures/NAME.md -->` and `<!-- end -->`; the scripts in bench/ write the tables.
 """
 
 import re
@@ -12,10 +13,12 @@ from typing import Any
 
 import typer
 
+import errors_page
+import figures_page
 from kembar.cli.app import app
 from kembar.config import Config
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 
 def cli_page() -> str:
@@ -64,9 +67,16 @@ def with_figures(page: Path) -> str:
 
 def pages() -> dict[Path, str]:
     """Everything this program writes: path to text."""
-    made = {HERE / "cli.md": cli_page(), HERE / "default.toml": Config().text()}
-    tables = [HERE.parent / "README.md", *sorted(HERE.glob("*.md"))]
-    return {**{page: with_figures(page) for page in tables if page.name != "cli.md"}, **made}
+    root = HERE.parent
+    made = {
+        HERE / "reference" / "cli.md": cli_page(),
+        HERE / "default.toml": Config().text(),
+        HERE / "reference" / "errors.md": errors_page.page(root / "src" / "kembar"),
+        HERE / "figures" / figures_page.DAYS: figures_page.days(root),
+        HERE / "figures" / "all.md": figures_page.page(root),
+    }
+    tables = [root / "README.md", *sorted(HERE.rglob("*.md"))]
+    return {page: with_figures(page) for page in tables if page not in made} | made
 
 
 if __name__ == "__main__":

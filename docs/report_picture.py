@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 import kembar
+import svg
 
 FIGURES = Path(__file__).parent / "figures"
 POSTS, WIDTH, HEIGHT, COLORS = 400, 1000, 1500, 96
@@ -30,7 +31,7 @@ def main() -> None:
         subprocess.run([browser, "--headless", "--no-sandbox", "--hide-scrollbars", *size, page], check=True)
         with Image.open(shot) as picture:
             small = picture.convert("RGB").quantize(COLORS)
-            small.save(FIGURES / "report.png", optimize=True)
+            svg.save_png(small, FIGURES / "report.png", Path(__file__))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def imported(folder: Path) -> set[str]:
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 found.add((node.module or "").split(".")[0])
-    own = {path.stem for own in (folder, ROOT / "tests") for path in own.rglob("*.py")} | {"kembar"}
+    own = {path.stem for own in (folder, ROOT / "tests", ROOT / "docs") for path in own.rglob("*.py")} | {"kembar"}
     return found - own - set(sys.stdlib_module_names)
 
 

@@ -4,7 +4,7 @@
     >>> result = kembar.match("posts.csv", images="photos")  # doctest: +SKIP
     >>> result.explain("post_17", "post_42")  # doctest: +SKIP
 
-Each stage is a plain function of arrays in a module of its own: see docs/how-it-works.md. The public names stand in
+Each stage is a plain function of arrays in a module of its own: see docs/how/index.md. The public names stand in
 `__init__.pyi`; each is imported when it is first asked for, so that `import kembar` stays quick, and a process that
 only hashes photos never loads faiss.
 """

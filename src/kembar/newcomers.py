@@ -3,7 +3,7 @@
 What tells a pair apart is how it stands among the candidates of its two ends. So new posts are compared in the company
 of all posts that any view finds near them, as if these few were a whole catalogue, but with its rarities of words: what
 a run over all posts says of a new pair is said here too, as far as its neighbourhood shows. How near the two come is
-measured by bench/live_quality.py (docs/live.md).
+measured by bench/live_quality.py (docs/tasks/live.md).
 """
 
 from collections.abc import Mapping, Sequence

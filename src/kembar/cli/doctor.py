@@ -88,7 +88,8 @@ def _cache(found: dict[str, Any]) -> str:
 
 
 def _models(found: dict[str, str | None]) -> str:
-    return "models: " + ", ".join(f"{name} {'does not open' if problem else 'opens'}" for name, problem in found.items())
+    told = (f"{name} {'does not open' if problem else 'opens'}" for name, problem in found.items())
+    return "models: " + ", ".join(told)
 
 
 def _versions(own: "list[Dependency]") -> str:

@@ -1,0 +1,128 @@
+"""Run the blocks of a page, and compare what they print with what the page shows.
+
+    python docs/blocks.py              # run the tutorial and write what it printed into its pages
+
+A block that begins with three backticks and `bash` or `python` is run in a new process. A block `text title="Output"`
+right after it holds what it printed. Seconds, sizes in memory and folders may vary; a line `...` stands for any lines;
+everything else must be the same.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BLOCK = re.compile(
+    r'^```(?P<kind>bash|python)\n(?P<body>.*?)^```\n(?:\n```text title="Output"\n(?P<shown>.*?)^```\n)?',
+    re.DOTALL | re.MULTILINE,
+)
+VARYING = ((re.compile(r"\b[\d.,]+ (?=seconds|MiB|ms\b)"), "N "),)
+WIDTH, LIMIT_S = "100", 600
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page.
+
+    Attributes:
+        kind: bash or python.
+        body: its text.
+        shown: what the page says that it prints; None where the page shows nothing.
+    """
+
+    kind: str
+    body: str
+    shown: str | None
+
+    @property
+    def command(self) -> list[str]:
+        """The process to start."""
+        return ["bash", "-euc", self.body] if self.kind == "bash" else [sys.executable, "-W", "error", "-c", self.body]
+
+
+def blocks(page: str) -> list[Block]:
+    """Find the blocks of a page that are run."""
+    return [Block(found["kind"], found["body"], found["shown"]) for found in BLOCK.finditer(page)]
+
+
+def run(command: Sequence[str], folder: Path) -> str:
+    """Run a command in a folder, with this Python and its kembar first in the path, and give what it printed.
+
+    Raises:
+        RuntimeError: it ended with another code than 0.
+    """
+    places = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    # Names and lists of figures are printed to this width, without colours, whatever the terminal.
+    environment = {**os.environ, "PATH": os.pathsep.join(places), "COLUMNS": WIDTH, "NO_COLOR": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
+    if done.returncode:
+        raise RuntimeError(
+            f"ended with {done.returncode}:\n{command[-1]}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        )
+    return plain(done.stdout)
+
+
+def plain(printed: str) -> str:
+    """Leave out blanks at the ends of lines, and blank lines at both ends."""
+    return "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n") + "\n"
+
+
+def agrees(shown: str, printed: str) -> bool:
+    """Whether a page shows what was printed, but for what may vary."""
+    for pattern, word in VARYING:
+        shown, printed = pattern.sub(word, shown), pattern.sub(word, printed)
+    parts = [re.escape(part) for part in re.split(r"^\.\.\.\n", plain(shown), flags=re.MULTILINE)]
+    return re.fullmatch(r"(?:.*\n)*?".join(parts), plain(printed)) is not None
+
+
+def joined(found: Sequence[Block]) -> list[Block]:
+    """Order the blocks of a page as it is read: its commands first, then its Python as one program."""
+    program = "\n".join(block.body for block in found if block.kind == "python")
+    return [*(block for block in found if block.kind == "bash"), *([Block("python", program, None)] if program else [])]
+
+
+def failures(steps: Sequence[Block], folder: Path) -> Iterator[str]:
+    """Run blocks one after the other, and tell of each that fails, which ends it, or prints something else."""
+    for block in steps:
+        try:
+            printed = run(block.command, folder)
+        except RuntimeError as error:
+            yield str(error)
+            return
+        if block.shown is not None and not agrees(block.shown, printed):
+            yield f"{block.body}\nprinted:\n{printed}\nthe page shows:\n{block.shown}"
+
+
+def rewritten(page: str, printed: Callable[[Block], str]) -> str:
+    """Give a page with what its blocks print now, where it shows that and is no longer right."""
+
+    def now(found: re.Match[str]) -> str:
+        block = Block(found["kind"], found["body"], found["shown"])
+        said = printed(block)
+        if block.shown is None or agrees(block.shown, said):
+            return found[0]
+        return f'```{block.kind}\n{block.body}```\n\n```text title="Output"\n{said}```\n'
+
+    return BLOCK.sub(now, page)
+
+
+def tutorial() -> list[Path]:
+    """List the pages of the tutorial, which are followed in one folder, in their order."""
+    return sorted((HERE / "tutorial").glob("[0-9]*.md"))
+
+
+def main() -> None:
+    """Follow the tutorial, and write down what it prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        for page in tutorial():
+            text = page.read_text(encoding="utf-8")
+            page.write_text(rewritten(text, lambda block: run(block.command, Path(folder))), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
