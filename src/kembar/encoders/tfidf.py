@@ -18,6 +18,7 @@ import polars as pl
 
 from kembar.arrays import Floats, Rows, Sparse, offsets_of, unit_rows
 from kembar.errors import ConfigError, FolderError, quoted
+from kembar.posts.patterns import one_by_one
 from kembar.posts.scripts import SPACELESS
 from kembar.threads import unforked
 
@@ -97,6 +98,9 @@ class Tfidf:
 
         Each distinct piece of a title is read once: a word of most titles costs as much as one of a single title.
         """
+        few = one_by_one(titles)
+        if few is not None:
+            return self._count_of(few)
         texts = pl.DataFrame({"piece": titles}).with_row_index("row")
         if self._by_words:
             texts = texts.with_columns(pl.col("piece").str.split(" ")).explode("piece")
@@ -111,6 +115,17 @@ class Tfidf:
         matrix.sort_indices()
         matrix.data[:] = 1
         return Counted(tuple(terms), matrix)
+
+    def _count_of(self, titles: list[str]) -> Counted:
+        """Do what `count` does with a few titles."""
+        pieces = [title.split(" ") if self._by_words else [title] for title in titles]
+        each = [{term for piece in own for term in self._terms(piece)} for own in pieces]
+        terms = sorted(set().union(*each))
+        place = {term: at for at, term in enumerate(terms)}
+        columns = [np.array(sorted(place[term] for term in own), dtype=np.int64) for own in each]
+        offsets = offsets_of(np.array([len(own) for own in each], dtype=np.int64))
+        column = np.concatenate([np.zeros(0, dtype=np.int64), *columns])
+        return Counted(tuple(terms), _csr(np.ones(len(column)), column, offsets, len(terms)))
 
     @property
     def _by_words(self) -> bool:

@@ -23,6 +23,7 @@ from kembar.evidence.search import DenseIndex, HashIndex, SparseIndex
 from kembar.evidence.several import Search, SearchRows, SeveralRows, row_weights
 from kembar.evidence.view_kinds import CHAR, HASH, KINDS, WORD, Modality
 from kembar.posts.catalog import Catalog
+from kembar.posts.patterns import extracted, one_by_one
 from kembar.posts.scripts import SPACELESS
 
 _LONGER, _LOWER = 3, 0.25
@@ -340,8 +341,7 @@ def views_of(
 ) -> tuple[View, ...]:
     """Make views of what is known of posts: as `build_views`, from the rows of their terms by name."""
     views: list[View] = []
-    titles = catalog.titles.fill_null("")
-    signs = (2 * titles.str.count_matches(f"[{SPACELESS}]") > titles.str.len_chars()).to_numpy()
+    signs = _by_signs(catalog.titles)
     for name, rows in terms.items():
         part = getattr(config.advanced, name)
         own = part.k, KINDS[name].modality, part.floor, part.weight, part.least
@@ -357,6 +357,15 @@ def views_of(
         hashes = HashView(HASH.name, photos.hashes, photos.hashed, part.k, part.radius, offsets=photos.offsets)
         views.append(replace(hashes, floor=part.floor, weight=part.weight))
     return tuple(sorted(views, key=lambda view: view.modality == "photo"))
+
+
+def _by_signs(titles: pl.Series) -> Bools:
+    """Tell which titles are mostly in scripts without spaces: (n,) bool."""
+    few = one_by_one(titles)
+    if few is not None:
+        return np.array([2 * len(extracted(f"[{SPACELESS}]", title)) > len(title) for title in few], dtype=bool)
+    whole = titles.fill_null("")
+    return (2 * whole.str.count_matches(f"[{SPACELESS}]") > whole.str.len_chars()).to_numpy()
 
 
 def available(catalog: Catalog, config: Config, embeddings: Mapping[str, Embeddings]) -> set[str]:

@@ -10,10 +10,32 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from kembar.posts.patterns import found, matched, replaced
+from kembar.posts.patterns import contains, extracted, replaced
 from kembar.posts.units import (
-    APART, CATEGORIES, DEVICE, ENGLISH, FOREIGN, FRACTIONS, GERMAN, JOINED, JOINED_APART, KILO, LARGEST, NUMBER, PACKED,
-    PARCEL, QUANTITY, RADIO, RAM, REWRITTEN, SEVERAL, SIGNS, THOUSANDS, WEARER, Unit, foreign,
+    APART,
+    CATEGORIES,
+    DEVICE,
+    ENGLISH,
+    FOREIGN,
+    FRACTIONS,
+    GERMAN,
+    JOINED,
+    JOINED_APART,
+    KILO,
+    LARGEST,
+    NUMBER,
+    PACKED,
+    PARCEL,
+    QUANTITY,
+    RADIO,
+    RAM,
+    REWRITTEN,
+    SEVERAL,
+    SIGNS,
+    THOUSANDS,
+    WEARER,
+    Unit,
+    foreign,
 )  # fmt: skip
 
 _PIECES: Final = CATEGORIES.index("pieces")
@@ -118,11 +140,7 @@ def _numbers(mentions: pl.DataFrame) -> pl.DataFrame:
     return (
         mentions.filter(~wearer)
         .with_columns(
-            pl.when(memory)
-            .then(chain.str.replace(RAM, "$1"))
-            .when(broken)
-            .then(_unbroken(chain))
-            .otherwise(chain)
+            pl.when(memory).then(chain.str.replace(RAM, "$1")).when(broken).then(_unbroken(chain)).otherwise(chain)
         )
         .with_columns(chain.str.replace_all("[×*]", "x").str.split("x"))
         .with_columns(places=chain.list.len(), place=pl.int_ranges(chain.list.len()))
@@ -193,18 +211,18 @@ def read_one(title: str) -> list[tuple[int, int]]:
 def _tidied(title: str) -> str:
     """Do what `_tidy` does with one title."""
     text = title.lower()
-    for pattern, written in (*REWRITTEN, *(foreign() if matched(FOREIGN, text) else ())):
+    for pattern, written in (*REWRITTEN, *(foreign() if contains(FOREIGN, text) else ())):
         text = replaced(pattern, written, text)
     text = replaced(PARCEL, "$1 ", replaced(JOINED, JOINED_APART, replaced(*APART, text)))
-    radio = matched(RADIO, text) and matched(DEVICE, text)
+    radio = contains(RADIO, text) and contains(DEVICE, text)
     return replaced(RADIO, "$1 ", text) if radio else text
 
 
 def _mentions_of(title: str) -> list[tuple[str, Unit]]:
     """Find the mentions of a title: the numbers as written, and what they count."""
     mentions: list[tuple[str, Unit]] = []
-    for match in found(QUANTITY, title):
-        own = found(QUANTITY, match[0])[0]  # by itself, as `extract_groups` reads it
+    for match in extracted(QUANTITY, title):
+        own = extracted(QUANTITY, match[0])[0]  # by itself, as `extract_groups` reads it
         if own["rate"] is not None:
             continue
         if own["chain"] is not None:
@@ -215,7 +233,7 @@ def _mentions_of(title: str) -> list[tuple[str, Unit]]:
 
 def _numbers_of(chain: str, unit: Unit) -> list[tuple[float, Unit]]:
     """Split a chain: its numbers, each with what it counts."""
-    if unit.scale == KILO and matched(WEARER, chain):
+    if unit.scale == KILO and contains(WEARER, chain):
         return []
     if unit.category == "memory":
         chain = replaced(RAM, "$1", chain, 1)
@@ -224,18 +242,18 @@ def _numbers_of(chain: str, unit: Unit) -> list[tuple[float, Unit]]:
             chain = replaced(fraction, decimals, chain, 1)
     *packs, last = re.split("[x×*]", chain)
     counts = [(part, _PIECE if unit.category in PACKED else unit) for part in packs]
-    written = [(number[0], counted) for part, counted in (*counts, (last, unit)) for number in found(NUMBER, part)]
+    written = [(number[0], counted) for part, counted in (*counts, (last, unit)) for number in extracted(NUMBER, part)]
     values = [(_decimal_of(number, counted.coarse), counted) for number, counted in written]
     return [(value, counted) for value, counted in values if value is not None]
 
 
 def _decimal_of(number: str, coarse: bool) -> float | None:
     """Read a number; None where its points and commas do not form one."""
-    if matched(ENGLISH, number):
+    if contains(ENGLISH, number):
         return float(number.replace(",", ""))
-    if matched(GERMAN, number):
+    if contains(GERMAN, number):
         return float(number.replace(".", "").replace(",", "."))
-    if matched(THOUSANDS, number) and (not coarse or matched(SEVERAL, number)):
+    if contains(THOUSANDS, number) and (not coarse or contains(SEVERAL, number)):
         return float(re.sub("[.,]", "", number))
     plain = number.replace(",", ".", 1)
     return float(plain) if plain.count(".") < 2 and "," not in plain else None

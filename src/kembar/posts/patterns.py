@@ -20,7 +20,8 @@ LONG: Final = 400
 """Characters from which on a text is left to Rust, whose time grows with the length alone, whatever the text."""
 
 _PART: Final = re.compile(
-    r"(?P<set>\[\^?(?:\\.|\[[^\]]*\]|[^\]\\])*\]|\\p\{\w+\}|\\[wds])|(?P<end>\$)|(?P<bytes>\(\?-u:)|\\.|[^\\]", re.DOTALL
+    r"(?P<set>\[\^?(?:\\.|\[[^\]]*\]|[^\]\\])*\]|\\p\{\w+\}|\\[wds])|(?P<end>\$)|(?P<bytes>\(\?-u:)|\\.|[^\\]",
+    re.DOTALL,
 )
 _PLAIN_SET: Final = re.compile(r"\[(?:(?!\\[pwdsx]|--)(?:\\.|[^\\]))*\]", re.DOTALL)
 _GROUP: Final = re.compile(r"\$\{?(\d+)\}?")
@@ -47,12 +48,12 @@ def _known(text: str) -> bool:
     return text.isascii() or all(unicodedata.category(sign) != "Cn" for sign in text)
 
 
-def matched(pattern: str, text: str) -> bool:
+def contains(pattern: str, text: str) -> bool:
     """Tell whether a pattern is found in a text, as `str.contains` does."""
     return _compiled(pattern, text.isascii()).search(text) is not None
 
 
-def found(pattern: str, text: str) -> list[re.Match[str]]:
+def extracted(pattern: str, text: str) -> list[re.Match[str]]:
     """Find all places of a pattern in a text, as `str.extract_all` does."""
     return list(_compiled(pattern, text.isascii()).finditer(text))
 

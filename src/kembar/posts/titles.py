@@ -30,7 +30,7 @@ from html.entities import html5
 import polars as pl
 
 from kembar.errors import CatalogError
-from kembar.posts.patterns import matched, one_by_one, replaced
+from kembar.posts.patterns import contains, one_by_one, replaced
 from kembar.threads import unforked
 
 LONGEST = 1000
@@ -95,7 +95,7 @@ def normalize(titles: pl.Series) -> pl.Series:
 def _normal(title: str) -> str:
     """Bring one title to its normal form."""
     done = _step_one(title)
-    if not matched(f"{_WRAPPED}|{_ENTITY}", done):
+    if not contains(f"{_WRAPPED}|{_ENTITY}", done):
         return done
     for _ in range(ROUNDS):
         before, done = done, _step_one(done)
@@ -154,7 +154,7 @@ def _fold(titles: pl.Series) -> pl.Series:
 
 def _step_one(title: str) -> str:
     """Do what `_step` does with one title."""
-    shown = _undo_bytes(title) if matched(f"{_WRAPPED}|{_ESCAPE}", title) else title
+    shown = _undo_bytes(title) if contains(f"{_WRAPPED}|{_ESCAPE}", title) else title
     visible = replaced(_INVISIBLE, "", _undo_entities(shown))
     folded = visible.lower() if visible.isascii() else _fold_one(visible)
     plain = replaced(_BLANK, " ", folded).strip(" ")
@@ -165,7 +165,7 @@ def _fold_one(title: str) -> str:
     """Do what `_fold` does with one title."""
     lowered = replaced(_INVISIBLE, "", unicodedata.normalize("NFKC", title)).lower()
     folded = unicodedata.normalize("NFKC", re.sub("i\u0307+", "i", lowered.translate(_folded)))
-    if not matched(_FOREIGN_DIGIT, folded):
+    if not contains(_FOREIGN_DIGIT, folded):
         return folded
     plain = folded.translate(_digits)
     for mark, written in _MARKS:
