@@ -153,6 +153,8 @@ def prepared(posts: Catalog, matcher: Matcher, known: Mapping[str, Embeddings] |
     hashed = with_photo_hashes(posts, matcher.config)
     compared = as_compared(hashed, matcher.config.variants)
     encoded, vectors = matcher.encoded(compared, known)
+    if not len(encoded.problems):
+        return Prepared(hashed, encoded, vectors)
     told = encoded.problems.join(hashed.problems, on=list(PROBLEMS), how="anti")
     return Prepared(hashed.with_hashes(hashed.hashes, hashed.hashed, told), encoded, vectors)
 
@@ -274,7 +276,7 @@ def among(base: Base, places: Rows, model: Model) -> Comparison:
 
 def _compared(given: Part, near: Rows, model: Model) -> Comparison:
     """Compare the last posts of a part with all others, in the order of ids, in which a run breaks ties."""
-    order = given.posts.ids.arg_sort().to_numpy().astype(np.int64)
+    order = _by_id(given.posts)
     local = given.take(order)
     local = replace(local, titles=local.titles.narrowed(), tokens=local.tokens.narrowed())
     apart = frozenset(model.spare) | {view.name for view in identifier_views(local.posts)}
@@ -284,6 +286,12 @@ def _compared(given: Part, near: Rows, model: Model) -> Comparison:
     cut_off = np.empty(len(order), dtype=bool)
     cut_off[order] = evidence.cut_off()
     return Comparison(near, _by_rows(found, order), cut_off[len(near) :], given.posts)
+
+
+def _by_id(posts: Catalog) -> Rows:
+    """Give the rows of posts in the order of their ids: (n,) int64."""
+    ids = posts.ids.to_list()
+    return np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
 
 
 def _by_rows(pairs: Pairs, rows: Rows) -> Pairs:

@@ -171,7 +171,7 @@ class Identity:
 
     def take(self, rows: Rows) -> "Identity":
         """Keep some titles."""
-        kept = self.code.gather(rows), self.numbers[:, rows], self.first[rows], self.titles.gather(rows)
+        kept = self.code[rows], self.numbers[:, rows], self.first[rows], self.titles[rows]
         return Identity(self.table[rows], self.kinds, self.short, *kept)
 
     @classmethod
@@ -273,7 +273,7 @@ class Identity:
         missing = (~have[left]).astype(np.float32) + ~have[right]
         alike = np.full(len(left), np.nan, dtype=np.float32)
         unlike = both[rarest[both] == 0]
-        one, other = (self.code.gather(ends[unlike]).to_list() for ends in (left, right))
+        one, other = (self.code[ends[unlike]].to_list() for ends in (left, right))
         alike[unlike] = process.cpdist(one, other, scorer=Indel.normalized_similarity, dtype=np.float32)
         differ = ((missing == 0) & (rarest == 0)).astype(np.float32)
         return [rarest, differ, missing, alike]

@@ -141,7 +141,7 @@ class TitlePairs:
     def take(self, rows: Rows) -> "TitlePairs":
         """Keep some titles."""
         return TitlePairs(
-            self.titles.gather(rows),
+            self.titles[rows],
             self.words[rows],
             self.numbers[rows],
             self.quantities[rows],
@@ -194,7 +194,7 @@ class TitlePairs:
         return [*found, missing]
 
     def _edits(self, a: Rows, b: Rows) -> list[Floats]:
-        one, other = self.titles.gather(a).to_list(), self.titles.gather(b).to_list()
+        one, other = self.titles[a].to_list(), self.titles[b].to_list()
         edit = process.cpdist(one, other, scorer=Indel.normalized_similarity, dtype=np.float32)
         # token_set_ratio is symmetric in exact arithmetic and in its integers; no order of ends shows
         bags = process.cpdist(one, other, scorer=fuzz.token_set_ratio, dtype=np.float32)

@@ -1,12 +1,14 @@
 """Numbers for texts: those that a catalogue knows by their place, others by the order in which they turned up."""
 
 import threading
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
 from kembar.arrays import Rows, Sparse
+from kembar.posts.patterns import FEW
 
 
 class Vocabulary:
@@ -60,6 +62,10 @@ class Vocabulary:
         """Find texts among the known ones: (m,) String to (m,) int64, -1 where they are not there."""
         if not len(self.known) or not len(texts):
             return np.full(len(texts), -1, dtype=np.int64)
+        if len(texts) <= FEW:
+            begins = [(bisect_left(self.known, text), text) for text in texts.to_list()]
+            found = [at if at < len(self.known) and self.known[at] == text else -1 for at, text in begins]
+            return np.array(found, dtype=np.int64)
         at = np.minimum(self.known.search_sorted(texts).to_numpy().astype(np.int64), len(self.known) - 1)
         return np.where((self.known.gather(at) == texts).to_numpy(), at, -1)
 

@@ -76,11 +76,10 @@ def normalize(titles: pl.Series) -> pl.Series:
     Raises:
         CatalogError: the series is not text.
     """
-    texts = _text(titles)
-    few = one_by_one(texts)
+    few = one_by_one(titles) if titles.dtype == pl.String else None
     if few is not None:
         return pl.Series(titles.name, [_normal(title) for title in few], dtype=pl.String)
-    done = _step(texts)
+    done = _step(_text(titles))
     rows = done.str.contains(f"{_WRAPPED}|{_ENTITY}").arg_true()
     for _ in range(ROUNDS):
         if not len(rows):
