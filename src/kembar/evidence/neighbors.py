@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from kembar.arrays import Bools, Floats, Hashes, Rows, falling, offsets_of, ragged, run_starts, unfalling
 from kembar.errors import EvidenceError
+from kembar.evidence.distinct import Distinct
 
 Edges = tuple[Rows, Rows, Floats]  # source, target, score
 
 CELLS = 1 << 22
 """Similarities sorted at once, or computed again where scores straddle the k-th place: bounds the memory."""
 
-_NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
+NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +81,6 @@ class Neighbors:
         gone = queries[:, None] & ((np.arange(self.index.shape[1]) >= k) | (self.score <= np.float32(floor)))
         gone[:, 0] = False
         return Neighbors(np.where(gone, np.int32(-1), self.index), np.where(gone, np.float32(0), self.score))
-
-
-@dataclass(frozen=True, slots=True)
-class Distinct:
-    """The different rows among n.
-
-    Attributes:
-        first: (u,) where each stands first, rising.
-        number: (n,) the place in `first` of each row's like; -1 where a row has no evidence.
-    """
-
-    first: Rows
-    number: Rows
-
-    @classmethod
-    def of(cls, keys: Hashes) -> "Distinct":
-        """Tell rows apart by their keys: (n,) uint64, equal for equal rows."""
-        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        order = np.argsort(first, kind="stable")
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-        return cls(first[order], rank[inverse])
-
-    @property
-    def copies(self) -> bool:
-        """Whether some rows are equal, or without evidence."""
-        return len(self.first) < len(self.number)
 
 
 def arranged(edges: Edges, queries: Distinct, base: Distinct, own: Rows, k: int, *, ordered: bool = False) -> Neighbors:
@@ -173,22 +147,23 @@ def best(edges: Edges, n: int, k: int) -> Edges:
         width = int(np.diff(begin[low : high + 1]).max(initial=0))
         if width:
             place = np.arange(begin[low], begin[high]) - begin[source[here]]
-            table = np.full((high - low, width), _NOTHING, dtype=np.uint64)
-            table[source[here] - low, place] = _packed(score[here], target[here])
+            table = np.full((high - low, width), NOTHING, dtype=np.uint64)
+            table[source[here] - low, place] = packed(score[here], target[here])
             if width > 2 * k:
                 table = np.partition(table, k - 1, axis=1)[:, :k]
             table.sort(axis=1)
-            row, column = np.nonzero(table[:, :k] != _NOTHING)
-            found.append((row + low, *_unpacked(table[row, column])))
+            row, column = np.nonzero(table[:, :k] != NOTHING)
+            found.append((row + low, *unpacked(table[row, column])))
     return joined(found)
 
 
-def _packed(score: Floats, target: Rows) -> Hashes:
-    """Pack (score, target) into integers that rise as the score falls, then as the target rises."""
+def packed(score: Floats, target: Rows) -> Hashes:
+    """Pack scores and targets into integers that rise as the score falls, then as the target rises."""
     return falling(score).astype(np.uint64) << np.uint64(32) | target.astype(np.uint64)
 
 
-def _unpacked(packed: Hashes) -> tuple[Rows, Floats]:
+def unpacked(packed: Hashes) -> tuple[Rows, Floats]:
+    """Give targets and scores back."""
     return (packed & np.uint64(0xFFFFFFFF)).astype(np.int64), unfalling((packed >> np.uint64(32)).astype(np.uint32))
 
 
