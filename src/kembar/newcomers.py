@@ -30,7 +30,7 @@ from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import PriceRatio
 from kembar.evidence.several import Search
 from kembar.evidence.title_pairs import TitlePairs
-from kembar.evidence.views import View
+from kembar.evidence.views import SparseView, View
 from kembar.matcher import Matcher, identified
 from kembar.posts.catalog import Catalog
 from kembar.posts.problems import PROBLEMS
@@ -132,6 +132,11 @@ class Part:
         titles = TitlePairs.joined([part.titles for part in parts])
         tokens = Identity.joined([part.tokens for part in parts])
         return cls(stacked([part.posts for part in parts]), titles, tokens, tuple(views))
+
+    def narrowed(self) -> "Part":
+        """Keep the words and terms in use alone: quicker to compare, and not to be joined with others any more."""
+        views = tuple(view.narrowed() if isinstance(view, SparseView) else view for view in self.views)
+        return replace(self, titles=self.titles.narrowed(), tokens=self.tokens.narrowed(), views=views)
 
 
 def _of_name(part: Part, like: View) -> View:
@@ -277,8 +282,7 @@ def among(base: Base, places: Rows, model: Model) -> Comparison:
 def _compared(given: Part, near: Rows, model: Model) -> Comparison:
     """Compare the last posts of a part with all others, in the order of ids, in which a run breaks ties."""
     order = _by_id(given.posts)
-    local = given.take(order)
-    local = replace(local, titles=local.titles.narrowed(), tokens=local.tokens.narrowed())
+    local = given.narrowed().take(order)
     apart = frozenset(model.spare) | {view.name for view in identifier_views(local.posts)}
     evidence = gather(local.views, local.titles, model.config, spare=apart, scope=Scope.of(local.posts))
     pairs, new = blended(evidence, model.config), order >= len(near)

@@ -245,7 +245,7 @@ class Terms:
             raise FolderError(given, "what Terms.save wrote", "Match the catalogue again.") from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pruning:
     """Which terms a search leaves out, to search a large catalogue in time that grows with its size.
 
@@ -254,7 +254,7 @@ class Pruning:
     (between copies by at most `mass`, between others it may be more), so compare the candidates by their whole rows.
 
     Attributes:
-        frequency: (d,) int64, rows of the base that hold each term.
+        frequency: (d,) int64, rows of the base that hold each term; not counted where the base has too few rows.
         rows: rows of the base.
         most: only terms of more rows than this are dropped; nothing is where the base is not larger.
         mass: of a row's squared length, at most this share is dropped, the most frequent terms first.
@@ -268,8 +268,13 @@ class Pruning:
     @classmethod
     def fit(cls, base: Sparse, *, most: int = MOST, mass: float = MASS) -> "Pruning":
         """Count the terms of (n, d) CSR rows that are to be searched."""
-        frequency = np.bincount(base.indices, minlength=base.shape[1]).astype(np.int64)
-        return cls(frequency, base.shape[0], most, mass)
+        if base.shape[0] <= most:
+            return cls(np.zeros(0, dtype=np.int64), base.shape[0], most, mass)
+        return cls(np.bincount(base.indices, minlength=base.shape[1]).astype(np.int64), base.shape[0], most, mass)
+
+    @cached_property
+    def _keeps_all(self) -> bool:
+        return self.rows <= self.most or bool(self.frequency.max(initial=0) <= self.most)
 
     def apply(self, vectors: Sparse) -> Sparse:
         """Drop the most frequent terms from each row, of the base or of queries.
@@ -280,7 +285,7 @@ class Pruning:
         Returns:
             (n, d) CSR float32, its rows not rescaled; `vectors` where nothing is dropped.
         """
-        if self.rows <= self.most or self.frequency.max(initial=0) <= self.most:
+        if self._keeps_all:
             return vectors
         row = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
         order = np.lexsort((-self.frequency[vectors.indices], row))

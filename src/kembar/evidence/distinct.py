@@ -1,13 +1,14 @@
 """The different rows among many: equal ones are searched once, so that ten thousand copies cost as much as one."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, mixed
+from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, mixed, offsets_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Distinct:
     """The different rows among n.
 
@@ -32,6 +33,22 @@ class Distinct:
     def copies(self) -> bool:
         """Whether some rows are equal, or without evidence."""
         return len(self.first) < len(self.number)
+
+    @cached_property
+    def members(self) -> Rows:
+        """List the rows that have evidence, those of one kind together, in their order."""
+        present = np.flatnonzero(self.number >= 0)
+        return present[np.argsort(self.number[present], kind="stable")]
+
+    @cached_property
+    def counts(self) -> Rows:
+        """Count the rows of each kind: (u,) int64."""
+        return np.bincount(self.number[self.number >= 0], minlength=len(self.first))
+
+    @cached_property
+    def begins(self) -> Rows:
+        """Tell where each kind begins among the `members`: (u,) int64."""
+        return offsets_of(self.counts)[:-1]
 
 
 def sorted_rows(vectors: Sparse) -> Sparse:

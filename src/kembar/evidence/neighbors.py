@@ -170,11 +170,7 @@ def unpacked(packed: Hashes) -> tuple[Rows, Floats]:
 def _expand(edges: Edges, base: Distinct, sources: int, k: int) -> Edges:
     """Replace each distinct target by its copies, of which the first k are enough; edges come best first."""
     source, target, score = edges
-    present = np.flatnonzero(base.number >= 0)
-    members = present[np.argsort(base.number[present], kind="stable")]
-    count = np.bincount(base.number[present], minlength=len(base.first))
-    begin = offsets_of(count)[:-1]
-    take = np.minimum(count, k)[target]
+    take = np.minimum(base.counts[target], k)
     # Once better targets have k copies, only one that ties with the last of them can still matter.
     before = offsets_of(take)[:-1]
     start = np.searchsorted(source, np.arange(sources))
@@ -182,7 +178,7 @@ def _expand(edges: Edges, base: Distinct, sources: int, k: int) -> Edges:
     keep = ~full | ~run_starts(source, score)
     source, target, score = source[keep], target[keep], score[keep]
     edge, place = ragged(take[keep])
-    return best((source[edge], members[begin[target[edge]] + place], score[edge]), sources, k)
+    return best((source[edge], base.members[base.begins[target[edge]] + place], score[edge]), sources, k)
 
 
 def _own_first(index: Rows, score: Floats, own: Rows) -> Neighbors:

@@ -22,6 +22,7 @@ from kembar.evidence.pairs import dense_similarity, hash_similarity, sparse_simi
 from kembar.evidence.search import DenseIndex, HashIndex, SparseIndex
 from kembar.evidence.several import Search, SearchRows, SeveralRows, row_weights
 from kembar.evidence.view_kinds import CHAR, HASH, KINDS, WORD, Modality
+from kembar.evidence.vocabulary import narrowed
 from kembar.posts.catalog import Catalog
 from kembar.posts.patterns import extracted, one_by_one
 from kembar.posts.scripts import SPACELESS
@@ -175,6 +176,10 @@ class SparseView:
     def blended(self, weights: Sparse, base: "SparseView | None" = None) -> "SparseView":
         """Blend the sparse rows as sparse rows."""
         return replace(self, vectors=blend((base or self).vectors, weights))
+
+    def narrowed(self) -> "SparseView":
+        """Keep the columns in use alone: such rows are not to be compared with others any more."""
+        return replace(self, vectors=narrowed(self.vectors)[0])
 
     def joined(self, parts: "Sequence[SparseView]", order: Rows) -> "SparseView":
         """Stack the rows."""
