@@ -67,7 +67,7 @@ def series(titles: list[str]) -> pl.Series:
     return pl.Series(titles, dtype=pl.String)
 
 
-@examples(500)
+@examples(200)
 @given(SEVERAL)
 @example(["1٫5"])
 def test_the_normal_form_of_few_titles_is_that_of_many(titles: list[str]) -> None:
@@ -77,14 +77,14 @@ def test_the_normal_form_of_few_titles_is_that_of_many(titles: list[str]) -> Non
         assert few == normalize(series([*titles, "٢"])).to_list()[:-1]
 
 
-@examples(500)
+@examples(200)
 @given(TEXTS)
 @example("5 g\n")
 def test_the_quantities_of_one_title_are_those_it_has_among_many(title: str) -> None:
     assert [row[1:] for row in read(series([title])).iter_rows()] == read_one(title)
 
 
-@examples(300)
+@examples(100)
 @given(SEVERAL, SEVERAL)
 def test_few_titles_say_what_they_say_among_many(known: list[str], asked: list[str]) -> None:
     """Words, tokens, quantities and terms, by those that other titles know."""
