@@ -47,6 +47,7 @@ from kembar.store import Live
 from kembar.synthesis import synthesize
 
 WIDTH, NEAR = 256, 20
+FURTHER = 600  # posts that a store does not hold, to ask for and to add
 Figures = dict[str, Any]
 
 
@@ -64,6 +65,8 @@ def main() -> None:
         store, posts = map(Path, arguments.one)
         print(json.dumps(one(store, posts, arguments.asks, arguments.adds)))
         return
+    if arguments.asks + arguments.adds > FURTHER:
+        parser.error(f"at most {FURTHER} look-ups and adds together")
     lines = [
         f"`python bench/live_load.py --sizes {' '.join(map(str, arguments.sizes))} --asks {arguments.asks} --adds "
         f"{arguments.adds}`: Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, faiss "
@@ -81,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         stores = arguments.stores or Path(scratch)
         for size in arguments.sizes:
-            kept = drawn_store(stores, size, arguments.asks, arguments.adds)
+            kept = drawn_store(stores, size)
             lines.append(row(kept, size, arguments.asks, arguments.adds))
             served.append(over_http(kept, size, arguments.asks, min(arguments.adds, 100)))
             print(lines[-1], served[-1], sep="\n", flush=True)
@@ -97,13 +100,13 @@ def main() -> None:
 # Posts
 
 
-def drawn_store(stores: Path, size: int, asks: int, adds: int) -> Path:
+def drawn_store(stores: Path, size: int) -> Path:
     """Give a folder with a store of so many posts, and others that it does not hold; made where it is not there."""
-    kept = stores / f"{size}-{asks + adds}"
+    kept = stores / str(size)
     if (kept / "posts.parquet").exists():
         return kept
     kept.mkdir(parents=True)
-    table = synthesize(size + asks + adds, seed=1, hashes=True).posts.drop("label_group")
+    table = synthesize(size + FURTHER, seed=1, hashes=True).posts.drop("label_group")
     order = np.random.default_rng(1).permutation(len(table)).tolist()
     Live.create(kept / "store", run=Matcher().match(Catalog.read(table[order[:size]]))).close()
     table[order[size:]].write_parquet(kept / "posts.parquet")

@@ -82,7 +82,8 @@ class TokenCounts:
         order, width = np.lexsort((column, row)), max(1, len(self.vocabulary))
         offsets = offsets_of(np.bincount(row, minlength=len(titles)))
         table = sp.csr_matrix((rarity[order], column[order], offsets), shape=(len(titles), width), dtype=np.float32)
-        return Identity(table, *self._kinds(width), _main_codes(row, keys, rarity, len(titles)), *_order(titles))
+        (kinds, short), code = self._kinds(width), _main_codes(row, keys, rarity, len(titles))
+        return Identity(table, kinds, short, code, *_order(titles))
 
     def _read(self, titles: pl.Series, further: pl.DataFrame | None) -> tuple[Rows, pl.Series | list[str]]:
         """List the tokens of titles, each by itself: (m,) rows, and kind and token as one text."""

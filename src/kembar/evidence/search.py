@@ -17,8 +17,8 @@ from sparse_dot_topn import sp_matmul_topn
 from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.dense import Cells, mutual, nearest
-from kembar.evidence.distinct import distinct_hashes, distinct_rows, row_keys, sorted_rows, sparse_keys
-from kembar.evidence.neighbors import CELLS, Distinct, Edges, Neighbors, arranged, best, replaced
+from kembar.evidence.distinct import Distinct, distinct_hashes, distinct_rows, row_keys, sorted_rows, sparse_keys
+from kembar.evidence.neighbors import CELLS, Edges, Neighbors, arranged, best, replaced
 from kembar.evidence.small import MOST, dense_table, hash_table, of_table, sparse_table
 from kembar.threads import unforked
 
@@ -223,7 +223,8 @@ class DenseIndex:
     @cached_property
     def known(self) -> Bools:
         """Tell which of them are not all zero: (u,) bool."""
-        return np.any(self.rows != 0, axis=1)
+        known: Bools = np.any(self.rows != 0, axis=1)
+        return known
 
     @cached_property
     def cells(self) -> Cells | None:

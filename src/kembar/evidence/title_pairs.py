@@ -256,9 +256,9 @@ class _Read:
         """Read n titles in normal form."""
         few = one_by_one(titles)
         if few is None:
-            words = _words(titles)
-            number, length = words["word"].str.contains(_NUMBER).to_numpy(), titles.str.len_chars().to_numpy()
-            return cls(words["row"].to_numpy().astype(np.int64), words["word"], number, length.astype(np.int64))
+            found = _words(titles)
+            number, length = found["word"].str.contains(_NUMBER).to_numpy(), titles.str.len_chars().to_numpy()
+            return cls(found["row"].to_numpy().astype(np.int64), found["word"], number, length.astype(np.int64))
         each = [list(dict.fromkeys(match[0] for match in extracted(_WORD, title))) for title in few]
         row = np.repeat(np.arange(len(few)), np.array([len(own) for own in each], dtype=np.int64))
         words = [word for own in each for word in own]
