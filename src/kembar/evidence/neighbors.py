@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kembar.arrays import Bools, Floats, Hashes, Rows, falling, offsets_of, ragged, run_starts, unfalling
-from kembar.errors import EvidenceError
+from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.distinct import Distinct
 
 Edges = tuple[Rows, Rows, Floats]  # source, target, score
@@ -192,3 +192,21 @@ def _own_first(index: Rows, score: Floats, own: Rows) -> Neighbors:
     shifted_index[:, 0] = own
     shifted_score[:, 0] = 1
     return Neighbors(shifted_index.astype(np.int32), shifted_score.astype(np.float32))
+
+
+def checked(own: Rows | None, queries: int, k: int, n: int) -> tuple[Rows, int]:
+    """Check k, and cut it to the rows there are; a query that is not one of them counts too."""
+    if k < 1:
+        raise ConfigError(f"k = {k}", "at least 1 neighbour", "Ask for k >= 1; the post itself counts as one.")
+    rows = np.full(queries, -1, dtype=np.int64) if own is None else own.astype(np.int64)
+    return rows, max(1, min(k, n + int((rows < 0).any())))
+
+
+def check_columns(given: int, expected: int) -> None:
+    """Refuse queries over other columns than those of the base; raises EvidenceError."""
+    if given != expected:
+        raise EvidenceError(
+            f"queries of {given} columns",
+            f"the {expected} of the base",
+            "Make both by the same encoder or fitted terms.",
+        )

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from sparse_dot_topn import sp_matmul_topn
 
 from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads
-from kembar.errors import ConfigError, EvidenceError
+from kembar.errors import ConfigError
 from kembar.evidence.dense import Cells, mutual, nearest
 from kembar.evidence.distinct import Distinct, distinct_hashes, distinct_rows, row_keys, sorted_rows, sparse_keys
-from kembar.evidence.neighbors import CELLS, Edges, Neighbors, arranged, best, replaced
+from kembar.evidence.neighbors import CELLS, Edges, Neighbors, arranged, best, check_columns, checked, replaced
 from kembar.evidence.small import MOST, dense_table, hash_table, of_table, sparse_table
 from kembar.threads import unforked
 
@@ -151,8 +151,8 @@ class SparseIndex:
             ConfigError: k < 1.
             EvidenceError: queries over other columns.
         """
-        _check_columns(queries.shape[1], self.base.shape[1])
-        own, k = _checked(own, queries.shape[0], k, len(self))
+        check_columns(queries.shape[1], self.base.shape[1])
+        own, k = checked(own, queries.shape[0], k, len(self))
         if max(len(own), len(self)) <= MOST:
             rows = self._sorted if queries is self.base else sorted_rows(queries)
             return of_table(sparse_table(rows, self._all_columns, floor), own, k)
@@ -251,8 +251,8 @@ class DenseIndex:
             ConfigError: k < 1.
             EvidenceError: queries of another length.
         """
-        _check_columns(queries.shape[1], self.base.shape[1])
-        own, k = _checked(own, len(queries), k, len(self))
+        check_columns(queries.shape[1], self.base.shape[1])
+        own, k = checked(own, len(queries), k, len(self))
         if max(len(own), len(self)) <= min(MOST, self.exact):
             plain = self._plain if queries is self.base else np.ascontiguousarray(queries, dtype=np.float32)
             return of_table(dense_table(plain, self._plain, floor), own, k)
@@ -327,7 +327,7 @@ class HashIndex:
         """
         if not 0 <= radius <= 64:
             raise ConfigError(f"radius {radius}", "a number of bits from 0 to 64", "Choose a radius in that range.")
-        own, k = _checked(own, len(hashes), k, len(self))
+        own, k = checked(own, len(hashes), k, len(self))
         if max(len(own), len(self)) <= MOST:
             return of_table(hash_table((hashes, hashed), (self.hashes, self.hashed), radius), own, k)
         distinct = distinct_hashes(hashes, hashed)
@@ -352,23 +352,6 @@ class HashIndex:
             np.repeat(np.arange(len(queries)), bounds[1:] - bounds[:-1]),
             found.astype(np.int64),
             distance.astype(np.int64),
-        )
-
-
-def _checked(own: Rows | None, queries: int, k: int, n: int) -> tuple[Rows, int]:
-    """Check k, and cut it to the rows there are; a query that is not one of them counts too."""
-    if k < 1:
-        raise ConfigError(f"k = {k}", "at least 1 neighbour", "Ask for k >= 1; the post itself counts as one.")
-    rows = np.full(queries, -1, dtype=np.int64) if own is None else own.astype(np.int64)
-    return rows, max(1, min(k, n + int((rows < 0).any())))
-
-
-def _check_columns(given: int, expected: int) -> None:
-    if given != expected:
-        raise EvidenceError(
-            f"queries of {given} columns",
-            f"the {expected} of the base",
-            "Make both by the same encoder or fitted terms.",
         )
 
 
