@@ -329,6 +329,17 @@ def test_rematch(stocked: TestClient) -> None:
     assert stocked.post("/v1/rematch", headers={"Authorization": "any"}).status_code == 200  # without a body
 
 
+def test_a_store_without_posts_is_neither_matched_nor_grouped_again(client: TestClient) -> None:
+    for empty in (True, False):  # where none ever was, and where all were removed
+        for path in ("/v1/rematch", "/v1/regroup"):
+            refused = client.post(path, json={})
+            assert refused.status_code == 422, refused.text
+            assert error_of(refused)["given"] == "a store without posts"
+        if empty:
+            assert client.post("/v1/posts", json={"posts": [post("a", TITLES["a"])]}).status_code == 200
+            assert client.delete("/v1/posts/a").status_code == 200
+
+
 # --- export
 
 

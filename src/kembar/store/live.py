@@ -323,8 +323,7 @@ class Live(Asked):
             The event; its body tells which posts moved from which group to which.
         """
         records, rows = everything(self.reading())
-        if not records:
-            raise InputError("a store without posts", "some posts", "Add them first.")
+        _check_some(len(records))
         result = self._matcher.match(catalog_of(records, self.photos), progress=progress)
         with self._lock:
             said = constraints(self.reading()).among(rows)
@@ -346,12 +345,22 @@ class Live(Asked):
 
         Returns:
             The event; its body tells which posts moved from which group to which.
+
+        Raises:
+            InputError: a store without posts.
         """
         with self._lock, self._database.change("regroup", by=by) as change:
+            _check_some(len(self._index))
             moved = regrouped(change.write, self._index.known.config)
             change.body["moved"] = deciding.held(change.write, change.number, moved)
             deciding.close_empty(change.write, change.number)
         return change.done()
+
+
+def _check_some(posts: int) -> None:
+    """Refuse to match nothing; raises InputError."""
+    if not posts:
+        raise InputError("a store without posts", "some posts", "Add them first.")
 
 
 _SHOWN: Final = 20  # candidates that an add tells of
