@@ -1,11 +1,15 @@
 """What a store costs as it grows: look-ups and durable adds per second, seconds to open, memory; and pgvector.
 
-    python bench/live_load.py [--sizes 10000 100000] [--asks 300] [--adds 150] [-o docs/figures/live-load.md]
+    python bench/live_load.py [--sizes 10000 100000] [--asks 300] [--adds 150] [--stores FOLDER]
+        [-o docs/figures/live-load.md]
 
-A drawn shop of titles and made-up hashes is matched as a batch and becomes a store. Then, in a process of its own, it
-is opened; posts that it does not hold are looked up one by one, then added one by one, each add on disk when it
-returns (SQLite, `synchronous=FULL`). What is spent in COMMIT is what the disk costs; beside it stands what fsync of 4
-KiB costs in the same folder.
+A drawn shop of titles and made-up hashes is matched as a batch and becomes a store (with --stores it is kept there, and
+used again by the next run). Then, in a process of its own, a copy is opened; posts that it does not hold are looked up
+one by one, then added one by one, each add on disk when it returns (SQLite, `synchronous=FULL`). What is spent in
+COMMIT is what the disk costs; beside it stands what fsync of 4 KiB costs in the same folder. CPU is that of the process
+that has the store, of all its threads: on a machine that does other things too, milliseconds say more of these.
+
+Then `kembar serve` has a copy, and one client asks it over HTTP, by one connection on this machine, for the same.
 
 Vectors: unit vectors of 256 numbers in clusters of five, found by the index that a store uses, and by pgvector (exact,
 and HNSW as it is by default but with ef_search 100) in one connection over a local socket. Both are asked for 20
@@ -17,6 +21,8 @@ import argparse
 import json
 import os
 import platform
+import shutil
+import socket
 import sqlite3
 import statistics
 import subprocess
@@ -25,7 +31,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +47,7 @@ from kembar.store import Live
 from kembar.synthesis import synthesize
 
 WIDTH, NEAR = 256, 20
+FURTHER = 600  # posts that a store does not hold, to ask for and to add
 Figures = dict[str, Any]
 
 
@@ -46,6 +56,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--asks", type=int, default=300)
     parser.add_argument("--adds", type=int, default=150)
+    parser.add_argument("--stores", type=Path, help="a folder for the stores, to use them again")
     parser.add_argument("--no-vectors", action="store_true")
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--one", nargs=2, metavar=("STORE", "POSTS"), help=argparse.SUPPRESS)
@@ -54,19 +65,31 @@ def main() -> None:
         store, posts = map(Path, arguments.one)
         print(json.dumps(one(store, posts, arguments.asks, arguments.adds)))
         return
+    if arguments.asks + arguments.adds > FURTHER:
+        parser.error(f"at most {FURTHER} look-ups and adds together")
     lines = [
         f"`python bench/live_load.py --sizes {' '.join(map(str, arguments.sizes))} --asks {arguments.asks} --adds "
         f"{arguments.adds}`: Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, faiss "
-        f"{version('faiss-cpu')}, {os.cpu_count()} cores; load at the start {os.getloadavg()[0]:.1f}. Milliseconds: "
-        "median (99th of 100; longest).",
+        f"{version('faiss-cpu')}, {os.cpu_count()} cores; load {os.getloadavg()[0]:.1f} at the start, LOAD at the end. "
+        "Milliseconds: median (99th of 100; longest).",
         "",
-        "| posts | open, s | MiB, per post KiB | look-up, ms | per s, 1 and 4 threads | durable add, ms | per s | "
-        "of it COMMIT | fsync alone, ms |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| posts | open, s | MiB, per post KiB | look-up, ms | CPU, ms | per s, 1 and 4 threads | durable add, ms "
+        "| CPU, ms | of it COMMIT | fsync alone, ms |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for size in arguments.sizes:
-        lines.append(row(size, arguments.asks, arguments.adds))
-        print(lines[-1], flush=True)
+    served = [
+        "| posts | open, s | look-up over HTTP, ms | CPU, ms | add over HTTP, ms | CPU, ms | errors |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    with tempfile.TemporaryDirectory() as scratch:
+        stores = arguments.stores or Path(scratch)
+        for size in arguments.sizes:
+            kept = drawn_store(stores, size)
+            lines.append(row(kept, size, arguments.asks, arguments.adds))
+            served.append(over_http(kept, size, arguments.asks, min(arguments.adds, 100)))
+            print(lines[-1], served[-1], sep="\n", flush=True)
+    lines += ["", *served]
+    lines[0] = lines[0].replace("LOAD", f"{os.getloadavg()[0]:.1f}")
     if not arguments.no_vectors:
         lines += ["", *vectors(arguments.sizes)]
     print("\n".join(lines))
@@ -77,24 +100,39 @@ def main() -> None:
 # Posts
 
 
-def row(size: int, asks: int, adds: int) -> str:
-    """Measure a store of one size in a process of its own."""
-    with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch)
-        table = synthesize(size + asks + adds, seed=1, hashes=True).posts.drop("label_group")
-        order = np.random.default_rng(1).permutation(len(table)).tolist()
-        run = Matcher().match(Catalog.read(table[order[:size]]))
-        Live.create(place / "store", run=run).close()
-        table[order[size:]].write_parquet(place / "posts.parquet")
-        command = [sys.executable, __file__, "--one", str(place / "store"), str(place / "posts.parquet")]
+def drawn_store(stores: Path, size: int) -> Path:
+    """Give a folder with a store of so many posts, and others that it does not hold; made where it is not there."""
+    kept = stores / str(size)
+    if (kept / "posts.parquet").exists():
+        return kept
+    kept.mkdir(parents=True)
+    table = synthesize(size + FURTHER, seed=1, hashes=True).posts.drop("label_group")
+    order = np.random.default_rng(1).permutation(len(table)).tolist()
+    Live.create(kept / "store", run=Matcher().match(Catalog.read(table[order[:size]]))).close()
+    table[order[size:]].write_parquet(kept / "posts.parquet")
+    return kept
+
+
+@contextmanager
+def copied(kept: Path) -> Iterator[Path]:
+    """Copy a store, for what is added to it to be forgotten."""
+    with tempfile.TemporaryDirectory(dir=kept) as scratch:
+        yield Path(shutil.copytree(kept / "store", Path(scratch) / "store"))
+
+
+def row(kept: Path, size: int, asks: int, adds: int) -> str:
+    """Measure a store in a process of its own."""
+    with copied(kept) as store:
+        command = [sys.executable, __file__, "--one", str(store), str(kept / "posts.parquet")]
         done = subprocess.run(
             [*command, "--asks", str(asks), "--adds", str(adds)], capture_output=True, text=True, check=True
         )
     found = json.loads(done.stdout.splitlines()[-1])
     return (
         f"| {size:,} | {found['open']:.1f} | {found['memory'] / 2**20:,.0f}, {found['memory'] / size / 1024:.1f} "
-        f"| {told(found['lookups'])} | {found['per second']:.0f}, {found['per second of 4']:.0f} "
-        f"| {told(found['adds'])} | {1 / statistics.mean(found['adds']):.0f} "
+        f"| {told(found['lookups'])} | {1e3 * found['cpu of a look-up']:.1f} "
+        f"| {found['per second']:.0f}, {found['per second of 4']:.0f} "
+        f"| {told(found['adds'])} | {1e3 * found['cpu of an add']:.1f} "
         f"| {sum(found['commits']) / sum(found['adds']):.0%} | {told(found['fsync'])} |"
     )
 
@@ -110,11 +148,15 @@ def one(store: Path, posts: Path, asks: int, adds: int) -> Figures:
         opened = time.perf_counter() - begin
         live.lookup(catalogs[0])
         memory = resident() - before
+        clock = [time.process_time()]
         lookups = list(timed(lambda one: live.lookup(one), catalogs[:asks]))
+        clock.append(time.process_time())
         four = in_threads(live, catalogs[:asks], 4)
         commits: list[float] = []
         watch(live, commits)
+        clock.append(time.process_time())
         added = list(timed(lambda one: live.add(one), catalogs[asks:]))
+        clock.append(time.process_time())
         if live.counts().posts < adds:
             raise SystemExit("adds were lost")
     return {
@@ -125,9 +167,81 @@ def one(store: Path, posts: Path, asks: int, adds: int) -> Figures:
         "per second": len(lookups) / sum(lookups),
         "per second of 4": four,
         "adds": added,
+        "cpu of a look-up": (clock[1] - clock[0]) / asks,
+        "cpu of an add": (clock[3] - clock[2]) / adds,
         "commits": commits,
         "fsync": list(fsyncs(store, 100)),
     }
+
+
+def over_http(kept: Path, size: int, asks: int, adds: int) -> str:
+    """Ask a service for look-ups and adds, one after the other."""
+    import polars as pl
+
+    posts = pl.read_parquet(kept / "posts.parquet").iter_rows(named=True)
+    bodies = [
+        {"id": post["posting_id"], "title": post["title"], "hash": post["image_phash"]}
+        for post in islice(posts, asks + adds)
+    ]
+    with copied(kept) as store, serving(store) as (process, port, opened):
+        connection = HTTPConnection("127.0.0.1", port, timeout=120)
+        errors = 0
+
+        def asked(path: str, body: dict[str, Any]) -> None:
+            nonlocal errors
+            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            answer.read()
+            errors += answer.status != 200
+
+        asked("/v1/lookup", {"posts": bodies[:1]})
+        clock = [cpu_of(process)]
+        lookups = list(timed(lambda body: asked("/v1/lookup", {"posts": [body]}), bodies[:asks]))
+        clock.append(cpu_of(process))
+        added = list(timed(lambda body: asked("/v1/posts", {"posts": [body], "by": "bench"}), bodies[asks:]))
+        clock.append(cpu_of(process))
+    return (
+        f"| {size:,} | {opened:.1f} | {told(lookups)} | {1e3 * (clock[1] - clock[0]) / asks:.1f} "
+        f"| {told(added)} | {1e3 * (clock[2] - clock[1]) / adds:.1f} | {errors} |"
+    )
+
+
+@contextmanager
+def serving(store: Path) -> Iterator[tuple[int, int, float]]:
+    """Run `kembar serve` until the end: its process, its port, and the seconds until it was ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "kembar", "serve", str(store), "--port", str(port), "--no-access-log"]
+    begin = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not ready(port):
+            if process.poll() is not None:
+                raise SystemExit(f"the service ended with {process.returncode}")
+            time.sleep(0.05)
+        yield process.pid, port, time.perf_counter() - begin
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def ready(port: int) -> bool:
+    """Tell whether a service answers."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", "/ready")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def cpu_of(process: int) -> float:
+    """Seconds of CPU that a process has taken."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def timed(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[float]:

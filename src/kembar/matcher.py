@@ -198,9 +198,11 @@ class Matcher:
             buckets=Buckets.of(catalog.ids, self.buckets),
             resources=Resources(self.device, self.store, progress, self.encoders),
         )
+        if not len(made.problems):
+            return catalog, made.embeddings
         told = catalog.problems.filter(pl.col("part") == "image").select("posting_id")  # while hashing, mostly
         fresh = made.problems.join(told, on="posting_id", how="anti")
-        return catalog.with_hashes(catalog.hashes, catalog.hashed, fresh) if len(fresh) else catalog, made.embeddings
+        return catalog.with_hashes(catalog.hashes, catalog.hashed, fresh), made.embeddings
 
     @staticmethod
     def evidence(

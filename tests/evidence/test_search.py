@@ -7,9 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.errors import EvidenceError
+from kembar.evidence import search
 from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.search import DenseIndex, HashIndex, SparseIndex
 from properties import examples
+
+
+@pytest.fixture(autouse=True, params=[search.MOST, 0], ids=["as one table", "step by step"])
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows are searched in their own way: it finds the same."""
+    monkeypatch.setattr(search, "MOST", request.param)
+
 
 K = st.integers(1, 12)
 SEEDS = st.integers(0, 10_000)
@@ -98,6 +106,37 @@ def test_many_dense_rows_find_the_same_slice_by_slice():
         same(index.search(rows[part], 10, own=part), whole.take(part))
 
 
+@examples(60)
+@given(SEEDS, st.integers(1, 90), st.integers(1, 40), st.integers(1, 60), st.sampled_from([-0.5, 0.0, 0.25, 0.5]))
+def test_one_table_gives_what_all_steps_give_to_the_bit(seed, n, q, k, floor):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n + q, 24)).astype(np.float32) * (rng.random((n + q, 24)) < 0.3)
+    rows[rng.integers(0, n + q, (n + q) // 3)] = rows[0]
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-9))
+    hashes, hashed = hashes_of(seed, n + q)
+    base, queries, own = sp.csr_matrix(rows[:n]), sp.csr_matrix(rows[n:]), np.arange(n)
+    within = rows[:n]
+
+    def found() -> list[Neighbors]:
+        """Search in all indexes, within a base and from outside."""
+        sparse, dense, bits = SparseIndex.of(base), DenseIndex.of(within), HashIndex.of(hashes[:n], hashed[:n])
+        return [
+            sparse.search(base, k, own=own, floor=max(0.0, floor)),
+            sparse.search(queries, k, floor=max(0.0, floor)),
+            dense.search(within, k, own=own, floor=floor),
+            dense.search(rows[n:], k, floor=floor),
+            bits.search(hashes[:n], hashed[:n], k, own=own, radius=3),
+            bits.search(hashes[n:], hashed[n:], k, radius=3),
+        ]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "MOST", 512)
+        table = found()
+        patch.setattr(search, "MOST", 0)
+        for one, other in zip(table, found(), strict=True):
+            same(one, other)
+
+
 def test_an_empty_base_and_no_queries():
     rows = np.eye(3, dtype=np.float32)
     assert DenseIndex.of(rows[:0]).search(rows, 5).index.tolist() == [[-1]] * 3
@@ -108,9 +147,9 @@ def test_an_empty_base_and_no_queries():
 
 def test_queries_over_other_columns_are_refused():
     rows = np.eye(3, dtype=np.float32)
-    for search in (
+    for find in (
         lambda: DenseIndex.of(rows).search(rows[:, :2], 5),
         lambda: SparseIndex.of(sp.csr_matrix(rows)).search(sp.csr_matrix(rows[:, :2]), 5),
     ):
         with pytest.raises(EvidenceError, match="queries of 2 columns; expected the 3 of the base"):
-            search()
+            find()

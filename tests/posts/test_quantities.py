@@ -28,7 +28,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 QUANTITY, PARCEL, RADIO, DEVICE, JOINED = (
-    compiled(p) for p in (measures._QUANTITY, measures._PARCEL, measures._RADIO, measures._DEVICE, measures._JOINED)
+    compiled(p) for p in (measures.QUANTITY, measures.PARCEL, measures.RADIO, measures.DEVICE, measures.JOINED)
 )
 NAMES = {name: unit for unit in UNITS for name in unit.names.split()}
 

@@ -267,6 +267,41 @@ def test_decisions_about_nobody(stocked: TestClient) -> None:
     assert stocked.post("/v1/decisions", json={"a": "a", "b": "b", "verdict": "maybe"}).status_code == 422
 
 
+def test_a_post_is_moved_and_groups_are_merged_and_accepted(stocked: TestClient) -> None:
+    said = {"by": "Ana", "note": "seen"}
+    for path, body, kind in (
+        ("/v1/move", {"post": "b"}, "split"),
+        ("/v1/merge", {"left": group_of(stocked, "a"), "right": group_of(stocked, "c")}, "merge"),
+        ("/v1/accept", {"groups": [group_of(stocked, "a")]}, "accept"),
+        ("/v1/move", {"post": "c", "group": group_of(stocked, "d")}, "split"),
+    ):
+        key = {"Idempotency-Key": f"{kind}-{len(body)}"}
+        answer = stocked.post(path, json=body | said, headers=key)
+        assert answer.status_code == 200, answer.text
+        event = answer.json()["event"]
+        assert (event["kind"], event["by"], event["note"]) == (kind, "Ana", "seen")
+        assert stocked.post(path, json=body | said, headers=key).json()["event"] == event  # and nothing is done twice
+        other = body | ({"groups": ["x"]} if kind == "accept" else {"left": "x"} if kind == "merge" else {"post": "d"})
+        assert stocked.post(path, json=other, headers=key).status_code == 409
+    assert group_of(stocked, "c") == group_of(stocked, "d") != group_of(stocked, "a") != group_of(stocked, "b")
+
+
+def test_groups_and_posts_that_cannot_be_moved_or_merged(stocked: TestClient) -> None:
+    own = group_of(stocked, "a")
+    for path, body, status in (
+        ("/v1/move", {"post": "nobody"}, 404),
+        ("/v1/move", {"post": "a", "group": "no group"}, 404),
+        ("/v1/move", {"post": "a", "group": own}, 422),
+        ("/v1/merge", {"left": own, "right": "no group"}, 404),
+        ("/v1/merge", {"left": own, "right": own}, 422),
+        ("/v1/merge", {"left": own}, 422),
+        ("/v1/accept", {"groups": ["no group"]}, 404),
+        ("/v1/accept", {"groups": []}, 422),
+        ("/v1/accept", {"groups": [own] * 1001}, 422),
+    ):
+        assert stocked.post(path, json=body).status_code == status, (path, body)
+
+
 def test_events_by_pages(stocked: TestClient) -> None:
     for other in "bcd":
         stocked.post("/v1/decisions", json={"a": "a", "b": other, "verdict": "unsure"})
@@ -292,6 +327,17 @@ def test_rematch(stocked: TestClient) -> None:
     assert stocked.post("/v1/rematch", json={"by": "me"}).json()["event"]["kind"] == "rematch"
     assert group_of(stocked, "a") != group_of(stocked, "b")
     assert stocked.post("/v1/rematch", headers={"Authorization": "any"}).status_code == 200  # without a body
+
+
+def test_a_store_without_posts_is_neither_matched_nor_grouped_again(client: TestClient) -> None:
+    for empty in (True, False):  # where none ever was, and where all were removed
+        for path in ("/v1/rematch", "/v1/regroup"):
+            refused = client.post(path, json={})
+            assert refused.status_code == 422, refused.text
+            assert error_of(refused)["given"] == "a store without posts"
+        if empty:
+            assert client.post("/v1/posts", json={"posts": [post("a", TITLES["a"])]}).status_code == 200
+            assert client.delete("/v1/posts/a").status_code == 200
 
 
 # --- export
@@ -450,6 +496,9 @@ def test_the_openapi_document_tells_of_every_route_and_error(client: TestClient)
         ("/v1/groups/{id}", "get"),
         ("/v1/explain", "get"),
         ("/v1/decisions", "post"),
+        ("/v1/move", "post"),
+        ("/v1/merge", "post"),
+        ("/v1/accept", "post"),
         ("/v1/events", "get"),
         ("/v1/events/{number}/undo", "post"),
         ("/v1/contradictions", "get"),

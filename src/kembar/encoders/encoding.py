@@ -151,7 +151,7 @@ def _encoded(
     parts = buckets or Buckets.whole(len(catalog))
     if encoder.modality == "title":
         titles = normalize(catalog.titles)
-        return Embeddings(parts.arrays(lambda rows: _titles(titles.gather(rows), encoder, resources)))
+        return Embeddings(parts.arrays(lambda rows: _titles(titles[rows], encoder, resources)))
     photos = catalog.photos()
     if (offsets := photos.offsets) is not None:
         parts = Buckets(tuple(members(offsets, rows)[0] for rows in parts))
@@ -169,9 +169,10 @@ def _encoded(
 
 def _titles(titles: pl.Series, encoder: Encoder, resources: Resources) -> Floats:
     # In some encoders the last bits depend on the batch: in the titles' own order, the order of rows changes nothing.
-    order = titles.arg_sort().to_numpy()
-    vectors = np.empty((len(titles), encoder.dimension), dtype=np.float32)
-    vectors[order] = encode(encoder, titles.gather(order).to_list(), resources.store, progress=resources.progress)
+    texts = titles.to_list()
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    vectors = np.empty((len(texts), encoder.dimension), dtype=np.float32)
+    vectors[order] = encode(encoder, [texts[at] for at in order], resources.store, progress=resources.progress)
     return vectors
 
 

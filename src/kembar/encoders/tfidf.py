@@ -18,6 +18,7 @@ import polars as pl
 
 from kembar.arrays import Floats, Rows, Sparse, offsets_of, unit_rows
 from kembar.errors import ConfigError, FolderError, quoted
+from kembar.posts.patterns import one_by_one
 from kembar.posts.scripts import SPACELESS
 from kembar.threads import unforked
 
@@ -97,6 +98,9 @@ class Tfidf:
 
         Each distinct piece of a title is read once: a word of most titles costs as much as one of a single title.
         """
+        few = one_by_one(titles)
+        if few is not None:
+            return self._count_of(few)
         texts = pl.DataFrame({"piece": titles}).with_row_index("row")
         if self._by_words:
             texts = texts.with_columns(pl.col("piece").str.split(" ")).explode("piece")
@@ -111,6 +115,17 @@ class Tfidf:
         matrix.sort_indices()
         matrix.data[:] = 1
         return Counted(tuple(terms), matrix)
+
+    def _count_of(self, titles: list[str]) -> Counted:
+        """Do what `count` does with a few titles."""
+        pieces = [title.split(" ") if self._by_words else [title] for title in titles]
+        each = [{term for piece in own for term in self._terms(piece)} for own in pieces]
+        terms = sorted(set().union(*each))
+        place = {term: at for at, term in enumerate(terms)}
+        columns = [np.array(sorted(place[term] for term in own), dtype=np.int64) for own in each]
+        offsets = offsets_of(np.array([len(own) for own in each], dtype=np.int64))
+        column = np.concatenate([np.zeros(0, dtype=np.int64), *columns])
+        return Counted(tuple(terms), _csr(np.ones(len(column)), column, offsets, len(terms)))
 
     @property
     def _by_words(self) -> bool:
@@ -230,7 +245,7 @@ class Terms:
             raise FolderError(given, "what Terms.save wrote", "Match the catalogue again.") from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pruning:
     """Which terms a search leaves out, to search a large catalogue in time that grows with its size.
 
@@ -239,7 +254,7 @@ class Pruning:
     (between copies by at most `mass`, between others it may be more), so compare the candidates by their whole rows.
 
     Attributes:
-        frequency: (d,) int64, rows of the base that hold each term.
+        frequency: (d,) int64, rows of the base that hold each term; not counted where the base has too few rows.
         rows: rows of the base.
         most: only terms of more rows than this are dropped; nothing is where the base is not larger.
         mass: of a row's squared length, at most this share is dropped, the most frequent terms first.
@@ -253,8 +268,13 @@ class Pruning:
     @classmethod
     def fit(cls, base: Sparse, *, most: int = MOST, mass: float = MASS) -> "Pruning":
         """Count the terms of (n, d) CSR rows that are to be searched."""
-        frequency = np.bincount(base.indices, minlength=base.shape[1]).astype(np.int64)
-        return cls(frequency, base.shape[0], most, mass)
+        if base.shape[0] <= most:
+            return cls(np.zeros(0, dtype=np.int64), base.shape[0], most, mass)
+        return cls(np.bincount(base.indices, minlength=base.shape[1]).astype(np.int64), base.shape[0], most, mass)
+
+    @cached_property
+    def _keeps_all(self) -> bool:
+        return self.rows <= self.most or bool(self.frequency.max(initial=0) <= self.most)
 
     def apply(self, vectors: Sparse) -> Sparse:
         """Drop the most frequent terms from each row, of the base or of queries.
@@ -265,7 +285,7 @@ class Pruning:
         Returns:
             (n, d) CSR float32, its rows not rescaled; `vectors` where nothing is dropped.
         """
-        if self.rows <= self.most or self.frequency.max(initial=0) <= self.most:
+        if self._keeps_all:
             return vectors
         row = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
         order = np.lexsort((-self.frequency[vectors.indices], row))

@@ -16,8 +16,8 @@ import polars as pl
 
 from kembar.arrays import Hashes, Rows, mixed, offsets_of, ragged
 from kembar.encoders.embeddings import Embeddings
+from kembar.evidence.distinct import row_keys
 from kembar.evidence.edges import Edges, capped
-from kembar.evidence.search import row_keys
 from kembar.posts.catalog import Catalog
 
 MOST: Final = 25  # half of the neighbours that a view finds: so many copies are matched one by one

@@ -16,7 +16,8 @@ from kembar.evidence.neighbors import CELLS, Edges, best, joined
 CHUNK: Final = 1 << 10
 """Pairs whose dense rows are gathered at once: as many as stay near the processor."""
 
-_SLACK: Final = 1e-5  # more than twice what the order of summation changes in a product of float32 unit rows
+SLACK: Final = 1e-5
+"""More than twice what the order of summation changes in a product of float32 unit rows."""
 _GROUPS: Final = 4  # groups of columns for each neighbour that is sought
 _CROWD: Final = 4  # with so many times k rows above the floor, comparing each pair once is no gain
 _FEWEST, _LOOKED_AT = 2048, 64  # rows from which on that is asked, and how many are asked
@@ -49,7 +50,7 @@ def nearest(queries: Floats, base: Floats, k: int, floor: float) -> Edges:
     step, found = max(1, CELLS // max(1, len(base))), []
     for begin in range(0, len(queries), step):
         product = queries[begin : begin + step] @ base.T
-        least = np.maximum(_bound(product, k + 1), np.float32(floor)) - np.float32(_SLACK)
+        least = np.maximum(_bound(product, k + 1), np.float32(floor)) - np.float32(SLACK)
         source, target = np.nonzero(product >= least[:, None])
         source += begin
         found.append((source, target, products(queries, source, base, target)))
@@ -74,7 +75,7 @@ def mutual(rows: Floats, k: int, floor: float) -> Edges | None:
     begin, found = 0, []
     while begin < len(rows):
         step = max(1, CELLS // (len(rows) - begin))
-        source, target = np.nonzero(rows[begin : begin + step] @ rows[begin:].T >= np.float32(floor - _SLACK))
+        source, target = np.nonzero(rows[begin : begin + step] @ rows[begin:].T >= np.float32(floor - SLACK))
         after = target >= source
         source, target = source[after] + begin, target[after] + begin
         found.append((source, target, products(rows, source, rows, target)))
@@ -142,7 +143,7 @@ class Cells:
         """Find which rows can be among the k best: the nearest cells tell what the others have to reach."""
         q, probes = len(queries), min(_PROBES, len(self.centres))
         cells = best(nearest(queries, self.centres, probes, -1), q, probes)[1].reshape(q, probes)
-        least = np.full(q, floor - _SLACK, dtype=np.float32)
+        least = np.full(q, floor - SLACK, dtype=np.float32)
         edges = joined([])
         for some in (cells[:, :_FIRST], cells[:, _FIRST:]):
             edges = joined([edges, *self._above(queries, some, least)])
@@ -151,7 +152,7 @@ class Cells:
             top = best(edges, q, k)
             full = np.flatnonzero(np.bincount(top[0], minlength=q) == k)
             last = np.searchsorted(top[0], full, side="right") - 1
-            least[full] = np.maximum(least[full], top[2][last] - np.float32(_SLACK))
+            least[full] = np.maximum(least[full], top[2][last] - np.float32(SLACK))
         keep = edges[2] >= least[edges[0]]
         return edges[0][keep], edges[1][keep]
 

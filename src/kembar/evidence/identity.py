@@ -21,9 +21,10 @@ import scipy.sparse as sp
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from kembar.arrays import Doubles, Floats, Hashes, Rows, Sparse
-from kembar.evidence.tokens import CODE, KINDS, NUMBER, VARIANT, WORD, codes, runs, tokens
+from kembar.arrays import Doubles, Floats, Hashes, Rows, Sparse, offsets_of
+from kembar.evidence.tokens import CODE, KINDS, NUMBER, VARIANT, WORD, codes, runs, runs_of, tokens, tokens_of
 from kembar.evidence.vocabulary import Vocabulary, narrowed, stacked_rows
+from kembar.posts.patterns import extracted, one_by_one
 from kembar.posts.titles import normalize
 
 _FILE: Final = "title-tokens.parquet"
@@ -73,18 +74,38 @@ class TokenCounts:
         Returns:
             The titles, ready to be compared.
         """
-        found = _read(titles, further, self._codes, each=True)
-        column = self.vocabulary.columns(_keyed(found))
-        order = np.lexsort((column, found["row"].to_numpy()))
-        found, column = found[order], column[order]
+        row, keys = self._read(titles, further)
+        column = self.vocabulary.columns(keys)
         df = self._df[np.minimum(column, len(self.counts))]
         # ln((1 + n) / (1 + df)) + 1, as scikit-learn smooths it
         rarity = (np.log((1 + self.posts) / (1 + df)) + 1).astype(np.float32)
-        where, shape = (found["row"].to_numpy(), column), (len(titles), max(1, len(self.vocabulary)))
-        table = sp.csr_matrix((rarity, where), shape=shape, dtype=np.float32)
-        code = _main_codes(found.with_columns(rarity=pl.Series(rarity)), len(titles))
-        kinds, short = self._kinds(shape[1])
+        order, width = np.lexsort((column, row)), max(1, len(self.vocabulary))
+        offsets = offsets_of(np.bincount(row, minlength=len(titles)))
+        table = sp.csr_matrix((rarity[order], column[order], offsets), shape=(len(titles), width), dtype=np.float32)
+        (kinds, short), code = self._kinds(width), _main_codes(row, keys, rarity, len(titles))
         return Identity(table, kinds, short, code, *_order(titles))
+
+    def _read(self, titles: pl.Series, further: pl.DataFrame | None) -> tuple[Rows, pl.Series | list[str]]:
+        """List the tokens of titles, each by itself: (m,) rows, and kind and token as one text."""
+        texts = [one_by_one(text) for text in (titles, *map(normalize, () if further is None else further))]
+        few = [text for text in texts if text is not None]
+        if len(few) < len(texts):
+            found = _read(titles, further, self._codes, each=True)
+            return found["row"].to_numpy(), _keyed(found)
+        each = [self._read_one(*post) for post in zip(*few, strict=True)]
+        keys = [f"{kind}{token}" for own in each for kind, token in own]
+        return np.repeat(np.arange(len(each)), np.array([len(own) for own in each], dtype=np.int64)), keys
+
+    def _read_one(self, title: str, *further: str) -> set[tuple[int, str]]:
+        """List the tokens of a post."""
+        own = tokens_of(title, self._is_code)
+        for text in further:
+            long = len(text) > _LONG
+            own |= {token for token in tokens_of(text, self._is_code) if token[0] == CODE or not long}
+        return own
+
+    def _is_code(self, text: str) -> bool:
+        return self.vocabulary.holds(f"{CODE}{text}")
 
     def passing(self) -> "TokenCounts":
         """Give the same for titles that are only asked about: what is new in them is forgotten again."""
@@ -108,17 +129,17 @@ class TokenCounts:
 
     @cached_property
     def _known_kinds(self) -> tuple[Rows, npt.NDArray[np.bool_]]:
-        short = self.counts["token"].str.len_chars() <= _SHORT
-        return self.counts["kind"].to_numpy().astype(np.int64), short.to_numpy()
+        kinds = self.counts["kind"].to_numpy().astype(np.int64)
+        return kinds, (self.counts["token"].str.len_chars() <= _SHORT).to_numpy() & (kinds != NUMBER)
 
     def _kinds(self, width: int) -> tuple[Rows, npt.NDArray[np.bool_]]:
         """Tell the kind of the first columns, and which are short ones other than numbers."""
         further = self.vocabulary.further()[: max(0, width - len(self.counts))]
-        kinds = np.append(self._known_kinds[0], np.array([int(key[0]) for key in further], dtype=np.int64))
-        short = np.append(self._known_kinds[1], np.array([len(key) - 1 <= _SHORT for key in further], dtype=bool))
-        if not len(kinds):
-            return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=bool)
-        return kinds, short & (kinds != NUMBER)
+        if not further:
+            return self._known_kinds if len(self.counts) else (np.zeros(1, dtype=np.int64), np.zeros(1, dtype=bool))
+        kinds = np.array([int(key[0]) for key in further], dtype=np.int64)
+        short = np.array([len(key) - 1 <= _SHORT for key in further]) & (kinds != NUMBER)
+        return np.append(self._known_kinds[0], kinds), np.append(self._known_kinds[1], short)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +172,7 @@ class Identity:
 
     def take(self, rows: Rows) -> "Identity":
         """Keep some titles."""
-        kept = self.code.gather(rows), self.numbers[:, rows], self.first[rows], self.titles.gather(rows)
+        kept = self.code[rows], self.numbers[:, rows], self.first[rows], self.titles[rows]
         return Identity(self.table[rows], self.kinds, self.short, *kept)
 
     @classmethod
@@ -253,7 +274,7 @@ class Identity:
         missing = (~have[left]).astype(np.float32) + ~have[right]
         alike = np.full(len(left), np.nan, dtype=np.float32)
         unlike = both[rarest[both] == 0]
-        one, other = (self.code.gather(ends[unlike]).to_list() for ends in (left, right))
+        one, other = (self.code[ends[unlike]].to_list() for ends in (left, right))
         alike[unlike] = process.cpdist(one, other, scorer=Indel.normalized_similarity, dtype=np.float32)
         differ = ((missing == 0) & (rarest == 0)).astype(np.float32)
         return [rarest, differ, missing, alike]
@@ -292,18 +313,42 @@ def _keyed(found: pl.DataFrame) -> pl.Series:
     return found.select(pl.col("kind").cast(pl.String) + pl.col("token")).to_series()
 
 
-def _main_codes(placed: pl.DataFrame, n: int) -> pl.Series:
+def _main_codes(row: Rows, keys: pl.Series | list[str], rarity: Floats, n: int) -> pl.Series:
     """Take the rarest code of each title, the longest and first by letters among equally rare ones."""
-    own = placed.filter(pl.col("kind") == CODE)
-    own = own.with_columns(length=pl.col("token").str.len_bytes())
+    if not isinstance(keys, pl.Series):
+        return pl.Series(_main_codes_of(row.tolist(), keys, rarity.tolist(), n), dtype=pl.String)
+    placed = pl.DataFrame({"row": row, "key": keys, "rarity": rarity}).filter(pl.col("key").str.starts_with(str(CODE)))
+    own = placed.select("row", "rarity", token=pl.col("key").str.slice(1)).with_columns(
+        length=pl.col("token").str.len_bytes()
+    )
     own = own.sort("row", "rarity", "length", "token", descending=[False, True, True, False])
     first = own.unique("row", keep="first", maintain_order=True)
     texts = pl.DataFrame({"row": pl.int_range(n, eager=True)}).join(first, on="row", how="left", maintain_order="left")
     return texts["token"].fill_null("")
 
 
+def _is(key: str, kind: int) -> bool:
+    return key[0] == str(kind)
+
+
+def _main_codes_of(row: list[int], keys: list[str], rarity: list[float], n: int) -> list[str]:
+    """Do what `_main_codes` does with a few titles."""
+    best = [""] * n
+    codes = [
+        (-rare, 1 - len(key), key[1:], at)
+        for rare, key, at in zip(rarity, keys, row, strict=True)
+        if key[0] == str(CODE)
+    ]
+    for _, _, code, at in sorted(codes):
+        best[at] = best[at] or code
+    return best
+
+
 def _order(titles: pl.Series) -> tuple[Hashes, Hashes, pl.Series]:
     """Give each title the keys of its numbers, its first word, and itself."""
+    few = one_by_one(titles)
+    if few is not None:
+        return _order_of(few, titles)
     number = runs(titles).filter("number")
     lists = number.group_by("row", maintain_order=True).agg("token")
     keys = np.zeros((2, len(titles)), dtype=np.uint64)
@@ -311,6 +356,15 @@ def _order(titles: pl.Series) -> tuple[Hashes, Hashes, pl.Series]:
         text = lists.select(column.list.join(" ")).to_series()
         keys[at, lists["row"].to_numpy()] = _key(text)
     return keys, _key(titles.str.extract(f"({_FIRST})").fill_null("")), titles
+
+
+def _order_of(few: list[str], titles: pl.Series) -> tuple[Hashes, Hashes, pl.Series]:
+    """Do what `_order` does with a few titles."""
+    numbers = [[text for text, number in runs_of(title) if number] for title in few]
+    firsts = [match[0][0] if (match := extracted(_FIRST, title)) else "" for title in few]
+    texts = [" ".join(sorted(own)) for own in numbers] + [" ".join(own) for own in numbers] + firsts
+    keys = _key(pl.Series(texts, dtype=pl.String)).reshape(3, -1)
+    return np.where([bool(own) for own in numbers], keys[:2], np.uint64(0)), keys[2], titles
 
 
 def _key(texts: pl.Series) -> Hashes:

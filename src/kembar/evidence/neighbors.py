@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from kembar.arrays import Bools, Floats, Hashes, Rows, falling, offsets_of, ragged, run_starts, unfalling
-from kembar.errors import EvidenceError
+from kembar.errors import ConfigError, EvidenceError
+from kembar.evidence.distinct import Distinct
 
 Edges = tuple[Rows, Rows, Floats]  # source, target, score
 
 CELLS = 1 << 22
 """Similarities sorted at once, or computed again where scores straddle the k-th place: bounds the memory."""
 
-_NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
+NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +81,6 @@ class Neighbors:
         gone = queries[:, None] & ((np.arange(self.index.shape[1]) >= k) | (self.score <= np.float32(floor)))
         gone[:, 0] = False
         return Neighbors(np.where(gone, np.int32(-1), self.index), np.where(gone, np.float32(0), self.score))
-
-
-@dataclass(frozen=True, slots=True)
-class Distinct:
-    """The different rows among n.
-
-    Attributes:
-        first: (u,) where each stands first, rising.
-        number: (n,) the place in `first` of each row's like; -1 where a row has no evidence.
-    """
-
-    first: Rows
-    number: Rows
-
-    @classmethod
-    def of(cls, keys: Hashes) -> "Distinct":
-        """Tell rows apart by their keys: (n,) uint64, equal for equal rows."""
-        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        order = np.argsort(first, kind="stable")
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-        return cls(first[order], rank[inverse])
-
-    @property
-    def copies(self) -> bool:
-        """Whether some rows are equal, or without evidence."""
-        return len(self.first) < len(self.number)
 
 
 def arranged(edges: Edges, queries: Distinct, base: Distinct, own: Rows, k: int, *, ordered: bool = False) -> Neighbors:
@@ -173,33 +147,30 @@ def best(edges: Edges, n: int, k: int) -> Edges:
         width = int(np.diff(begin[low : high + 1]).max(initial=0))
         if width:
             place = np.arange(begin[low], begin[high]) - begin[source[here]]
-            table = np.full((high - low, width), _NOTHING, dtype=np.uint64)
-            table[source[here] - low, place] = _packed(score[here], target[here])
+            table = np.full((high - low, width), NOTHING, dtype=np.uint64)
+            table[source[here] - low, place] = packed(score[here], target[here])
             if width > 2 * k:
                 table = np.partition(table, k - 1, axis=1)[:, :k]
             table.sort(axis=1)
-            row, column = np.nonzero(table[:, :k] != _NOTHING)
-            found.append((row + low, *_unpacked(table[row, column])))
+            row, column = np.nonzero(table[:, :k] != NOTHING)
+            found.append((row + low, *unpacked(table[row, column])))
     return joined(found)
 
 
-def _packed(score: Floats, target: Rows) -> Hashes:
-    """Pack (score, target) into integers that rise as the score falls, then as the target rises."""
+def packed(score: Floats, target: Rows) -> Hashes:
+    """Pack scores and targets into integers that rise as the score falls, then as the target rises."""
     return falling(score).astype(np.uint64) << np.uint64(32) | target.astype(np.uint64)
 
 
-def _unpacked(packed: Hashes) -> tuple[Rows, Floats]:
+def unpacked(packed: Hashes) -> tuple[Rows, Floats]:
+    """Give targets and scores back."""
     return (packed & np.uint64(0xFFFFFFFF)).astype(np.int64), unfalling((packed >> np.uint64(32)).astype(np.uint32))
 
 
 def _expand(edges: Edges, base: Distinct, sources: int, k: int) -> Edges:
     """Replace each distinct target by its copies, of which the first k are enough; edges come best first."""
     source, target, score = edges
-    present = np.flatnonzero(base.number >= 0)
-    members = present[np.argsort(base.number[present], kind="stable")]
-    count = np.bincount(base.number[present], minlength=len(base.first))
-    begin = offsets_of(count)[:-1]
-    take = np.minimum(count, k)[target]
+    take = np.minimum(base.counts[target], k)
     # Once better targets have k copies, only one that ties with the last of them can still matter.
     before = offsets_of(take)[:-1]
     start = np.searchsorted(source, np.arange(sources))
@@ -207,7 +178,7 @@ def _expand(edges: Edges, base: Distinct, sources: int, k: int) -> Edges:
     keep = ~full | ~run_starts(source, score)
     source, target, score = source[keep], target[keep], score[keep]
     edge, place = ragged(take[keep])
-    return best((source[edge], members[begin[target[edge]] + place], score[edge]), sources, k)
+    return best((source[edge], base.members[base.begins[target[edge]] + place], score[edge]), sources, k)
 
 
 def _own_first(index: Rows, score: Floats, own: Rows) -> Neighbors:
@@ -221,3 +192,21 @@ def _own_first(index: Rows, score: Floats, own: Rows) -> Neighbors:
     shifted_index[:, 0] = own
     shifted_score[:, 0] = 1
     return Neighbors(shifted_index.astype(np.int32), shifted_score.astype(np.float32))
+
+
+def checked(own: Rows | None, queries: int, k: int, n: int) -> tuple[Rows, int]:
+    """Check k, and cut it to the rows there are; a query that is not one of them counts too."""
+    if k < 1:
+        raise ConfigError(f"k = {k}", "at least 1 neighbour", "Ask for k >= 1; the post itself counts as one.")
+    rows = np.full(queries, -1, dtype=np.int64) if own is None else own.astype(np.int64)
+    return rows, max(1, min(k, n + int((rows < 0).any())))
+
+
+def check_columns(given: int, expected: int) -> None:
+    """Refuse queries over other columns than those of the base; raises EvidenceError."""
+    if given != expected:
+        raise EvidenceError(
+            f"queries of {given} columns",
+            f"the {expected} of the base",
+            "Make both by the same encoder or fitted terms.",
+        )

@@ -60,9 +60,12 @@ def set_aside(catalog: Catalog) -> Catalog:
     Returns:
         The same posts, some without their photo or their title, with a problem row for each.
     """
-    titles, photos = normalize(catalog.titles), catalog.photos()
-    catalog, posts = _without_shared_codes(catalog, titles), photos.posts()
+    photos = catalog.photos()
     blank = photos.hashed & np.isin(photos.hashes, np.array(BLANK, dtype=np.uint64))
+    if len(catalog) < _SHARED and not blank.any():  # nothing can be shared by many
+        return catalog
+    titles, posts = normalize(catalog.titles), photos.posts()
+    catalog = _without_shared_codes(catalog, titles)
     shared = _placeholders(photos.hashes, posts, photos.hashed & ~blank, titles)
     gone = blank | (shared > 0)
     kept = replace(

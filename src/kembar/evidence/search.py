@@ -6,6 +6,7 @@ but for dense rows in large numbers.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import faiss
@@ -13,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from sparse_dot_topn import sp_matmul_topn
 
-from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads, mixed
-from kembar.errors import ConfigError, EvidenceError
+from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads
+from kembar.errors import ConfigError
 from kembar.evidence.dense import Cells, mutual, nearest
-from kembar.evidence.neighbors import CELLS, Distinct, Edges, Neighbors, arranged, best, replaced
+from kembar.evidence.distinct import Distinct, distinct_hashes, distinct_rows, row_keys, sorted_rows, sparse_keys
+from kembar.evidence.neighbors import CELLS, Edges, Neighbors, arranged, best, check_columns, checked, replaced
+from kembar.evidence.small import MOST, dense_table, hash_table, of_table, sparse_table
 from kembar.threads import unforked
 
 _MULTI_HASH_ROWS = 20_000  # below this a plain scan of all hashes is faster
@@ -83,33 +86,50 @@ def hash_neighbors(hashes: Hashes, hashed: Bools, k: int, *, radius: int = 7) ->
     return index.search(hashes, hashed, k, own=np.arange(len(index)), radius=radius)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SparseIndex:
     """Sparse rows, ready to be searched.
 
     Attributes:
-        base: (n, d) CSR float32, sorted.
-        distinct: its different rows.
-        rows: (u, d) CSR, these rows.
-        columns: (d, u) CSR, these rows transposed.
+        base: (n, d) CSR float32.
     """
 
     base: Sparse
-    distinct: Distinct
-    rows: Sparse
-    columns: Sparse
 
     @classmethod
     @unforked
     def of(cls, vectors: Sparse) -> "SparseIndex":
         """Index (n, d) CSR unit rows, float32; an empty row has no evidence and is never found."""
-        base = _sorted(vectors)
-        distinct = Distinct.of(_sparse_keys(base))
-        rows = base[distinct.first]
-        return cls(vectors, distinct, rows, rows.T.tocsr())
+        index = cls(vectors)
+        if len(index) > MOST:
+            _ = index.columns
+        return index
+
+    @cached_property
+    def _sorted(self) -> Sparse:
+        return sorted_rows(self.base)
+
+    @cached_property
+    def distinct(self) -> Distinct:
+        """Tell the different rows."""
+        return Distinct.of(sparse_keys(self._sorted))
+
+    @cached_property
+    def rows(self) -> Sparse:
+        """Give the different rows: (u, d) CSR."""
+        return self._sorted[self.distinct.first]
+
+    @cached_property
+    def columns(self) -> Sparse:
+        """Give the different rows transposed: (d, u) CSR."""
+        return self.rows.T.tocsr()
+
+    @cached_property
+    def _all_columns(self) -> Sparse:
+        return self._sorted.T.tocsr()
 
     def __len__(self) -> int:
-        return len(self.distinct.number)
+        return int(self.base.shape[0])
 
     @unforked
     def search(
@@ -131,9 +151,12 @@ class SparseIndex:
             ConfigError: k < 1.
             EvidenceError: queries over other columns.
         """
-        _check_columns(queries.shape[1], self.columns.shape[0])
-        own, k = _checked(own, queries.shape[0], k, len(self))
-        distinct, rows = (self.distinct, self.rows) if queries is self.base else _distinct_rows(queries)
+        check_columns(queries.shape[1], self.base.shape[1])
+        own, k = checked(own, queries.shape[0], k, len(self))
+        if max(len(own), len(self)) <= MOST:
+            rows = self._sorted if queries is self.base else sorted_rows(queries)
+            return of_table(sparse_table(rows, self._all_columns, floor), own, k)
+        distinct, rows = (self.distinct, self.rows) if queries is self.base else distinct_rows(queries)
         # One more than asked for tells whether equal scores straddle the k-th place.
         found = sp_matmul_topn(
             rows, self.columns, top_n=k + 1, threshold=floor, sort=True, n_threads=threads or default_threads()
@@ -151,23 +174,17 @@ class SparseIndex:
         return wanted[source], target, score
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DenseIndex:
     """Dense rows, ready to be searched.
 
     Attributes:
         base: (n, d) float32.
-        distinct: its different rows.
-        rows: (u, d) float32, these rows.
-        known: (u,) bool, those that are not all zero.
-        cells: where they are many, the same in cells.
+        exact: see `of`.
     """
 
     base: Floats
-    distinct: Distinct
-    rows: Floats
-    known: Bools
-    cells: Cells | None
+    exact: int
 
     @classmethod
     @unforked
@@ -184,13 +201,38 @@ class DenseIndex:
         Returns:
             The index.
         """
-        rows = np.ascontiguousarray(vectors, dtype=np.float32)
-        distinct = Distinct.of(row_keys(rows))
-        rows = rows[distinct.first]
-        return cls(vectors, distinct, rows, np.any(rows != 0, axis=1), Cells.of(rows) if len(rows) > exact else None)
+        index = cls(vectors, exact)
+        if len(index) > MOST:
+            _ = index.cells, index.known
+        return index
+
+    @cached_property
+    def _plain(self) -> Floats:
+        return np.ascontiguousarray(self.base, dtype=np.float32)
+
+    @cached_property
+    def distinct(self) -> Distinct:
+        """Tell the different rows."""
+        return Distinct.of(row_keys(self._plain))
+
+    @cached_property
+    def rows(self) -> Floats:
+        """Give the different rows: (u, d) float32."""
+        return self._plain[self.distinct.first]
+
+    @cached_property
+    def known(self) -> Bools:
+        """Tell which of them are not all zero: (u,) bool."""
+        known: Bools = np.any(self.rows != 0, axis=1)
+        return known
+
+    @cached_property
+    def cells(self) -> Cells | None:
+        """Give them in cells, where they are many."""
+        return Cells.of(self.rows) if len(self.rows) > self.exact else None
 
     def __len__(self) -> int:
-        return len(self.distinct.number)
+        return len(self.base)
 
     @unforked
     def search(self, queries: Floats, k: int, *, own: Rows | None = None, floor: float = 0.0) -> Neighbors:
@@ -209,8 +251,11 @@ class DenseIndex:
             ConfigError: k < 1.
             EvidenceError: queries of another length.
         """
-        _check_columns(queries.shape[1], self.rows.shape[1])
-        own, k = _checked(own, len(queries), k, len(self))
+        check_columns(queries.shape[1], self.base.shape[1])
+        own, k = checked(own, len(queries), k, len(self))
+        if max(len(own), len(self)) <= min(MOST, self.exact):
+            plain = self._plain if queries is self.base else np.ascontiguousarray(queries, dtype=np.float32)
+            return of_table(dense_table(plain, self._plain, floor), own, k)
         distinct, rows = self.distinct, self.rows
         if queries is not self.base:
             queries = np.ascontiguousarray(queries, dtype=np.float32)
@@ -228,28 +273,40 @@ class DenseIndex:
         return _clipped(nearest(rows, self.rows, k, floor) if both is None else both)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HashIndex:
     """64-bit hashes, ready to be searched.
 
     Attributes:
-        distinct: the different hashes among n posts; those without a hash have none.
-        values: (u,) uint64, these hashes.
+        hashes: (n,) uint64.
+        hashed: (n,) bool, which are known.
     """
 
-    distinct: Distinct
-    values: Hashes
+    hashes: Hashes
+    hashed: Bools
     _indexes: dict[bool, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     @unforked
     def of(cls, hashes: Hashes, hashed: Bools) -> "HashIndex":
         """Index (n,) uint64 hashes; those that are not `hashed`, (n,) bool, are never found."""
-        distinct = _distinct_hashes(hashes, hashed)
-        return cls(distinct, hashes[distinct.first])
+        index = cls(hashes, hashed)
+        if len(index) > MOST:
+            _ = index.values
+        return index
+
+    @cached_property
+    def distinct(self) -> Distinct:
+        """Tell the different hashes; posts without a hash have none."""
+        return distinct_hashes(self.hashes, self.hashed)
+
+    @cached_property
+    def values(self) -> Hashes:
+        """Give the different hashes: (u,) uint64."""
+        return self.hashes[self.distinct.first]
 
     def __len__(self) -> int:
-        return len(self.distinct.number)
+        return len(self.hashes)
 
     @unforked
     def search(self, hashes: Hashes, hashed: Bools, k: int, *, own: Rows | None = None, radius: int = 7) -> Neighbors:
@@ -270,8 +327,10 @@ class HashIndex:
         """
         if not 0 <= radius <= 64:
             raise ConfigError(f"radius {radius}", "a number of bits from 0 to 64", "Choose a radius in that range.")
-        own, k = _checked(own, len(hashes), k, len(self))
-        distinct = _distinct_hashes(hashes, hashed)
+        own, k = checked(own, len(hashes), k, len(self))
+        if max(len(own), len(self)) <= MOST:
+            return of_table(hash_table((hashes, hashed), (self.hashes, self.hashed), radius), own, k)
+        distinct = distinct_hashes(hashes, hashed)
         source, target, distance = self._within(hashes[distinct.first], radius)
         score = (1 - distance / 64).astype(np.float32)
         return arranged((source, target, score), distinct, self.distinct, own, k)
@@ -294,64 +353,6 @@ class HashIndex:
             found.astype(np.int64),
             distance.astype(np.int64),
         )
-
-
-def _checked(own: Rows | None, queries: int, k: int, n: int) -> tuple[Rows, int]:
-    """Check k, and cut it to the rows there are; a query that is not one of them counts too."""
-    if k < 1:
-        raise ConfigError(f"k = {k}", "at least 1 neighbour", "Ask for k >= 1; the post itself counts as one.")
-    rows = np.full(queries, -1, dtype=np.int64) if own is None else own.astype(np.int64)
-    return rows, max(1, min(k, n + int((rows < 0).any())))
-
-
-def _check_columns(given: int, expected: int) -> None:
-    if given != expected:
-        raise EvidenceError(
-            f"queries of {given} columns",
-            f"the {expected} of the base",
-            "Make both by the same encoder or fitted terms.",
-        )
-
-
-def _sorted(vectors: Sparse) -> Sparse:
-    vectors = vectors.tocsr().astype(np.float32)
-    vectors.sort_indices()
-    return vectors
-
-
-def _distinct_rows(queries: Sparse) -> tuple[Distinct, Sparse]:
-    queries = _sorted(queries)
-    distinct = Distinct.of(_sparse_keys(queries))
-    return distinct, queries[distinct.first]
-
-
-def _distinct_hashes(hashes: Hashes, hashed: Bools) -> Distinct:
-    present = np.flatnonzero(hashed)
-    among = Distinct.of(hashes[present])
-    number = np.full(len(hashes), -1, dtype=np.int64)
-    number[present] = among.number
-    return Distinct(present[among.first], number)
-
-
-def _sparse_keys(vectors: Sparse) -> Hashes:
-    """Give equal rows equal 64-bit keys; two of ten million different rows share one with odds of 3e-6."""
-    bits = vectors.data.astype(np.float32).view(np.uint32).astype(np.uint64)
-    hashed = mixed((vectors.indices.astype(np.uint64) << np.uint64(32)) | bits)
-    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(hashed, dtype=np.uint64)])
-    keys: Hashes = total[vectors.indptr[1:]] - total[vectors.indptr[:-1]]
-    return keys
-
-
-def row_keys(vectors: Floats) -> Hashes:
-    """Give equal rows equal 64-bit keys: (n, d) float32 to (n,) uint64."""
-    if len(vectors) < vectors.shape[1]:  # one row at a time is quicker than one column at a time
-        whole = vectors.astype(np.float32) + np.float32(0)  # 0 and -0 are equal, and so are their rows
-        return np.array([hash(row.tobytes()) for row in whole], dtype=np.int64).view(np.uint64)
-    keys = np.zeros(len(vectors), dtype=np.uint64)
-    for column in range(vectors.shape[1]):
-        bits = (vectors[:, column] + np.float32(0)).view(np.uint32).astype(np.uint64)
-        keys = mixed(keys + bits + np.uint64(0x9E3779B97F4A7C15))
-    return keys
 
 
 def _edges(matrix: Sparse) -> Edges:

@@ -11,7 +11,8 @@ from typing import Any, Final, Self, TypeAlias
 import numpy as np
 
 from kembar.arrays import Bools, Floats, Rows, Sparse, members, offsets_of, ragged
-from kembar.evidence.neighbors import CELLS, Distinct, Neighbors, arranged
+from kembar.evidence.distinct import Distinct
+from kembar.evidence.neighbors import CELLS, Neighbors, arranged
 
 Search: TypeAlias = Callable[[Any, Rows | None], Neighbors]
 """Finds the neighbours of the posts of a view in an index, given their own rows there (-1: not there)."""

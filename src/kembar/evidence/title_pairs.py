@@ -5,7 +5,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -13,8 +13,9 @@ import scipy.sparse as sp
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Indel
 
-from kembar.arrays import Doubles, Floats, Rows, Sparse
+from kembar.arrays import Bools, Floats, Rows, Sparse, offsets_of
 from kembar.evidence.vocabulary import Vocabulary, narrowed, stacked_rows
+from kembar.posts.patterns import contains, extracted, one_by_one
 from kembar.posts.quantities import Quantities
 from kembar.posts.units import CATEGORIES
 
@@ -68,23 +69,23 @@ class TitleTerms:
         Returns:
             The titles, ready to be compared.
         """
-        words, column = self._placed(_words(titles))
+        read = _Read.of(titles)
+        column = self.vocabulary.columns(read.words)
         df = self._df[np.minimum(column, len(self._df) - 1)]
         # ln((1 + n) / (1 + df)) + 1, as scikit-learn smooths it
-        rarity = np.log((1 + self.posts) / (1 + df)) + 1
-        where = words["row"].to_numpy(), column
-        shape = (len(titles), max(1, len(self.vocabulary)))
-        number = words["word"].str.contains(_NUMBER).to_numpy()
-        lengths = np.stack([titles.str.len_chars().to_numpy(), np.bincount(where[0], minlength=len(titles))])
+        rarity = (np.log((1 + self.posts) / (1 + df)) + 1).astype(np.float32)
+        order, shape = np.lexsort((column, read.row)), (len(titles), max(1, len(self.vocabulary)))
+        number = order[read.number[order]]
+        lengths = np.stack([read.length, np.bincount(read.row, minlength=len(titles))])
         place = self._known_titles.places(titles)
         copies = np.where(place < 0, 1, self._copies[place]).astype(np.float32)
         return TitlePairs(
             titles,
-            _table(rarity, where, shape),
-            _table(rarity[number], (where[0][number], where[1][number]), shape),
+            _table(rarity[order], read.row[order], column[order], shape),
+            _table(rarity[number], read.row[number], column[number], shape),
             Quantities.parse(titles) if quantities is None else quantities,
             lengths.astype(np.float32),
-            np.where((titles == "").to_numpy(), np.float32(np.nan), copies),
+            np.where(read.length == 0, np.float32(np.nan), copies),
         )
 
     def passing(self) -> "TitleTerms":
@@ -110,12 +111,6 @@ class TitleTerms:
     @cached_property
     def _copies(self) -> Rows:
         return np.append(self.titles["copies"].to_numpy(), 1)
-
-    def _placed(self, words: pl.DataFrame) -> tuple[pl.DataFrame, Rows]:
-        """Sort words by row, then column."""
-        column = self.vocabulary.columns(words["word"])
-        order = np.lexsort((column, words["row"].to_numpy()))
-        return words[order], column[order]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +141,7 @@ class TitlePairs:
     def take(self, rows: Rows) -> "TitlePairs":
         """Keep some titles."""
         return TitlePairs(
-            self.titles.gather(rows),
+            self.titles[rows],
             self.words[rows],
             self.numbers[rows],
             self.quantities[rows],
@@ -199,7 +194,7 @@ class TitlePairs:
         return [*found, missing]
 
     def _edits(self, a: Rows, b: Rows) -> list[Floats]:
-        one, other = self.titles.gather(a).to_list(), self.titles.gather(b).to_list()
+        one, other = self.titles[a].to_list(), self.titles[b].to_list()
         edit = process.cpdist(one, other, scorer=Indel.normalized_similarity, dtype=np.float32)
         # token_set_ratio is symmetric in exact arithmetic and in its integers; no order of ends shows
         bags = process.cpdist(one, other, scorer=fuzz.token_set_ratio, dtype=np.float32)
@@ -220,10 +215,10 @@ class TitlePairs:
         return ratio.astype(np.float32)
 
 
-def _table(values: Doubles, where: tuple[Any, Any], shape: tuple[int, int]) -> Sparse:
-    matrix = sp.csr_matrix((values.astype(np.float32), where), shape=shape, dtype=np.float32)
-    matrix.sort_indices()
-    return matrix
+def _table(values: Floats, row: Rows, column: Rows, shape: tuple[int, int]) -> Sparse:
+    """Make a table of values that come by row, then column."""
+    offsets = offsets_of(np.bincount(row, minlength=shape[0]))
+    return sp.csr_matrix((values, column, offsets), shape=shape, dtype=np.float32)
 
 
 def _tokens(table: Sparse, a: Rows, b: Rows) -> list[Floats]:
@@ -238,6 +233,37 @@ def _tokens(table: Sparse, a: Rows, b: Rows) -> list[Floats]:
     union = mine + theirs + shared
     jaccard = np.divide(shared, union, out=np.full(len(a), np.nan, dtype=np.float32), where=union > 0)
     return [shared, np.minimum(mine, theirs), np.maximum(mine, theirs), rarest, jaccard]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The distinct words of titles, by title, and the characters of these.
+
+    Attributes:
+        row: (m,) int64, the title of each word.
+        words: m texts.
+        number: (m,) bool, whether it holds a digit.
+        length: (n,) int64.
+    """
+
+    row: Rows
+    words: pl.Series | list[str]
+    number: Bools
+    length: Rows
+
+    @classmethod
+    def of(cls, titles: pl.Series) -> "_Read":
+        """Read n titles in normal form."""
+        few = one_by_one(titles)
+        if few is None:
+            found = _words(titles)
+            number, length = found["word"].str.contains(_NUMBER).to_numpy(), titles.str.len_chars().to_numpy()
+            return cls(found["row"].to_numpy().astype(np.int64), found["word"], number, length.astype(np.int64))
+        each = [list(dict.fromkeys(match[0] for match in extracted(_WORD, title))) for title in few]
+        row = np.repeat(np.arange(len(few)), np.array([len(own) for own in each], dtype=np.int64))
+        words = [word for own in each for word in own]
+        number = np.array([contains(_NUMBER, word) for word in words], dtype=bool)
+        return cls(row, words, number, np.array([len(title) for title in few], dtype=np.int64))
 
 
 def _words(titles: pl.Series) -> pl.DataFrame:

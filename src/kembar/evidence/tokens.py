@@ -8,13 +8,14 @@ this code. Variant words and colours come from a table (token_kinds.toml), colou
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Final
 
 import polars as pl
 
+from kembar.posts.patterns import contains, extracted, replaced
 from kembar.posts.scripts import SCRIPTS_WITHOUT_SPACES
 
 KINDS: Final = ("word", "number", "code", "variant", "color")
@@ -26,9 +27,16 @@ _RUN: Final = rf"[{SCRIPTS_WITHOUT_SPACES}]|[\p{{L}}\p{{M}}--[{SCRIPTS_WITHOUT_S
 _PLUS: Final = r"([\p{L}0-9])\+(\s|$)"
 _SPELLED: Final = r"[a-z0-9]+(?:[-_.][a-z0-9]+)*"
 _MEASURE: Final = (
-    r"^(?:[0-9]+(?:k?gs?|gr|grm|ml|cl|l|lt|ltr|mm|cm|m|inch|in|ft|gb|tb|mb|mah|w|watt|v|volt|hz|mhz|ghz|pcs|pc|pack|pk"
-    r"|ct|oz|lbs?|x|p|rd|th|st|nd|yr|thn|bln|mp|fps|rpm|ply|spf|bit|core|in1)?)+$"
+    r"k?gs?|gr|grm|ml|cl|l|lt|ltr|mm|cm|m|inch|in|ft|gb|tb|mb|mah|w|watt|v|volt|hz|mhz|ghz|pcs|pc|pack|pk|ct|oz|lbs?|x|p"
+    r"|rd|th|st|nd|yr|thn|bln|mp|fps|rpm|ply|spf|bit|core|in1"
 )
+_MEASURES: Final = rf"^[0-9]+(?:(?:{_MEASURE})[0-9]+)*(?:{_MEASURE})?$"
+_HYPHENS: Final = "[-_.]"
+_SPELLS: Final = r"^[a-z0-9.]+$"
+_DIGIT: Final = r"^[0-9]"
+_THOUSANDS: Final = r"^[1-9][0-9]{0,2}(?:[.,][0-9]{3})+$"
+_ZEROS: Final = r"(\.[0-9]*?)0+$"
+_SHORTEST, _LONGEST_CODE = 4, 24  # signs of a code
 
 
 def runs(titles: pl.Series) -> pl.DataFrame:
@@ -46,15 +54,15 @@ def runs(titles: pl.Series) -> pl.DataFrame:
     frame = frame.filter(pl.col("token").list.len() > 0)
     frame = frame.with_columns(place=pl.int_ranges(pl.col("token").list.len())).explode("token", "place")
     token = pl.col("token")
-    number = token.str.contains(r"^[0-9]")
+    number = token.str.contains(_DIGIT)
     return frame.with_columns(number=number, token=pl.when(number).then(_decimal(token)).otherwise(token))
 
 
 def _decimal(token: pl.Expr) -> pl.Expr:
     """Write a number in one way."""
-    thousands = token.str.contains(r"^[1-9][0-9]{0,2}(?:[.,][0-9]{3})+$")
+    thousands = token.str.contains(_THOUSANDS)
     point = token.str.replace_all(",", ".", literal=True)
-    short = point.str.replace(r"(\.[0-9]*?)0+$", "${1}").str.replace(r"\.$", "")
+    short = point.str.replace(_ZEROS, "${1}").str.replace(r"\.$", "")
     return pl.when(thousands).then(token.str.replace_all("[.,]", "")).otherwise(short)
 
 
@@ -62,12 +70,12 @@ def codes(titles: pl.Series) -> pl.DataFrame:
     """Find the codes that titles spell: columns row, token; each once a title."""
     frame = pl.DataFrame({"row": pl.int_range(len(titles), eager=True), "token": titles.str.extract_all(_SPELLED)})
     token = pl.col("token")
-    frame = frame.explode("token").drop_nulls().with_columns(token.str.replace_all("[-_.]", ""))
+    frame = frame.explode("token").drop_nulls().with_columns(token.str.replace_all(_HYPHENS, ""))
     digits = token.str.count_matches("[0-9]")
     letters = token.str.len_bytes() - digits
     mixed = (letters >= 1) & (digits >= 2) | (letters >= 3) & (digits >= 1)
-    long = (token.str.len_bytes() >= 4) & (token.str.len_bytes() <= 24)
-    code = long & (mixed | (digits >= 5)) & ~((letters > 0) & token.str.contains(_MEASURE))
+    long = (token.str.len_bytes() >= _SHORTEST) & (token.str.len_bytes() <= _LONGEST_CODE)
+    code = long & (mixed | (digits >= 5)) & ~((letters > 0) & token.str.contains(_MEASURES))
     return frame.filter(code).unique(maintain_order=True)
 
 
@@ -81,7 +89,7 @@ def spelled(run: pl.DataFrame, known: pl.Series) -> pl.DataFrame:
     Returns:
         Columns row, token; each once a title.
     """
-    raw = run.filter(pl.col("token").str.contains(r"^[a-z0-9.]+$"))
+    raw = run.filter(pl.col("token").str.contains(_SPELLS))
     raw = raw.with_columns(pl.col("token").str.replace_all(".", "", literal=True))
     wanted = pl.DataFrame({"token": known})
     found, joined = [], raw.rename({"token": "text"}).select("row", "place", "text")
@@ -91,7 +99,7 @@ def spelled(run: pl.DataFrame, known: pl.Series) -> pl.DataFrame:
         if length < _LONGEST:
             following = joined.select("row", place=pl.col("place") - length, more=pl.col("text"))
             step = step.join(following, on=["row", "place"]).select("row", "place", text=pl.concat_str("text", "more"))
-            step = step.filter(pl.col("text").str.len_bytes() <= 24)
+            step = step.filter(pl.col("text").str.len_bytes() <= _LONGEST_CODE)
     return pl.concat(found).unique()
 
 
@@ -134,3 +142,66 @@ def special() -> tuple[frozenset[str], Mapping[str, str]]:
     tree = tomllib.loads(text)
     colors = {word: name for name, words in tree["color"].items() for word in words.split()}
     return frozenset(tree["variant"]["words"].split()), colors
+
+
+# One title
+
+
+def tokens_of(title: str, known: Callable[[str], bool]) -> set[tuple[int, str]]:
+    """List the distinct tokens of a title, each with its kind, as `tokens` does with each by itself.
+
+    Args:
+        title: in normal form.
+        known: tells whether a text is a code of the catalogue.
+    """
+    run, (variants, colors) = runs_of(title), special()
+    plain = {
+        (NUMBER, text)
+        if number
+        else (VARIANT, text)
+        if text in variants
+        else (COLOR, colors[text])
+        if text in colors
+        else (WORD, text)
+        for text, number in run
+    }
+    return plain | {(CODE, code) for code in (*_codes_of(title), *_spelled_of([text for text, _ in run], known))}
+
+
+def runs_of(title: str) -> list[tuple[str, bool]]:
+    """Split a title into runs, each with whether it is of digits, as `runs` does."""
+    run = [match[0] for match in extracted(_RUN, replaced(_PLUS, "${1} plus${2}", title))]
+    return [(_decimal_of(text), True) if "0" <= text[0] <= "9" else (text, False) for text in run]
+
+
+def _decimal_of(token: str) -> str:
+    if contains(_THOUSANDS, token):
+        return token.replace(".", "").replace(",", "")
+    return replaced(_ZEROS, "${1}", token.replace(",", "."), 1).removesuffix(".")
+
+
+def _codes_of(title: str) -> list[str]:
+    """Find the codes that a title spells, as `codes` does."""
+    return [text for match in extracted(_SPELLED, title) if _is_code(text := replaced(_HYPHENS, "", match[0]))]
+
+
+def _is_code(text: str) -> bool:
+    digits = len(extracted("[0-9]", text))
+    letters = len(text) - digits
+    mixed = (letters >= 1 and digits >= 2) or (letters >= 3 and digits >= 1)
+    long = _SHORTEST <= len(text) <= _LONGEST_CODE
+    return long and (mixed or digits >= 5) and not (letters and contains(_MEASURES, text))
+
+
+def _spelled_of(run: list[str], known: Callable[[str], bool]) -> list[str]:
+    """Find known codes that neighbouring runs spell, as `spelled` does."""
+    raw = [text.replace(".", "") if contains(_SPELLS, text) else "" for text in run]
+    spelled: list[str] = []
+    for begin in range(len(raw)):
+        text = ""
+        for part in raw[begin : begin + _LONGEST]:
+            text += part
+            if not part or (len(text) > _LONGEST_CODE and text != part):
+                break
+            spelled += [text] if known(text) else []
+    return spelled

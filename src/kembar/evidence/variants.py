@@ -11,8 +11,8 @@ from typing import Final
 import polars as pl
 
 from kembar.evidence.tokens import special
+from kembar.posts.mentions import without_quantities
 from kembar.posts.titles import normalize
-from kembar.posts.units import without_quantities
 
 _SIZES: Final = ("xs", "s", "m", "l", "xl", "xxl", "xxxl", "small", "medium", "large", "kecil", "sedang", "besar")
 

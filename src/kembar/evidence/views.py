@@ -22,7 +22,9 @@ from kembar.evidence.pairs import dense_similarity, hash_similarity, sparse_simi
 from kembar.evidence.search import DenseIndex, HashIndex, SparseIndex
 from kembar.evidence.several import Search, SearchRows, SeveralRows, row_weights
 from kembar.evidence.view_kinds import CHAR, HASH, KINDS, WORD, Modality
+from kembar.evidence.vocabulary import narrowed
 from kembar.posts.catalog import Catalog
+from kembar.posts.patterns import extracted, one_by_one
 from kembar.posts.scripts import SPACELESS
 
 _LONGER, _LOWER = 3, 0.25
@@ -174,6 +176,10 @@ class SparseView:
     def blended(self, weights: Sparse, base: "SparseView | None" = None) -> "SparseView":
         """Blend the sparse rows as sparse rows."""
         return replace(self, vectors=blend((base or self).vectors, weights))
+
+    def narrowed(self) -> "SparseView":
+        """Keep the columns in use alone: such rows are not to be compared with others any more."""
+        return replace(self, vectors=narrowed(self.vectors)[0])
 
     def joined(self, parts: "Sequence[SparseView]", order: Rows) -> "SparseView":
         """Stack the rows."""
@@ -340,8 +346,7 @@ def views_of(
 ) -> tuple[View, ...]:
     """Make views of what is known of posts: as `build_views`, from the rows of their terms by name."""
     views: list[View] = []
-    titles = catalog.titles.fill_null("")
-    signs = (2 * titles.str.count_matches(f"[{SPACELESS}]") > titles.str.len_chars()).to_numpy()
+    signs = _by_signs(catalog.titles)
     for name, rows in terms.items():
         part = getattr(config.advanced, name)
         own = part.k, KINDS[name].modality, part.floor, part.weight, part.least
@@ -357,6 +362,15 @@ def views_of(
         hashes = HashView(HASH.name, photos.hashes, photos.hashed, part.k, part.radius, offsets=photos.offsets)
         views.append(replace(hashes, floor=part.floor, weight=part.weight))
     return tuple(sorted(views, key=lambda view: view.modality == "photo"))
+
+
+def _by_signs(titles: pl.Series) -> Bools:
+    """Tell which titles are mostly in scripts without spaces: (n,) bool."""
+    few = one_by_one(titles)
+    if few is not None:
+        return np.array([2 * len(extracted(f"[{SPACELESS}]", title)) > len(title) for title in few], dtype=bool)
+    whole = titles.fill_null("")
+    return (2 * whole.str.count_matches(f"[{SPACELESS}]") > whole.str.len_chars()).to_numpy()
 
 
 def available(catalog: Catalog, config: Config, embeddings: Mapping[str, Embeddings]) -> set[str]:

@@ -367,7 +367,7 @@ class Catalog:
 
 def _taken(values: Any, rows: Rows) -> Any:
     """Take some rows of an array, a series or a table; nothing of nothing."""
-    return None if values is None else values.gather(rows) if isinstance(values, pl.Series) else values[rows]
+    return None if values is None else values[rows]
 
 
 _COLUMNS = tuple(field.name for field in fields(Catalog) if field.name not in ("folder", "problems", "notes"))

@@ -4,6 +4,7 @@ import polars as pl
 
 from kembar.errors import CatalogError, quoted
 from kembar.posts.notes import Note
+from kembar.posts.patterns import one_by_one
 from kembar.posts.text import as_text
 
 
@@ -31,6 +32,9 @@ def check_ids(ids: pl.Series) -> None:
     Raises:
         CatalogError: an id is empty or given twice; the first five are named, rows counted from 1.
     """
+    few = one_by_one(ids)
+    if few is not None and len(set(few)) == len(few) and all(map(str.strip, few)):
+        return
     empty = (ids.str.strip_chars() == "").arg_true()
     if len(empty):
         raise CatalogError(

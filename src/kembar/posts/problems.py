@@ -48,6 +48,8 @@ def check_problems(problems: pl.DataFrame, ids: pl.Series) -> None:
             f"{list(PROBLEMS)}",
             "Build them with kembar.posts.problems.problems.",
         )
+    if not len(problems):
+        return
     parts = set(problems["part"].unique()) - set(PARTS)
     if parts:
         raise CatalogError(
@@ -62,6 +64,8 @@ def check_problems(problems: pl.DataFrame, ids: pl.Series) -> None:
 
 def ordered(problems: pl.DataFrame, ids: pl.Series) -> pl.DataFrame:
     """Put problems in the order of the posts, leaving out those of other posts."""
+    if not len(problems):
+        return problems.select(*PROBLEMS)
     rows = pl.DataFrame({"posting_id": ids}).with_row_index("row")
     found = problems.join(rows, on="posting_id", how="inner", maintain_order="left")
     return found.sort("row", maintain_order=True).select(*PROBLEMS)

@@ -17,7 +17,9 @@ import polars as pl
 
 from kembar.arrays import Bools, Doubles, Rows, offsets_of, ragged
 from kembar.errors import CatalogError, EvidenceError
-from kembar.posts.units import CATEGORIES, LARGEST, VETO, read
+from kembar.posts.mentions import read, read_one
+from kembar.posts.patterns import one_by_one
+from kembar.posts.units import CATEGORIES, LARGEST, VETO
 from kembar.threads import unforked
 
 _DISPLAY: Final = {
@@ -77,10 +79,20 @@ class Quantities:
             CatalogError: the titles are not strings.
         """
         series = _series(titles)
+        few = one_by_one(series)
+        if few is not None:
+            return cls._of([read_one(title) for title in few])
         frame = read(series)
         counts = np.bincount(frame["row"].to_numpy(), minlength=len(series))
         offsets = offsets_of(counts)
         return cls(offsets, frame["category"].to_numpy().astype(np.int8), frame["value"].to_numpy())
+
+    @classmethod
+    def _of(cls, each: Sequence[list[tuple[int, int]]]) -> Quantities:
+        """Put what was read of titles one by one below one another."""
+        pairs = np.array([pair for own in each for pair in own], dtype=np.int64).reshape(-1, 2)
+        counts = np.array([len(own) for own in each], dtype=np.int64)
+        return cls(offsets_of(counts), pairs[:, 0].astype(np.int8), pairs[:, 1].copy())
 
     def __len__(self) -> int:
         """The number of titles."""

@@ -23,6 +23,7 @@ TABLES: Final = ("further", "identifiers", "shown", "further_images", "further_h
 """The fields of a catalogue that are tables of texts; the names of their columns in catalog.parquet begin so."""
 TEXTS: Final = ("sources", "within")
 """The fields that are texts and may be absent."""
+_PROBLEMS: Final = pl.List(pl.Struct({name: kind for name, kind in PROBLEMS.items() if name != "posting_id"}))
 
 
 def write(catalog: "Catalog", target: Path) -> None:
@@ -101,9 +102,6 @@ def _manifest(catalog: "Catalog") -> dict[str, Any]:
 
 def rows_of(catalog: "Catalog") -> pl.DataFrame:
     """Lay out a catalogue, one row per post; `fields_of` reads it."""
-    found = catalog.problems.group_by("posting_id", maintain_order=True).agg(
-        pl.struct("part", "problem").alias("problems")
-    )
     columns = {
         "id": catalog.ids,
         "title": catalog.titles,
@@ -114,6 +112,11 @@ def rows_of(catalog: "Catalog") -> pl.DataFrame:
         **({} if catalog.prices is None else {"price": catalog.prices}),
         **dict(catalog.texts()),
     }
+    if not len(catalog.problems):
+        return pl.DataFrame({**columns, "problems": pl.Series([None] * len(catalog), dtype=_PROBLEMS)})
+    found = catalog.problems.group_by("posting_id", maintain_order=True).agg(
+        pl.struct("part", "problem").alias("problems")
+    )
     return pl.DataFrame(columns).join(found, left_on="id", right_on="posting_id", how="left", maintain_order="left")
 
 

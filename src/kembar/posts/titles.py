@@ -30,6 +30,7 @@ from html.entities import html5
 import polars as pl
 
 from kembar.errors import CatalogError
+from kembar.posts.patterns import contains, one_by_one, replaced
 from kembar.threads import unforked
 
 LONGEST = 1000
@@ -47,9 +48,15 @@ _INVISIBLE = "[\\p{Cf}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\u
 _BLANK = r"[\p{Cc}\s\\\x{FFFD}]+"
 _CONTROL = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
 
-_FOREIGN_DIGIT = r"[\p{Nd}--0-9]"
+_FOREIGN_DIGIT = "[\\p{Nd}--0-9]|[\u066b\u066c]"
 _FOREIGN = [chr(code) for code in range(0x80, 0x1FC00) if unicodedata.category(chr(code)) == "Nd"]
 _ASCII = [str(unicodedata.digit(sign)) for sign in _FOREIGN]
+_FOLDED = (["ß", "ς"], ["ss", "σ"])
+_MARKS = (("([0-9])\u066b([0-9])", "${1}.${2}"), ("([0-9])\u066c([0-9])", "${1}${2}"))
+_QUOTES = r"[&'\"\s]+"
+
+_folded = str.maketrans(dict(zip(*_FOLDED, strict=True)))
+_digits = str.maketrans(dict(zip(_FOREIGN, _ASCII, strict=True)))
 
 _wrapped = re.compile(_WRAPPED)
 _escape = re.compile(_ESCAPE)
@@ -69,6 +76,9 @@ def normalize(titles: pl.Series) -> pl.Series:
     Raises:
         CatalogError: the series is not text.
     """
+    few = one_by_one(titles) if titles.dtype == pl.String else None
+    if few is not None:
+        return pl.Series(titles.name, [_normal(title) for title in few], dtype=pl.String)
     done = _step(_text(titles))
     rows = done.str.contains(f"{_WRAPPED}|{_ENTITY}").arg_true()
     for _ in range(ROUNDS):
@@ -78,7 +88,19 @@ def normalize(titles: pl.Series) -> pl.Series:
         after = _step(before)
         rows, after = rows.filter(after != before), after.filter(after != before)
         done = done.scatter(rows, after)
-    return done.scatter(rows, _blanked(done.gather(rows), r"[&'\"\s]+"))
+    return done.scatter(rows, _blanked(done.gather(rows), _QUOTES))
+
+
+def _normal(title: str) -> str:
+    """Bring one title to its normal form."""
+    done = _step_one(title)
+    if not contains(f"{_WRAPPED}|{_ENTITY}", done):
+        return done
+    for _ in range(ROUNDS):
+        before, done = done, _step_one(done)
+        if done == before:
+            return done
+    return replaced(_QUOTES, " ", done).strip(" ")
 
 
 def unescape(titles: pl.Series) -> pl.Series:
@@ -119,14 +141,35 @@ def _step(titles: pl.Series) -> pl.Series:
 
 def _fold(titles: pl.Series) -> pl.Series:
     lowered = titles.str.normalize("NFKC").str.replace_all(_INVISIBLE, "").str.to_lowercase()
-    folded = lowered.str.replace_many(["ß", "ς"], ["ss", "σ"]).str.replace_all("i\u0307+", "i")
+    folded = lowered.str.replace_many(*_FOLDED).str.replace_all("i\u0307+", "i")
     folded = folded.str.normalize("NFKC")  # a lowered letter can compose with the mark behind it
     if not folded.str.contains(_FOREIGN_DIGIT).any():
         return folded
     plain = folded.str.replace_many(_FOREIGN, _ASCII)
-    return plain.str.replace_all("([0-9])\u066b([0-9])", "${1}.${2}").str.replace_all(
-        "([0-9])\u066c([0-9])", "${1}${2}"
-    )
+    for mark, written in _MARKS:
+        plain = plain.str.replace_all(mark, written)
+    return plain
+
+
+def _step_one(title: str) -> str:
+    """Do what `_step` does with one title."""
+    shown = _undo_bytes(title) if contains(f"{_WRAPPED}|{_ESCAPE}", title) else title
+    visible = replaced(_INVISIBLE, "", _undo_entities(shown))
+    folded = visible.lower() if visible.isascii() else _fold_one(visible)
+    plain = replaced(_BLANK, " ", folded).strip(" ")
+    return plain if len(plain) <= LONGEST else _cut_one(plain)
+
+
+def _fold_one(title: str) -> str:
+    """Do what `_fold` does with one title."""
+    lowered = replaced(_INVISIBLE, "", unicodedata.normalize("NFKC", title)).lower()
+    folded = unicodedata.normalize("NFKC", re.sub("i\u0307+", "i", lowered.translate(_folded)))
+    if not contains(_FOREIGN_DIGIT, folded):
+        return folded
+    plain = folded.translate(_digits)
+    for mark, written in _MARKS:
+        plain = replaced(mark, written, plain)
+    return plain
 
 
 def _blanked(titles: pl.Series, pattern: str) -> pl.Series:

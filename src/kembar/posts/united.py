@@ -89,7 +89,7 @@ def _common(folders: Sequence[Path]) -> Path | None:
 def _below(images: pl.Series, catalog: Catalog, folder: Path | None) -> pl.Series:
     """Name photos of a catalogue from a folder that its own lies in; without its folder it has no photos."""
     if catalog.folder is None or folder is None:
-        return images.clear(len(images)).fill_null("")
+        return pl.Series(images.name, [""] * len(images), dtype=pl.String)
     path = catalog.folder.absolute().relative_to(folder).as_posix()
     return images if path == "." else (path + "/" + images).set(images == "", "").alias(images.name)
 

@@ -24,9 +24,6 @@ from functools import cache
 from importlib import resources
 from typing import Final, NamedTuple
 
-import numpy as np
-import polars as pl
-
 CATEGORIES: Final = (
     *("weight", "volume", "length", "pieces", "memory", "layers"),
     *("power", "doses", "spf", "charge", "voltage", "age"),
@@ -91,60 +88,58 @@ UNITS: Final = (
     Unit("age", 12, "tahun thn th year years"),
 )
 
-_SIGNS: Final = {name: unit for unit in UNITS for name in unit.names.split()}
-_PACKED: Final = ("weight", "volume")
-_PACKS: Final = "|".join(name for name, unit in _SIGNS.items() if unit.category in _PACKED)
-_WORDS: Final = "|".join(name for name, unit in _SIGNS.items() if name.isalpha() and unit.category not in _PACKED)
-_MARKS: Final = "|".join(re.escape(name) for name in _SIGNS if not name.isalpha())
+SIGNS: Final = {name: unit for unit in UNITS for name in unit.names.split()}
+PACKED: Final = ("weight", "volume")
+_PACKS: Final = "|".join(name for name, unit in SIGNS.items() if unit.category in PACKED)
+_WORDS: Final = "|".join(name for name, unit in SIGNS.items() if name.isalpha() and unit.category not in PACKED)
+_MARKS: Final = "|".join(re.escape(name) for name in SIGNS if not name.isalpha())
 # Rust's regex has no look-around: what may stand before a number is matched with it, and the end of an ASCII word
 # suffices on the right (and lets "5kg毛巾" through).
 _START: Final = r"(?:^|[^0-9a-z.,]|[a-z)\]][.,])"
 _END: Final = r"(?-u:\b)"
-_NUMBER: Final = r"[0-9]+(?:[.,][0-9]+)*"
-_CHAIN: Final = rf"(?:[1-9] [1-7][/⁄][2-8]|{_NUMBER}(?: ?[x×*/⁄~&+-] ?{_NUMBER})*)"
-_QUANTITY: Final = (
+NUMBER: Final = r"[0-9]+(?:[.,][0-9]+)*"
+_CHAIN: Final = rf"(?:[1-9] [1-7][/⁄][2-8]|{NUMBER}(?: ?[x×*/⁄~&+-] ?{NUMBER})*)"
+QUANTITY: Final = (
     rf"{_START}(?:spf ?(?P<spf>[0-9]{{1,3}}(?: ?/ ?[0-9]{{1,3}})*)(?:pa)?{_END}"
     rf"|(?:(?:isi|uk|ukuran|size|netto|berat)[ .:]*)?(?P<chain>{_CHAIN}) ?"
     rf"(?:(?P<pack>{_PACKS}){_END}(?: ?[x×*] ?(?P<times>[0-9]{{1,3}})(?:$|[^0-9a-z.,]))?"
     rf"|(?P<word>{_WORDS}){_END}(?P<rate>/s{_END})?|(?P<mark>{_MARKS}))"
     rf"|(?:isi|(?:pack|set|box|case|pk|paket) (?:of|de|isi))[ .:]*(?P<isi>{_CHAIN})s?{_END})"
 )
-_JOINED: Final = r"([0-9](?:kg|gr|g|ml|l|cm|mm|m|inch))[x×*]"
-_PARCEL: Final = r"(^|[^0-9.,])1 ?kg ?[=:]? ?(?:(?:muat|isi|dapat|max|maks) ?)?[0-9]+ ?(?:pcs|pc|biji|buah|set)(?-u:\b)"
-_RADIO: Final = r"(^|[^0-9a-z.,])(?:[2-8]|2[.,]4|5[.,]8)g(?-u:\b)"
-_DEVICE: Final = (
+JOINED: Final = r"([0-9](?:kg|gr|g|ml|l|cm|mm|m|inch))[x×*]"
+JOINED_APART: Final = "$1 x "
+PARCEL: Final = r"(^|[^0-9.,])1 ?kg ?[=:]? ?(?:(?:muat|isi|dapat|max|maks) ?)?[0-9]+ ?(?:pcs|pc|biji|buah|set)(?-u:\b)"
+RADIO: Final = r"(^|[^0-9a-z.,])(?:[2-8]|2[.,]4|5[.,]8)g(?-u:\b)"
+DEVICE: Final = (
     r"(?-u:\b)(?:wireless|wifi|gsm|lte|sim|hp|handphone|smartphone|smartwatch|modem|router|mouse|keyboard|kabel|case|lcd"
     r"|headset|ram|iphone|ipad|samsung|galaxy|oppo|vivo|x?xiaomi|redmi|realme|asus|polytron|advan)(?-u:\b)"
 )
-_REWRITTEN: Final = (
+REWRITTEN: Final = (
     (r"(?-u:\b)fl\.? ?oz(?-u:\b)", "floz"),
     (r"(?-u:\b)(?:twin|duo|double)[ -]?pack(?-u:\b)", "2 pack"),
     (r"(?-u:\b)(?:triple|trio)[ -]?pack(?-u:\b)", "3 pack"),
     (r"([0-9])-(pack|packs|pk|ct|count|piece|pieces|pc|pcs|oz|ounce|inch|gb|tb|ml|watt)(?-u:\b)", "${1} ${2}"),
 )
-_FRACTIONS: Final = {"1/2": "5", "1/4": "25", "3/4": "75", "1/8": "125", "3/8": "375", "5/8": "625"}
-_WEARER: Final = r"^[0-9]{2} ?[~-] ?[0-9]{2,3}$"
-_PIECES: Final = CATEGORIES.index("pieces")
-
-
-def _tidy(titles: pl.Series) -> pl.Series:
-    """Lower-case the titles and remove what only looks like a quantity."""
-    text = pl.col("text")
-    radio = text.str.contains(_RADIO) & text.str.contains(_DEVICE)
-    lowered = titles.fill_null("").str.to_lowercase()
-    for pattern, written in _REWRITTEN:
-        lowered = lowered.str.replace_all(pattern, written)
-    plain = _in_ascii(lowered).str.replace_all(r"([0-9] pcs) ?[x×*] ?([0-9])", "${1} ${2}")
-    frame = plain.alias("text").to_frame()
-    return (
-        frame.with_columns(text.str.replace_all(_JOINED, "$1 x ").str.replace_all(_PARCEL, "$1 "))
-        .with_columns(pl.when(radio).then(text.str.replace_all(_RADIO, "$1 ")).otherwise(text))
-        .to_series()
-    )
+FRACTIONS: Final = tuple(
+    (f"^(?:([1-9]) )?{fraction.replace('/', ' ?[/⁄] ?')}$", f"0${{1}}.{decimals}")
+    for fraction, decimals in (("1/2", 5), ("1/4", 25), ("3/4", 75), ("1/8", 125), ("3/8", 375), ("5/8", 625))
+)
+"""Fractions, and the decimals to write for them: "1/2" as "0.5", "1 1/2" as "01.5"."""
+WEARER: Final = r"^[0-9]{2} ?[~-] ?[0-9]{2,3}$"
+KILO: Final = 10**9
+"""A range of this unit is the wearer's weight."""
+RAM: Final = r"^[0-9] ?[/+] ?([0-9]{2,4})$"
+FOREIGN: Final = r"[0-9] ?[\p{L}--\p{ASCII}]|[0-9] ?st[üu]"
+"""What a unit of another script looks like."""
+APART: Final = (r"([0-9] pcs) ?[x×*] ?([0-9])", "${1} ${2}")
+THOUSANDS: Final = r"^[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+)$"
+SEVERAL: Final = r"[.,][0-9]{3}[.,]"
+ENGLISH: Final = r"^[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]+$"
+GERMAN: Final = r"^[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+$"
 
 
 @cache
-def _foreign() -> tuple[tuple[str, str], ...]:
+def foreign() -> tuple[tuple[str, str], ...]:
     """Read units.toml: patterns of a unit in another script, and what to write in its place."""
     tree = tomllib.loads(resources.files("kembar.posts").joinpath("units.toml").read_text(encoding="utf-8"))
     found = []
@@ -157,142 +152,3 @@ def _foreign() -> tuple[tuple[str, str], ...]:
             longest = "|".join(map(re.escape, sorted(spellings, key=len, reverse=True)))
             found.append((rf"([0-9]) ?(?:{longest}){end}", f"${{1}} {unit} ${{2}}"))
     return tuple(found)
-
-
-def without_quantities(titles: pl.Series) -> pl.Series:
-    """Leave the quantities out of titles.
-
-    Args:
-        titles: (n,) String in normal form.
-
-    Returns:
-        (n,) String; a blank where a quantity stood.
-    """
-    plain = _tidy(titles)
-    for _ in range(2):  # a quantity begins with the sign before it, which may end the one before
-        plain = plain.str.replace_all(_QUANTITY, " ")
-    return plain.str.replace_all(r" {2,}", " ").str.strip_chars()
-
-
-def _in_ascii(titles: pl.Series) -> pl.Series:
-    """Write the units of other scripts as the ASCII ones; titles without such letters stay."""
-    rows = titles.str.contains(r"[0-9] ?[\p{L}--\p{ASCII}]|[0-9] ?st[üu]").arg_true()
-    if not len(rows):
-        return titles
-    some = titles.gather(rows)
-    for pattern, plain in _foreign():
-        some = some.str.replace_all(pattern, plain)
-    return titles.clone().scatter(rows, some)
-
-
-def _counts(groups: pl.DataFrame, column: str, category: str) -> pl.DataFrame:
-    """Mentions whose numbers stand in `column` and count single things of `category`."""
-    return groups.drop_nulls(column).select(
-        "row",
-        pl.col(column).alias("chain"),
-        category=pl.lit(CATEGORIES.index(category), pl.Int64),
-        scale=pl.lit(1, pl.Int64),
-        coarse=pl.lit(False),
-    )
-
-
-def _mentions(titles: pl.Series) -> pl.DataFrame:
-    """Find the mentions: columns row, chain (the numbers as written), category, scale, coarse."""
-    found = pl.DataFrame({"row": np.arange(len(titles)), "match": titles.str.extract_all(_QUANTITY)})
-    groups = (
-        found.filter(pl.col("match").list.len() > 0)
-        .explode("match")
-        .with_columns(pl.col("match").str.extract_groups(_QUANTITY))
-        .unnest("match")
-        .filter(pl.col("rate").is_null())
-    )
-    sign, names, units = pl.coalesce("pack", "word", "mark"), list(_SIGNS), list(_SIGNS.values())
-    known = groups.drop_nulls("chain").with_columns(
-        category=sign.replace_strict(names, [CATEGORIES.index(u.category) for u in units], return_dtype=pl.Int64),
-        scale=sign.replace_strict(names, [u.scale for u in units], return_dtype=pl.Int64),
-        coarse=sign.replace_strict(names, [u.coarse for u in units], return_dtype=pl.Boolean),
-    )
-    return pl.concat(
-        [
-            known.select("row", "chain", "category", "scale", "coarse"),
-            _counts(groups, "times", "pieces"),
-            _counts(groups, "isi", "pieces"),
-            _counts(groups, "spf", "spf"),
-        ]
-    )
-
-
-def _unbroken(chain: pl.Expr) -> pl.Expr:
-    """Write fractions as decimals: "1/2" as "0.5", "1 1/2" as "01.5"."""
-    for fraction, decimals in _FRACTIONS.items():
-        chain = chain.str.replace(f"^(?:([1-9]) )?{fraction.replace('/', ' ?[/⁄] ?')}$", f"0${{1}}.{decimals}")
-    return chain
-
-
-def _numbers(mentions: pl.DataFrame) -> pl.DataFrame:
-    """Split each chain: one row per number, with its category."""
-    chain, category, scale = pl.col("chain"), pl.col("category"), pl.col("scale")
-    wearer = (scale == 10**9) & chain.str.contains(_WEARER)
-    memory = category == CATEGORIES.index("memory")
-    broken = pl.col("coarse") | ((category == _PIECES) & (scale > 1))
-    last = pl.col("place") == pl.col("places") - 1
-    pack = category.is_in([CATEGORIES.index(name) for name in _PACKED]) & ~last
-    return (
-        mentions.filter(~wearer)
-        .with_columns(
-            pl.when(memory)
-            .then(chain.str.replace(r"^[0-9] ?[/+] ?([0-9]{2,4})$", "$1"))
-            .when(broken)
-            .then(_unbroken(chain))
-            .otherwise(chain)
-        )
-        .with_columns(chain.str.replace_all("[×*]", "x").str.split("x"))
-        .with_columns(places=chain.list.len(), place=pl.int_ranges(chain.list.len()))
-        .explode("chain", "place")
-        .with_columns(
-            category=pl.when(pack).then(pl.lit(_PIECES, pl.Int64)).otherwise(category),
-            scale=pl.when(pack).then(pl.lit(1, pl.Int64)).otherwise(scale),
-            coarse=pl.col("coarse") & ~pack,
-            number=chain.str.extract_all(_NUMBER),
-        )
-        .explode("number")
-        .select("row", "category", "scale", "coarse", "number")
-    )
-
-
-def _decimal() -> pl.Expr:
-    """The float64 value of `number`; null where its points and commas do not form a number."""
-    number = pl.col("number")
-    grouped = number.str.contains(r"^[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+)$")
-    several = number.str.contains(r"[.,][0-9]{3}[.,]")
-    plain = (
-        pl.when(number.str.contains(r"^[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]+$"))
-        .then(number.str.replace_all(",", ""))
-        .when(number.str.contains(r"^[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]+$"))
-        .then(number.str.replace_all(".", "", literal=True).str.replace(",", "."))
-        .when(grouped & (several | ~pl.col("coarse")))
-        .then(number.str.replace_all("[.,]", ""))
-        .otherwise(number.str.replace(",", "."))
-    )
-    return plain.cast(pl.Float64, strict=False)
-
-
-def read(titles: pl.Series) -> pl.DataFrame:
-    """Read the quantities in titles.
-
-    Args:
-        titles: n titles (String); case does not matter and a null title has no quantity.
-
-    Returns:
-        Frame of `row` (Int64, in [0, n)), `category` (Int64, a place in CATEGORIES) and `value` (Int64, base units, in
-        [1, LARGEST)), sorted by the three and each row once.
-    """
-    numbers = _numbers(_mentions(_tidy(titles)))
-    value = pl.col("value")
-    return (
-        numbers.select("row", "category", value=(_decimal() * pl.col("scale")).round())
-        .filter(value.is_between(1, LARGEST, closed="left"))
-        .with_columns(value.cast(pl.Int64))
-        .unique()
-        .sort("row", "category", "value")
-    )

@@ -148,6 +148,32 @@ class Decide(_Form):
     note: Text = Field("", max_length=2000)
 
 
+class Move(_Form):
+    """A post that is in the wrong group."""
+
+    post: PostId
+    group: Text | None = Field(None, max_length=1024, description="where it belongs; null: in a group of its own")
+    by: By = ""
+    note: Text = Field("", max_length=2000)
+
+
+class Merge(_Form):
+    """Two groups that are one product."""
+
+    left: Text = Field(max_length=1024)
+    right: Text = Field(max_length=1024)
+    by: By = ""
+    note: Text = Field("", max_length=2000)
+
+
+class Accept(_Form):
+    """Groups that a person has seen, and each of which is one product."""
+
+    groups: list[Annotated[Text, Field(max_length=1024)]] = Field(min_length=1)
+    by: By = ""
+    note: Text = Field("", max_length=2000)
+
+
 class Person(_Form):
     """Who does this."""
 

@@ -66,15 +66,15 @@ class Compared:
         """List the known posts that each new one may be the same product as, the most likely first."""
         pairs, probability = self.found.pairs, self.found.probability
         known = (pairs.left < len(self.rows)) & (probability >= np.float32(FLOOR))
-        post, row = pairs.right[known] - len(self.rows), self.rows[pairs.left[known]]
-        frame = pl.DataFrame({"post": post, "row": row, "probability": probability[known]})
-        frame = frame.sort("post", "probability", "row", descending=[False, True, False])
-        frame = frame.group_by("post", maintain_order=True).head(limit)
-        told = _named(read, np.unique(frame["row"].to_numpy()))
+        post, row, likely = pairs.right[known] - len(self.rows), self.rows[pairs.left[known]], probability[known]
+        order = np.lexsort((row, -likely, post))
+        place = np.arange(len(order)) - np.searchsorted(post[order], post[order])
+        best = order[place < limit]
+        told = _named(read, np.unique(row[best]))
         found: list[list[Candidate]] = [[] for _ in range(len(self.part))]
-        for at, at_row, likely in frame.iter_rows():
-            if at_row in told:  # else it was removed a moment ago
-                found[at].append(Candidate(*told[at_row], round(likely, 6)))
+        for at in best.tolist():
+            if (name := told.get(int(row[at]))) is not None:  # else it was removed a moment ago
+                found[post[at]].append(Candidate(*name, round(float(likely[at]), 6)))
         return [tuple(each) for each in found]
 
 

@@ -91,7 +91,8 @@ class Index:
 
 def _joined(one: Part, other: Part, there: Bools) -> Part:
     """Make one part of what is there of two: (m,) bool of their posts."""
-    kept = [one.take(np.flatnonzero(there[: len(one)])), other.take(np.flatnonzero(there[len(one) :]))]
+    bounds = ((one, there[: len(one)]), (other, there[len(one) :]))
+    kept = [part if here.all() else part.take(np.flatnonzero(here)) for part, here in bounds]
     return Part.joined([part for part in kept if len(part)]).indexed()
 
 

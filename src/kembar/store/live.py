@@ -1,6 +1,6 @@
 """A store of posts that are matched as they come: adds, look-ups, decisions, and a re-match of all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -216,35 +216,42 @@ class Live(Asked):
             ConfigError: another verdict.
         """
         deciding.check_verdict(verdict)
-        with self._lock:
-            left, right = deciding.ends_of(self.reading(), a, b)
-            return self._said("decide", [(left, right, verdict)], {"a": a, "b": b, "verdict": verdict}, by, note, key)
 
-    def move(self, post: str, group: str | None, *, by: str, note: str = "") -> Event:
+        def said() -> deciding.Said:
+            """Find the two posts."""
+            return [(*deciding.ends_of(self.reading(), a, b), verdict)]
+
+        return self._said("decide", said, {"a": a, "b": b, "verdict": verdict}, by, note, key)
+
+    def move(self, post: str, group: str | None, *, by: str, note: str = "", key: str | None = None) -> Event:
         """Take a post out of its group: into another, or (None) one of its own; raises UnknownError, InputError."""
-        with self._lock:
-            said = deciding.to_move(self.reading(), post, group)
-            return self._said("split", said, {"post": post, "group": group}, by, note)
+        body = {"post": post, "group": group}
+        return self._said("split", lambda: deciding.to_move(self.reading(), post, group), body, by, note, key)
 
-    def merge(self, left: str, right: str, *, by: str, note: str = "") -> Event:
+    def merge(self, left: str, right: str, *, by: str, note: str = "", key: str | None = None) -> Event:
         """Make two groups one, under the name of the larger; raises UnknownError, InputError."""
-        with self._lock:
-            said = deciding.to_merge(self.reading(), left, right)
-            return self._said("merge", said, {"left": left, "right": right}, by, note)
+        body = {"left": left, "right": right}
+        return self._said("merge", lambda: deciding.to_merge(self.reading(), left, right), body, by, note, key)
 
-    def accept(self, groups: Sequence[str], *, by: str, note: str = "") -> Event:
+    def accept(self, groups: Sequence[str], *, by: str, note: str = "", key: str | None = None) -> Event:
         """Note that a person has seen these groups, and that each is one product; raises UnknownError."""
-        with self._lock:
-            said = deciding.to_accept(self.reading(), groups)
-            return self._said("accept", said, {"groups": list(groups)}, by, note)
+        body = {"groups": list(groups)}
+        return self._said("accept", lambda: deciding.to_accept(self.reading(), groups), body, by, note, key)
 
     def _said(
-        self, kind: str, said: deciding.Said, body: dict[str, Any], by: str, note: str, key: str | None = None
+        self, kind: str, saying: Callable[[], deciding.Said], body: dict[str, Any], by: str, note: str, key: str | None
     ) -> Event:
-        done = reports.event_of_key(self.reading(), key, kind)
-        if done is not None:
+        """Note what a person says, unless a request with this key has said so before."""
+        with self._lock:
+            done = reports.event_of_key(self.reading(), key, kind)
+            if done is None:
+                return self._noted(kind, saying(), body, by, note, key)
             reports.check_same(all(done.body.get(name) == value for name, value in body.items()))
             return done
+
+    def _noted(
+        self, kind: str, said: deciding.Said, body: dict[str, Any], by: str, note: str, key: str | None
+    ) -> Event:
         with self._database.change(kind, by=by, note=note, key=key) as change:
             deciding.note_decisions(change.write, change.number, said, by, note)
             change.body |= body | {"said": deciding.told(change.write, said)}
@@ -316,8 +323,7 @@ class Live(Asked):
             The event; its body tells which posts moved from which group to which.
         """
         records, rows = everything(self.reading())
-        if not records:
-            raise InputError("a store without posts", "some posts", "Add them first.")
+        _check_some(len(records))
         result = self._matcher.match(catalog_of(records, self.photos), progress=progress)
         with self._lock:
             said = constraints(self.reading()).among(rows)
@@ -339,12 +345,22 @@ class Live(Asked):
 
         Returns:
             The event; its body tells which posts moved from which group to which.
+
+        Raises:
+            InputError: a store without posts.
         """
         with self._lock, self._database.change("regroup", by=by) as change:
+            _check_some(len(self._index))
             moved = regrouped(change.write, self._index.known.config)
             change.body["moved"] = deciding.held(change.write, change.number, moved)
             deciding.close_empty(change.write, change.number)
         return change.done()
+
+
+def _check_some(posts: int) -> None:
+    """Refuse to match nothing; raises InputError."""
+    if not posts:
+        raise InputError("a store without posts", "some posts", "Add them first.")
 
 
 _SHOWN: Final = 20  # candidates that an add tells of

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from kembar.arrays import Floats, Rows, places_in
 from kembar.encoders.embeddings import Embeddings
@@ -217,5 +216,6 @@ def move(write: sqlite3.Connection, posts: Mapping[int, int]) -> Moves:
 
 def codes_of(texts: Iterable[str]) -> Rows:
     """Number texts; -1 where they are ""."""
-    given = pl.Series(list(texts), dtype=pl.String)
-    return (given.set(given == "", None).rank("dense").cast(pl.Int64) - 1).fill_null(-1).to_numpy()
+    given = list(texts)
+    code = {text: at for at, text in enumerate(sorted({*given} - {""}))}
+    return np.array([code.get(text, -1) for text in given], dtype=np.int64)

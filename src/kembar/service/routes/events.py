@@ -7,7 +7,19 @@ from fastapi import APIRouter, Path, Query
 from kembar.service.answers import described
 from kembar.service.bodies import READS_JSON
 from kembar.service.context import Here, refuse_if_busy
-from kembar.service.models import Contradictions, Decide, Events, Key, Number, OneEvent, Person
+from kembar.service.models import (
+    Accept,
+    Contradictions,
+    Decide,
+    Events,
+    Key,
+    Merge,
+    Move,
+    Number,
+    OneEvent,
+    Person,
+    check_number,
+)  # fmt: skip
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
 
@@ -17,6 +29,29 @@ async def decide(here: Here, given: Decide, key: Key = None) -> OneEvent:
     """Say of two posts that they are the same product, different ones, or variants; it holds in every re-match."""
     said = (given.a, given.b, given.verdict)
     return OneEvent(event=await here.call(here.live.decide, *said, by=given.by, note=given.note, key=key))
+
+
+@router.post("/move", dependencies=READS_JSON, responses=described(404, 409, 413, 415, 422, 429))
+async def move(here: Here, given: Move, key: Key = None) -> OneEvent:
+    """Take a post out of its group, into another or one of its own; it holds in every re-match."""
+    return OneEvent(
+        event=await here.call(here.live.move, given.post, given.group, by=given.by, note=given.note, key=key)
+    )
+
+
+@router.post("/merge", dependencies=READS_JSON, responses=described(404, 409, 413, 415, 422, 429))
+async def merge(here: Here, given: Merge, key: Key = None) -> OneEvent:
+    """Make two groups one, under the id of the larger; it holds in every re-match."""
+    return OneEvent(
+        event=await here.call(here.live.merge, given.left, given.right, by=given.by, note=given.note, key=key)
+    )
+
+
+@router.post("/accept", dependencies=READS_JSON, responses=described(404, 409, 413, 415, 422, 429))
+async def accept(here: Here, given: Accept, key: Key = None) -> OneEvent:
+    """Say of groups that each is one product; it holds in every re-match."""
+    check_number(len(given.groups), "groups", here.settings)
+    return OneEvent(event=await here.call(here.live.accept, given.groups, by=given.by, note=given.note, key=key))
 
 
 @router.post("/events/{number}/undo", dependencies=READS_JSON, responses=described(404, 409, 413, 415, 422, 429))
