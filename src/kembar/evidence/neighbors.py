@@ -19,7 +19,8 @@ Edges = tuple[Rows, Rows, Floats]  # source, target, score
 CELLS = 1 << 22
 """Similarities sorted at once, or computed again where scores straddle the k-th place: bounds the memory."""
 
-_NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
+NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
+"""A packed pair behind all others: an empty place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,23 +174,24 @@ def best(edges: Edges, n: int, k: int) -> Edges:
         width = int(np.diff(begin[low : high + 1]).max(initial=0))
         if width:
             place = np.arange(begin[low], begin[high]) - begin[source[here]]
-            table = np.full((high - low, width), _NOTHING, dtype=np.uint64)
-            table[source[here] - low, place] = _packed(score[here], target[here])
+            table = np.full((high - low, width), NOTHING, dtype=np.uint64)
+            table[source[here] - low, place] = packed(score[here], target[here])
             if width > 2 * k:
                 table = np.partition(table, k - 1, axis=1)[:, :k]
             table.sort(axis=1)
-            row, column = np.nonzero(table[:, :k] != _NOTHING)
-            found.append((row + low, *_unpacked(table[row, column])))
+            row, column = np.nonzero(table[:, :k] != NOTHING)
+            found.append((row + low, *unpacked(table[row, column])))
     return joined(found)
 
 
-def _packed(score: Floats, target: Rows) -> Hashes:
+def packed(score: Floats, target: Rows) -> Hashes:
     """Pack (score, target) into integers that rise as the score falls, then as the target rises."""
     return falling(score).astype(np.uint64) << np.uint64(32) | target.astype(np.uint64)
 
 
-def _unpacked(packed: Hashes) -> tuple[Rows, Floats]:
-    return (packed & np.uint64(0xFFFFFFFF)).astype(np.int64), unfalling((packed >> np.uint64(32)).astype(np.uint32))
+def unpacked(keys: Hashes) -> tuple[Rows, Floats]:
+    """Turn the integers of `packed` into (target, score) again."""
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64), unfalling((keys >> np.uint64(32)).astype(np.uint32))
 
 
 def _expand(edges: Edges, base: Distinct, sources: int, k: int) -> Edges:

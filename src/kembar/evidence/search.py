@@ -15,8 +15,9 @@ from sparse_dot_topn import sp_matmul_topn
 
 from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads, mixed
 from kembar.errors import ConfigError, EvidenceError
-from kembar.evidence.dense import Cells, mutual, nearest
+from kembar.evidence.dense import nearest, self_join
 from kembar.evidence.neighbors import CELLS, Distinct, Edges, Neighbors, arranged, best, replaced
+from kembar.evidence.probing import Cells
 from kembar.threads import unforked
 
 _MULTI_HASH_ROWS = 20_000  # below this a plain scan of all hashes is faster
@@ -223,9 +224,8 @@ class DenseIndex:
 
     def _found(self, rows: Floats, k: int, floor: float) -> Edges:
         if self.cells is not None:
-            return _clipped(self.cells.nearest(rows, k, floor))
-        both = mutual(rows, k, floor) if rows is self.rows else None
-        return _clipped(nearest(rows, self.rows, k, floor) if both is None else both)
+            return self.cells.nearest(rows, k, floor)
+        return self_join(rows, k, floor) if rows is self.rows else nearest(rows, self.rows, k, floor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,10 +373,6 @@ def _blocks(wanted: Rows, columns: int) -> list[Rows]:
     """Cut rows into blocks whose similarities to all columns fit the memory set aside for them."""
     step = max(1, CELLS // max(1, columns))
     return [wanted[begin : begin + step] for begin in range(0, len(wanted), step)]
-
-
-def _clipped(edges: Edges) -> Edges:
-    return edges[0], edges[1], np.clip(edges[2], -1, 1)
 
 
 def _codes(hashes: Hashes) -> npt.NDArray[np.uint8]:
