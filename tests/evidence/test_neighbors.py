@@ -354,8 +354,8 @@ def test_clusters_with_fewer_rows_than_are_asked_for_leave_places_empty() -> Non
 def test_cells_keep_the_best_of_what_they_look_at(monkeypatch, floor):
     """With all cells looked into nothing is lost; what the first cells hold never hides something better."""
     rows = units(3000, 12).astype(np.float32)
-    monkeypatch.setattr(probing, "_PROBES", 10_000)
-    monkeypatch.setattr(probing, "_FIRST", 3)
+    monkeypatch.setattr(probing, "_STEPS", (3, 40))
+    monkeypatch.setattr(probing.Cells, "probing", lambda cells, *_: probing.Probing(len(cells.centres), 10_000, 1.0, 0))
     monkeypatch.setattr(probing, "_BATCH", 700)
     exact, found = (dense_neighbors(rows, 9, floor=floor, exact=most) for most in (5000, 10))
     np.testing.assert_array_equal(found.index, exact.index)

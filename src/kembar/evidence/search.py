@@ -17,7 +17,7 @@ from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads, 
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.dense import nearest, self_join
 from kembar.evidence.neighbors import CELLS, Distinct, Edges, Neighbors, arranged, best, replaced
-from kembar.evidence.probing import Cells
+from kembar.evidence.probing import RECALL, Cells, Probing
 from kembar.threads import unforked
 
 _MULTI_HASH_ROWS = 20_000  # below this a plain scan of all hashes is faster
@@ -162,6 +162,7 @@ class DenseIndex:
         rows: (u, d) float32, these rows.
         known: (u,) bool, those that are not all zero.
         cells: where they are many, the same in cells.
+        recall: the share of the neighbours to be found where they are many, in (0, 1].
     """
 
     base: Floats
@@ -169,18 +170,20 @@ class DenseIndex:
     rows: Floats
     known: Bools
     cells: Cells | None
+    recall: float = RECALL
 
     @classmethod
     @unforked
-    def of(cls, vectors: Floats, *, exact: int = 1 << 16) -> "DenseIndex":
+    def of(cls, vectors: Floats, *, exact: int = 1 << 16, recall: float = RECALL) -> "DenseIndex":
         """Index dense rows.
 
-        Of more than `exact` distinct rows nearly all neighbours are found: those in the clusters whose centres are
+        Of more than `exact` distinct rows nearly all neighbours are found: those in the cells whose centres are
         nearest, so that the time grows with the rows to the power 1.5, not 2. Scores are exact in any case.
 
         Args:
             vectors: (n, d) float32 unit rows; an all-zero row has no evidence and is never found.
             exact: distinct rows up to which every query is compared with all.
+            recall: the share of the neighbours to be found beyond, in (0, 1]; see `probing` for what is reached.
 
         Returns:
             The index.
@@ -188,7 +191,8 @@ class DenseIndex:
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
         distinct = Distinct.of(row_keys(rows))
         rows = rows[distinct.first]
-        return cls(vectors, distinct, rows, np.any(rows != 0, axis=1), Cells.of(rows) if len(rows) > exact else None)
+        cells = Cells.of(rows) if len(rows) > exact else None
+        return cls(vectors, distinct, rows, np.any(rows != 0, axis=1), cells, recall)
 
     def __len__(self) -> int:
         return len(self.distinct.number)
@@ -222,9 +226,20 @@ class DenseIndex:
         keep = (score > floor) & here[source] & self.known[target]
         return arranged((source[keep], target[keep], score[keep]), distinct, self.distinct, own, k)
 
+    def probing(self, k: int, floor: float) -> Probing | None:
+        """Tell how many cells a search looks into and which share it finds of the neighbours; None: it compares all.
+
+        Args:
+            k: neighbours per query, the query itself counted.
+            floor: similarities at or below it are left out.
+        """
+        probing = None if self.cells is None else self.cells.probing(k, floor, self.recall)
+        return probing if probing is not None and probing.pays else None
+
     def _found(self, rows: Floats, k: int, floor: float) -> Edges:
-        if self.cells is not None:
-            return self.cells.nearest(rows, k, floor)
+        probing = self.probing(k, floor)
+        if self.cells is not None and probing is not None:
+            return self.cells.nearest(rows, k, floor, probing.cells)
         return self_join(rows, k, floor) if rows is self.rows else nearest(rows, self.rows, k, floor)
 
 

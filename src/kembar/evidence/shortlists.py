@@ -39,25 +39,30 @@ class Shortlist:
         """Raise the bars by the first tile, (n, w), whose k-th best is estimated from below."""
         self.bar = np.maximum(self.bar, _bound(product, self._k) - SLACK)
 
-    def offer(self, product: Floats, targets: Rows, *, columns: bool = False) -> None:
+    def offer(
+        self, product: Floats, targets: Rows, *, columns: bool = False, queries: Rows | slice = slice(None)
+    ) -> None:
         """Take what beats the bar from a tile.
 
         Args:
-            product: (n, w) float32; with `columns` (w, n).
+            product: (q, w) float32; with `columns` (w, q).
             targets: (w,) the rows that were compared.
             columns: whether the queries are the columns of the tile.
+            queries: (q,) which queries were compared; all by default.
         """
         with self._lock:
-            place = np.flatnonzero(product >= (self.bar if columns else self.bar[:, None]))
+            bar = self.bar[queries]
+            place = np.flatnonzero(product >= (bar if columns else bar[:, None]))
             if not len(place):
                 return
             row, column = np.divmod(place, product.shape[1])
             source, target = (column, row) if columns else (row, column)
+            source = source if isinstance(queries, slice) else queries[source]
             self._sources.append(source.astype(np.uint16 if len(self.bar) <= 1 << 16 else np.int64))  # sorts sooner
             self._keys.append(packed(product.ravel()[place], targets[target]))
             self._waiting += len(place)
             if self._waiting >= self._k * len(self.bar) or len(self._keys) == _TILES:
-                self._settle()
+                self.settle()
 
     def close(self) -> tuple[Rows, Rows, Rows]:
         """Finish.
@@ -66,14 +71,14 @@ class Shortlist:
             source and target of what may be among the k best, (m,) int64 each, by rising source; and the queries of
             which there may be more than are listed: so much comes close to their k-th best.
         """
-        self._settle()
+        self.settle()
         target, score = unpacked(self._best)
         near = (self._best != NOTHING) & (score >= self.bar[:, None])
         source, place = np.nonzero(near)
         return source, target[source, place], np.flatnonzero(near[:, self._k :].all(axis=1))
 
-    def _settle(self) -> None:
-        """Merge what was taken into the lists, and raise the bars."""
+    def settle(self) -> None:
+        """Merge what was taken into the lists, and raise the bars; done now and then without being asked for."""
         if not self._waiting:
             return
         source, key = np.concatenate(self._sources), np.concatenate(self._keys)

@@ -1,0 +1,152 @@
+"""Core-seconds of the exact dense join beside its peers, and as a ratio to what the machine's matrix product allows.
+
+    python bench/join.py [--shapes 34000x512 34000x1792 70000x512] [--runs 3] [-o docs/figures/join.md]
+
+Everyone finds the 51 nearest of each row by inner product, with one thread. Rows are drawn as products with their
+posts: groups of 1 to 51, within 200 kinds that are alike, around one common direction; the order is random. The limit
+is 2 n^2 d divided by the rate of numpy's matrix product, taken between the others; comparing each pair once, a join
+can stay below it. Peers are installed by hand: pip install usearch.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and its peers read it
+
+import faiss
+import numpy as np
+import torch
+from sklearn.neighbors import NearestNeighbors
+from usearch.index import MetricKind
+from usearch.index import search as usearch
+
+from kembar.arrays import unit_rows
+from kembar.evidence.search import dense_neighbors
+
+K = 51
+SIZES, SHARES = (1, 2, 3, 4, 5, 6, 8, 12, 51), (0.2, 0.4, 0.15, 0.1, 0.06, 0.04, 0.03, 0.015, 0.005)
+PART = 50  # usearch compares one by one: this part of the queries, and its time for all
+LONG = 1.2e12  # multiplications from which on a shape is run once
+
+
+def drawn(n: int, d: int) -> np.ndarray:
+    """Draw (n, d) float32 unit rows in groups: cosines around .8 within a group, .5 within a kind, .2 outside."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(n), rng.choice(SIZES, n, p=SHARES))[:n]
+    kinds = rng.normal(size=(200, d)).astype(np.float32)
+    products = rng.normal(size=(group[-1] + 1, d)).astype(np.float32)
+    rows = 0.7 * kinds[rng.integers(0, len(kinds), len(products))[group]] + products[group]
+    rows += 0.6 * rng.normal(size=d).astype(np.float32) + 0.5 * rng.normal(size=(n, d)).astype(np.float32)
+    return unit_rows(rows[rng.permutation(n)])
+
+
+def kembar(rows: np.ndarray) -> np.ndarray:
+    return dense_neighbors(rows, K, floor=-1, exact=len(rows)).index
+
+
+def faiss_flat(rows: np.ndarray) -> np.ndarray:
+    index = faiss.IndexFlatIP(rows.shape[1])
+    index.add(rows)
+    return index.search(rows, K)[1]
+
+
+def sklearn(rows: np.ndarray) -> np.ndarray:
+    # Its fast path is for Euclidean distances, which unit rows order as inner products do.
+    return NearestNeighbors(n_neighbors=K, algorithm="brute", n_jobs=1).fit(rows).kneighbors(rows)[1]
+
+
+def torch_topk(rows: np.ndarray) -> np.ndarray:
+    tensor = torch.from_numpy(rows)
+    return torch.cat([(part @ tensor.T).topk(K).indices for part in tensor.split(1024)]).numpy()
+
+
+def usearch_exact(rows: np.ndarray) -> np.ndarray:
+    return usearch(rows, rows[:: len(rows) // (len(rows) // PART)], K, MetricKind.IP, exact=True, threads=1).keys
+
+
+JOINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "kembar": kembar,
+    "faiss IndexFlatIP": faiss_flat,
+    "scikit-learn NearestNeighbors, brute": sklearn,
+    "torch matmul + topk": torch_topk,
+    f"usearch exact, of 1 in {PART}": usearch_exact,
+}
+
+
+def spent(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+    start = time.process_time()
+    done = work()
+    return time.process_time() - start, done
+
+
+def rate(d: int) -> float:
+    """Measure the rate of the matrix product: multiplications and additions per second."""
+    rows = np.random.default_rng(0).normal(size=(4096, d)).astype(np.float32)
+    return 3 * 2 * 4096**2 * d / spent(lambda: [rows @ rows.T for _ in range(3)])[0]
+
+
+def recall(rows: np.ndarray, found: np.ndarray) -> float:
+    """The share of the 51 nearest that were found, for 500 rows; what comes within rounding of the last counts."""
+    step = len(rows) // len(found)
+    asked = np.arange(len(found))[:: max(1, len(found) // 500)]
+    score = rows[asked * step].astype(np.float64) @ rows.T.astype(np.float64)
+    last = -np.partition(-score, K - 1, axis=1)[:, K - 1 : K]
+    right = np.take_along_axis(score, found[asked].astype(np.int64), axis=1) >= last - 1e-6
+    return float(right.mean())
+
+
+def measured(n: int, d: int, runs: int) -> list[str]:
+    rows, rates = drawn(n, d), []
+    seconds: dict[str, list[float]] = {name: [] for name in JOINS}
+    found: dict[str, float] = {}
+    for _ in range(runs):
+        for name, join in JOINS.items():
+            rates.append(rate(d))
+            taken, index = spent(lambda join=join: join(rows))
+            seconds[name].append(taken * len(rows) / len(index))
+            found.setdefault(name, recall(rows, index))
+    limit = 2 * n * n * d / statistics.median(rates)
+    head = f"| {n:,} x {d} | limit | {limit:.1f} | 1 | | {statistics.median(rates) / 1e9:.0f} GFLOP/s |"
+    print(head, flush=True)
+    lines = [head]
+    for name, taken in seconds.items():
+        ratio = f"{statistics.median(taken) / limit:.2f}"
+        spread = f" ({min(taken) / limit:.2f}-{max(taken) / limit:.2f})" if runs > 1 else ""
+        lines.append(f"| | {name} | {statistics.median(taken):.1f} | {ratio}{spread} | {found[name]:.4f} | {runs} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", default=["34000x512", "34000x1792", "70000x512"])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+    faiss.omp_set_num_threads(1)
+    torch.set_num_threads(1)
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("numpy", "faiss-cpu", "scikit-learn", "torch", "usearch")
+    )
+    lines = [
+        f"{packages}; {platform.processor() or 'x86-64'}, one thread; the {K} nearest of each row, median (min-max).",
+        "",
+        "| rows | join | core-seconds | seconds / limit | recall | runs |",
+        "| ---: | --- | ---: | ---: | ---: | ---: |",
+    ]
+    print("\n".join(lines), flush=True)
+    for shape in arguments.shapes:
+        n, d = map(int, shape.split("x"))
+        lines += measured(n, d, arguments.runs if n * n * d <= LONG else 1)
+    if arguments.output:
+        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
