@@ -1,11 +1,14 @@
 """Core-seconds of the exact dense join beside its peers, and as a ratio to what the machine's matrix product allows.
 
-    python bench/join.py [--shapes 34000x512 34000x1792 70000x512] [--runs 3] [-o docs/figures/join.md]
+    python bench/join.py [--shapes 34000x512 34000x1792 70000x512] [--beyond 70000x256] [--runs 3] [-o docs/figures]
+
+writes join.md and, for what is searched by cells, beyond-exact.md.
 
 Everyone finds the 51 nearest of each row by inner product, with one thread. Rows are drawn as products with their
 posts: groups of 1 to 51, within 200 kinds that are alike, around one common direction; the order is random. The limit
 is 2 n^2 d divided by the rate of numpy's matrix product, taken between the others; comparing each pair once, a join
-can stay below it. Peers are installed by hand: pip install usearch.
+can stay below it. Beyond the size up to which all is compared, kembar looks into cells of similar rows: what that
+costs, cells included, and finds of what comparing all finds. Peers are installed by hand: pip install usearch.
 """
 
 import argparse
@@ -27,9 +30,9 @@ from usearch.index import MetricKind
 from usearch.index import search as usearch
 
 from kembar.arrays import unit_rows
-from kembar.evidence.search import dense_neighbors
+from kembar.evidence.search import DenseIndex, dense_neighbors
 
-K = 51
+K, LEAST = 51, 0.2
 SIZES, SHARES = (1, 2, 3, 4, 5, 6, 8, 12, 51), (0.2, 0.4, 0.15, 0.1, 0.06, 0.04, 0.03, 0.015, 0.005)
 PART = 50  # usearch compares one by one: this part of the queries, and its time for all
 LONG = 1.2e12  # multiplications from which on a shape is run once
@@ -113,39 +116,64 @@ def measured(n: int, d: int, runs: int) -> list[str]:
             found.setdefault(name, recall(rows, index))
     limit = 2 * n * n * d / statistics.median(rates)
     head = f"| {n:,} x {d} | limit | {limit:.1f} | 1 | | {statistics.median(rates) / 1e9:.0f} GFLOP/s |"
-    print(head, flush=True)
     lines = [head]
     for name, taken in seconds.items():
         ratio = f"{statistics.median(taken) / limit:.2f}"
         spread = f" ({min(taken) / limit:.2f}-{max(taken) / limit:.2f})" if runs > 1 else ""
         lines.append(f"| | {name} | {statistics.median(taken):.1f} | {ratio}{spread} | {found[name]:.4f} | {runs} |")
-        print(lines[-1], flush=True)
     return lines
+
+
+def beyond(n: int, d: int) -> list[str]:
+    """Compare the search by cells with comparing all."""
+    rows = drawn(n, d)
+    seconds, exact = spent(lambda: dense_neighbors(rows, K, floor=LEAST, exact=n).index)
+    building, index = spent(lambda: DenseIndex.of(rows, exact=n - 1))
+    choosing, probing = spent(lambda: index.probing(K, LEAST))
+    if probing is None:
+        return [f"| {n:,} x {d} | {seconds:.1f} | {building:.1f} | {choosing:.1f} | no gain | | | |"]
+    asking, found = spent(lambda: index.search(rows, K, own=np.arange(n), floor=LEAST).index)
+    kept = [len(np.intersect1d(a[a >= 0], b[b >= 0])) - 1 for a, b in zip(exact, found, strict=True)]
+    share = sum(kept) / (np.count_nonzero(exact >= 0) - n)
+    cells = f"{probing.cells} of {probing.of:,}"
+    times = f"{seconds:.1f} | {building:.1f} | {choosing:.1f} | {asking:.1f}"
+    return [f"| {n:,} x {d} | {times} | {cells} | {probing.recall:.4f} | {share:.4f} |"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shapes", nargs="+", default=["34000x512", "34000x1792", "70000x512"])
+    parser.add_argument("--shapes", nargs="*", default=["34000x512", "34000x1792", "70000x512"])
+    parser.add_argument("--beyond", nargs="*", default=["70000x256"])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("-o", "--output", type=Path, help="the folder of the tables")
     arguments = parser.parse_args()
     faiss.omp_set_num_threads(1)
     torch.set_num_threads(1)
     packages = ", ".join(
         f"{name} {version(name)}" for name in ("numpy", "faiss-cpu", "scikit-learn", "torch", "usearch")
     )
-    lines = [
-        f"{packages}; {platform.processor() or 'x86-64'}, one thread; the {K} nearest of each row, median (min-max).",
+    machine = f"{packages}; {platform.processor() or 'x86-64'}, one thread"
+    exact = [
+        f"{machine}; the {K} nearest of each row, median (min-max).",
         "",
         "| rows | join | core-seconds | seconds / limit | recall | runs |",
         "| ---: | --- | ---: | ---: | ---: | ---: |",
     ]
-    print("\n".join(lines), flush=True)
-    for shape in arguments.shapes:
-        n, d = map(int, shape.split("x"))
-        lines += measured(n, d, arguments.runs if n * n * d <= LONG else 1)
-    if arguments.output:
-        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    cells = [
+        f"{machine}; core-seconds for the {K} nearest of each row above cosine {LEAST}.",
+        "",
+        "| rows | compare all | make cells | choose by sample | look into cells | cells | recall, sample | of all |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, table, shapes, work in (
+        ("join.md", exact, arguments.shapes, lambda n, d: measured(n, d, arguments.runs if n * n * d <= LONG else 1)),
+        ("beyond-exact.md", cells, arguments.beyond, beyond),
+    ):
+        for shape in shapes:
+            table += work(*map(int, shape.split("x")))
+            print("\n".join(table), flush=True)
+            if arguments.output:
+                (arguments.output / name).write_text("\n".join(table) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -90,8 +90,9 @@ class Cells:
         """
         key = k, floor, recall
         if key not in self._probing:
-            self._probing[key] = self._measured(*key)
-            log.info("dense search of %d rows: %s", len(self.rows), self._probing[key])
+            found = self._probing[key] = self._measured(*key)
+            words = "dense search of %d rows: looks into %d of %d cells, recall %.4f on %d neighbours of a sample"
+            log.info(words, len(self.rows), found.cells, found.of, found.recall, found.pairs)
         return self._probing[key]
 
     def _measured(self, k: int, floor: float, recall: float) -> Probing:
