@@ -16,6 +16,7 @@ from kembar.evidence.shortlists import Shortlist
 from kembar.threads import in_order
 
 Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
 
 CHUNK: Final = 1 << 16
 """Numbers of dense rows that are gathered at once: as many as stay in the processor's nearest cache."""
@@ -23,7 +24,7 @@ CHUNK: Final = 1 << 16
 TILE: Final = 1 << 10
 """Rows and columns of a tile: its similarities stay in the cache."""
 
-_alone = Lock()  # one join at a time tells the matrix product how many threads to take
+_threads = Lock()  # held by whoever told the matrix product how many threads to take
 
 
 def products(rows: Floats, source: Rows, base: Floats, target: Rows) -> Floats:
@@ -59,7 +60,7 @@ def nearest(queries: Floats, base: Floats, k: int, floor: float) -> Edges:
                 lists[at].start(product)
             lists[at].offer(product, _numbers(tile, len(base)))
 
-    _each(compare, range(len(blocks)))
+    in_threads(compare, range(len(blocks)))
     return _edges(queries, base, k, blocks, lists)
 
 
@@ -89,7 +90,7 @@ def self_join(rows: Floats, k: int, floor: float) -> Edges:
         lists[one].offer(product, numbers[other])
 
     # By diagonals: what runs at the same time rarely waits for the same list.
-    _each(compare, [(at, at + gap) for gap in range(len(blocks)) for at in range(len(blocks) - gap)])
+    in_threads(compare, [(at, at + gap) for gap in range(len(blocks)) for at in range(len(blocks) - gap)])
     return _edges(rows, rows, k, blocks, lists)
 
 
@@ -139,16 +140,19 @@ def scores(queries: Floats, source: Rows, base: Floats, target: Rows) -> Floats:
     return np.clip(products(queries, source, base, target), -1, 1)
 
 
-def _each(work: Callable[[Task], None], tasks: Sequence[Task]) -> None:
-    """Do all tasks: in threads, each with a matrix product of its own, where there are several of both."""
-    threads = min(default_threads(), len(tasks))
-    if threads < 2:
-        for task in tasks:
-            work(task)
-        return
-    from threadpoolctl import ThreadpoolController
+def in_threads(work: Callable[[Task], Outcome], tasks: Sequence[Task]) -> list[Outcome]:
+    """Do all tasks: in threads, each with a matrix product of its own, where there are several of both.
 
-    single = ThreadpoolController().limit(limits=1, user_api="blas")
-    with _alone, single, in_order(work, tasks, threads=threads, ahead=2 * threads) as done:
-        for _ in done:
-            pass
+    One after the other within a task that is itself done in threads, and while others of this process use them.
+    """
+    threads = min(default_threads(), len(tasks))
+    if threads < 2 or not _threads.acquire(blocking=False):
+        return [work(task) for task in tasks]
+    try:
+        from threadpoolctl import ThreadpoolController
+
+        single = ThreadpoolController().limit(limits=1, user_api="blas")
+        with single, in_order(work, tasks, threads=threads, ahead=2 * threads) as done:
+            return list(done)
+    finally:
+        _threads.release()

@@ -13,7 +13,7 @@ import numpy as np
 
 from kembar.arrays import Floats, Rows, Sparse, offsets_of, unit_rows
 from kembar.arrays import members as members_of
-from kembar.evidence.dense import nearest, scores
+from kembar.evidence.dense import in_threads, nearest, scores
 from kembar.evidence.neighbors import Edges, best, joined
 from kembar.evidence.shortlists import Shortlist
 
@@ -123,11 +123,13 @@ class Cells:
             floor: rows below it need not be found.
             cells: how many cells each query looks into.
         """
-        found = []
-        for begin in range(0, len(queries), _BATCH):
+
+        def search(begin: int) -> Edges:
+            """Search for a batch of the queries."""
             source, target, score = self._searched(queries[begin : begin + _BATCH], k + 1, floor, cells)
-            found.append((source + begin, target, score))
-        return joined(found)
+            return source + begin, target, score
+
+        return joined(in_threads(search, range(0, len(queries), _BATCH)))
 
     def _searched(self, queries: Floats, k: int, floor: float, cells: int) -> Edges:
         order = self._order(queries, min(cells, len(self.centres)))

@@ -37,7 +37,9 @@ class Shortlist:
 
     def start(self, product: Floats) -> None:
         """Raise the bars by the first tile, (n, w), whose k-th best is estimated from below."""
-        self.bar = np.maximum(self.bar, _bound(product, self._k) - SLACK)
+        bound = _bound(product, self._k) - SLACK
+        with self._lock:
+            self.bar = np.maximum(self.bar, bound)
 
     def offer(
         self, product: Floats, targets: Rows, *, columns: bool = False, queries: Rows | slice = slice(None)
