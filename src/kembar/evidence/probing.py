@@ -149,9 +149,10 @@ class Cells:
 
     def _meetings(self, cells: Rows) -> Iterator[tuple[Rows, Rows]]:
         """Go through some cells, (q, p) for q queries: the queries that look into each, and its rows."""
-        asked = np.argsort(cells, axis=None, kind="stable")
-        for own in np.split(asked, np.flatnonzero(np.diff(cells.ravel()[asked])) + 1) if len(asked) else []:
-            cell = cells.ravel()[own[0]]
+        flat = cells.ravel()
+        asked = np.argsort(flat, kind="stable")
+        for own in np.split(asked, np.flatnonzero(np.diff(flat[asked])) + 1) if len(asked) else []:
+            cell = flat[own[0]]
             yield own // cells.shape[1], self.members[self.offsets[cell] : self.offsets[cell + 1]]
 
     def _whole(self, queries: Floats, query: int, cells: Rows, bar: np.float32, k: int) -> Edges:

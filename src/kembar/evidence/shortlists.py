@@ -16,7 +16,7 @@ SLACK: Final = np.float32(1e-5)
 """More than twice what the order of summation changes in a product of float32 unit rows."""
 
 _SPARE: Final = 8  # places beyond the k-th, for what comes so close to it that rounding may have put it behind
-_TILES: Final = 8  # tiles after which what was taken is merged, be it ever so little: bounds the memory
+_COLUMNS: Final = 1 << 13  # columns after which what was taken is merged, be it ever so little: bounds the memory
 _GROUPS: Final = 4  # groups of columns for each neighbour that is sought
 
 
@@ -33,7 +33,7 @@ class Shortlist:
         self._best = np.full((n, k + _SPARE), NOTHING, dtype=np.uint64)
         self._sources: list[Rows] = []
         self._keys: list[Hashes] = []
-        self._waiting, self._lock = 0, Lock()
+        self._waiting, self._columns, self._lock = 0, 0, Lock()
 
     def start(self, product: Floats) -> None:
         """Raise the bars by the first tile, (n, w), whose k-th best is estimated from below."""
@@ -62,8 +62,8 @@ class Shortlist:
             source = source if isinstance(queries, slice) else queries[source]
             self._sources.append(source.astype(np.uint16 if len(self.bar) <= 1 << 16 else np.int64))  # sorts sooner
             self._keys.append(packed(product.ravel()[place], targets[target]))
-            self._waiting += len(place)
-            if self._waiting >= self._k * len(self.bar) or len(self._keys) == _TILES:
+            self._waiting, self._columns = self._waiting + len(place), self._columns + len(targets)
+            if self._waiting >= self._k * len(self.bar) or self._columns >= _COLUMNS:
                 self.settle()
 
     def close(self) -> tuple[Rows, Rows, Rows]:
@@ -84,7 +84,7 @@ class Shortlist:
         if not self._waiting:
             return
         source, key = np.concatenate(self._sources), np.concatenate(self._keys)
-        self._sources, self._keys, self._waiting = [], [], 0
+        self._sources, self._keys, self._waiting, self._columns = [], [], 0, 0
         order = np.argsort(source, kind="stable")
         source, key = source[order].astype(np.int64), key[order]
         count = np.bincount(source, minlength=len(self.bar))
