@@ -7,7 +7,7 @@ writes join.md and, for what is searched by cells, beyond-exact.md.
 Everyone finds the 51 nearest of each row by inner product, with one thread. Rows are drawn as products with their
 posts: groups of 1 to 51, within 200 kinds that are alike, around one common direction; the order is random. The limit
 is 2 n^2 d divided by the rate of numpy's matrix product, taken between the others; comparing each pair once, a join
-can stay below it. The peers compare each row with all, so of large shapes they are asked a part and the time is scaled.
+can stay below it. The peers compare each row with all, so they are asked a part of the rows and the time is scaled.
 
 Beyond the size up to which all is compared, kembar looks into cells of similar rows: what that costs, making and
 choosing them included, and what it finds of what comparing all finds. Peers are installed by hand: pip install usearch.
@@ -24,8 +24,13 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and its peers read it
 
-import faiss
 import numpy as np
+from threadpoolctl import threadpool_info
+
+# The OpenBLAS of faiss is older than numpy's: where it does not know the processor, it would take its slowest kernels.
+os.environ["OPENBLAS_CORETYPE"] = next(blas["architecture"] for blas in threadpool_info() if "architecture" in blas)
+
+import faiss
 import torch
 from sklearn.neighbors import NearestNeighbors
 from usearch.index import MetricKind
@@ -36,7 +41,7 @@ from kembar.evidence.search import DenseIndex, dense_neighbors
 
 K, LEAST = 51, 0.2
 SIZES, SHARES = (1, 2, 3, 4, 5, 6, 8, 12, 51), (0.2, 0.4, 0.15, 0.1, 0.06, 0.04, 0.03, 0.015, 0.005)
-LONG = 1.2e12  # multiplications from which on the peers answer a part of the rows, and all run once
+LONG = 1.2e12  # multiplications from which on a shape is run once
 
 
 def drawn(n: int, d: int) -> np.ndarray:
@@ -81,13 +86,7 @@ JOINS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "torch matmul + topk": torch_topk,
     "usearch exact": usearch_exact,
 }
-
-
-def part_of(name: str, n: int, d: int) -> int:
-    """Tell that a join answers one row in so many; the others find no pair twice, so their time is scaled to all."""
-    if name == "kembar":
-        return 1
-    return 50 if name == "usearch exact" else 10 if n * n * d > LONG else 1
+PARTS = {"kembar": 1, "usearch exact": 50}  # one in so many rows is asked; others: one in 10
 
 
 def spent(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
@@ -118,7 +117,7 @@ def measured(n: int, d: int, runs: int) -> list[str]:
     for _ in range(runs):
         for name, join in JOINS.items():
             rates.append(rate(d))
-            step = part_of(name, n, d)
+            step = PARTS.get(name, 10)
             asked = np.ascontiguousarray(rows[::step])
             taken, index = spent(lambda join=join, asked=asked: join(rows, asked))
             seconds[name].append(taken * n / len(asked))
@@ -127,7 +126,7 @@ def measured(n: int, d: int, runs: int) -> list[str]:
     head = f"| {n:,} x {d} | limit | {limit:.1f} | 1 | | {statistics.median(rates) / 1e9:.0f} GFLOP/s | |"
     lines = [head]
     for name, taken in seconds.items():
-        ratio, step = f"{statistics.median(taken) / limit:.2f}", part_of(name, n, d)
+        ratio, step = f"{statistics.median(taken) / limit:.2f}", PARTS.get(name, 10)
         asked = "all" if step == 1 else f"1 in {step}"
         spread = f" ({min(taken) / limit:.2f}-{max(taken) / limit:.2f})" if runs > 1 else ""
         lines.append(
