@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 
 import oracles
 from kembar.errors import ConfigError, EvidenceError
-from kembar.evidence import dense, neighbors, search
+from kembar.evidence import dense, neighbors, probing, search, shortlists
 from kembar.evidence.neighbors import Neighbors, best
 from kembar.evidence.search import dense_neighbors, hash_neighbors, sparse_neighbors
 from oracles import units
@@ -152,27 +152,54 @@ def test_blocks_and_threads_do_not_change_the_result(monkeypatch):
         monkeypatch.setattr(search, "CELLS", cells)
         monkeypatch.setattr(dense, "CELLS", cells)
         monkeypatch.setattr(dense, "CHUNK", chunk)
+        monkeypatch.setattr(dense, "TILE", chunk)
         same(dense_neighbors(vectors.astype(np.float32), 12), expected)
         for threads in (1, 2, 3):
             same(sparse_neighbors(sparse, 12, threads=threads), expected)
 
 
-@pytest.mark.parametrize("floor", [0.3, 0.6])
-def test_each_pair_once_finds_what_all_against_all_finds(monkeypatch, floor):
-    rows = np.concatenate([units(300, 6), np.zeros((1, 6))]).astype(np.float32)
-    monkeypatch.setattr(dense, "_FEWEST", 100)
-    monkeypatch.setattr(dense, "_CROWD", 1000)
-    monkeypatch.setattr(dense, "CELLS", 5_000)
-    both = dense.mutual(rows, 9, floor)
-    assert (np.diff(both[0]) >= 0).all()
-    found, expected = (best(edges, len(rows), 9) for edges in (both, dense.nearest(rows, rows, 9, floor)))
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(one[found[2] > floor], other[expected[2] > floor])
+@examples(60)
+@given(st.integers(0, 10_000), st.integers(1, 90), st.integers(1, 30), st.integers(1, 40), st.sampled_from([-1.0, 0.4]))
+def test_each_pair_once_finds_what_all_against_all_finds(seed, n, k, tile, floor):
+    """Tiles of any size, and near copies of which more come close to the k-th place than a list has room for."""
+    rng = np.random.default_rng(seed)
+    rows = units(n, 6, seed)[rng.integers(0, 1 + n // 3, n)] + (rng.normal(size=(n, 6)) * 1e-7).astype(np.float32)
+    rows = rows[np.sort(np.unique(rows, axis=0, return_index=True)[1])]
+    exact = np.array(
+        [
+            [dense.products(rows, np.array([i]), rows, np.array([j]))[0] for j in range(len(rows))]
+            for i in range(len(rows))
+        ]
+    )
+    expected = oracles.neighbors(np.minimum(exact, 1), k, floor)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dense, "TILE", tile)
+        both, each = dense.self_join(rows, k, floor), dense.nearest(rows, rows, k, floor)
+        for threads in ("1", "3"):
+            patch.setenv("OMP_NUM_THREADS", threads)
+            same(dense_neighbors(rows, k, floor=floor), expected)
+    for edges in (both, each):
+        assert (np.diff(edges[0]) >= 0).all()
+    for one, other in zip(best(both, len(rows), k), best(each, len(rows), k), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_each_pair_once_is_not_asked_where_the_floor_keeps_most(monkeypatch):
-    monkeypatch.setattr(dense, "_FEWEST", 100)
-    assert dense.mutual(units(300, 6).astype(np.float32), 5, -1.0) is None
+def test_a_tile_that_beats_no_bar_changes_nothing_and_few_rows_beat_it(monkeypatch):
+    """Of n^2 similarities some n k ln(n / k) are looked at: counted, for rows in the order of what they are like."""
+    looked_at = []
+    packed = shortlists.packed
+    monkeypatch.setattr(
+        shortlists, "packed", lambda score, target: looked_at.append(len(score)) or packed(score, target)
+    )
+    monkeypatch.setattr(dense, "TILE", 128)
+    work = []
+    for n in (1500, 3000):
+        looked_at.clear()
+        angle = np.linspace(0, np.pi, n)  # each row is more like the next than like any before it
+        dense.self_join(np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32), 10, -1)
+        work.append(sum(looked_at))
+    assert work[0] < 1500 * 20 * np.log(1500)
+    assert work[1] < 2.6 * work[0]
 
 
 def test_scores_stay_at_most_1_and_do_not_rise():
@@ -327,9 +354,9 @@ def test_clusters_with_fewer_rows_than_are_asked_for_leave_places_empty() -> Non
 def test_cells_keep_the_best_of_what_they_look_at(monkeypatch, floor):
     """With all cells looked into nothing is lost; what the first cells hold never hides something better."""
     rows = units(3000, 12).astype(np.float32)
-    monkeypatch.setattr(dense, "_PROBES", 10_000)
-    monkeypatch.setattr(dense, "_FIRST", 3)
-    monkeypatch.setattr(dense, "_BATCH", 700)
+    monkeypatch.setattr(probing, "_STEPS", (3, 40))
+    monkeypatch.setattr(probing.Cells, "probing", lambda cells, *_: probing.Probing(len(cells.centres), 10_000, 1.0, 0))
+    monkeypatch.setattr(probing, "_BATCH", 700)
     exact, found = (dense_neighbors(rows, 9, floor=floor, exact=most) for most in (5000, 10))
     np.testing.assert_array_equal(found.index, exact.index)
     np.testing.assert_array_equal(found.score, exact.score)

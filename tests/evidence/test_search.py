@@ -1,15 +1,20 @@
 """Queries against a base: a slice of a base finds what the base as a whole finds, and others what a slow twin finds."""
 
 import numpy as np
+import polars as pl
 import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
+from sparse_dot_topn import sp_matmul_topn
 
+from kembar.arrays import unit_rows
+from kembar.encoders.tfidf import Tfidf
 from kembar.errors import EvidenceError
-from kembar.evidence import search
+from kembar.evidence import dense, search
 from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.search import DenseIndex, HashIndex, SparseIndex
+from kembar.evidence.views import SparseView
 from properties import examples
 
 
@@ -153,3 +158,36 @@ def test_queries_over_other_columns_are_refused():
     ):
         with pytest.raises(EvidenceError, match="queries of 2 columns; expected the 3 of the base"):
             find()
+
+
+# What a crowd costs, counted.
+
+
+def test_posts_that_share_one_vector_are_compared_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    others = unit_rows(rng.normal(size=(300, 8)).astype(np.float32))
+    counted = []
+    compute = dense.products
+    monkeypatch.setattr(dense, "products", lambda *pairs: counted.append(len(pairs[1])) or compute(*pairs))
+    for copies in (1_000, 50_000):
+        rows = np.concatenate([others, np.repeat(others[:1], copies, axis=0)])
+        found = DenseIndex.of(rows).search(rows, 20, own=np.arange(len(rows)))
+        assert (found.score[-copies:] == 1).all()
+    assert counted[0] == counted[1] < 300 * 40
+
+
+def test_titles_that_share_one_word_cost_in_proportion_to_their_number(monkeypatch):
+    """The multiplications of the join: for each word the titles asked times the titles indexed."""
+    counted = []
+
+    def multiplied(rows, columns, **given):
+        held = np.bincount(rows.indices, minlength=rows.shape[1]) * np.diff(columns.indptr)
+        counted.append(int(held.sum()))
+        return sp_matmul_topn(rows, columns, **given)
+
+    monkeypatch.setattr(search, "sp_matmul_topn", multiplied)
+    for n in (4_000, 8_000):
+        view = SparseView("word", Tfidf().encode(pl.Series([f"case {i // 4} {i % 4} z{i}" for i in range(n)])))
+        found = view.index()(view, np.arange(n))
+        assert (found.index[:, 1] >= 0).mean() > 0.9
+    assert counted[1] < 2.5 * counted[0]

@@ -4,33 +4,35 @@ The last bits of a matrix product depend on its shape and on threads. So a produ
 the best; these are computed again, each by itself. What is found is the same for any slice and any number of threads.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from threading import Lock
+from typing import Final, TypeVar
 
 import numpy as np
 
-from kembar.arrays import Floats, Rows, Sparse, offsets_of, unit_rows
-from kembar.evidence.neighbors import CELLS, Edges, best, joined
+from kembar.arrays import Floats, Rows, default_threads
+from kembar.evidence.neighbors import CELLS, Edges, best, joined, replaced
+from kembar.evidence.shortlists import Shortlist
+from kembar.threads import in_order
 
-CHUNK: Final = 1 << 10
-"""Pairs whose dense rows are gathered at once: as many as stay near the processor."""
+Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
 
-SLACK: Final = 1e-5
-"""More than twice what the order of summation changes in a product of float32 unit rows."""
-_GROUPS: Final = 4  # groups of columns for each neighbour that is sought
-_CROWD: Final = 4  # with so many times k rows above the floor, comparing each pair once is no gain
-_FEWEST, _LOOKED_AT = 2048, 64  # rows from which on that is asked, and how many are asked
-_PER_CELL, _SAMPLE, _ROUNDS = 4.0, 40, 4  # cells for each root of the rows, rows for each to find them by, rounds
-_PROBES, _FIRST = 96, 8  # cells searched for a row, and those of them that are searched first
-_BATCH: Final = 1 << 13  # queries that look into cells at once: bounds the memory
+CHUNK: Final = 1 << 16
+"""Numbers of dense rows that are gathered at once: as many as stay in the processor's nearest cache."""
+
+TILE: Final = 1 << 10
+"""Rows and columns of a tile: its similarities stay in the cache."""
+
+_threads = Lock()  # held by whoever told the matrix product how many threads to take
 
 
 def products(rows: Floats, source: Rows, base: Floats, target: Rows) -> Floats:
     """Compute inner products of pairs, each by itself: (m,) float32."""
     found = np.empty(len(source), dtype=np.float32)
-    for begin in range(0, len(source), CHUNK):
-        chunk = slice(begin, begin + CHUNK)
+    step = max(1, CHUNK // max(1, rows.shape[1]))
+    for begin in range(0, len(source), step):
+        chunk = slice(begin, begin + step)
         found[chunk] = np.einsum("ij,ij->i", rows[source[chunk]], base[target[chunk]])
     return found
 
@@ -47,18 +49,23 @@ def nearest(queries: Floats, base: Floats, k: int, floor: float) -> Edges:
     Returns:
         Edges by rising source; at least k of each source, if there are as many at or above the floor.
     """
-    step, found = max(1, CELLS // max(1, len(base))), []
-    for begin in range(0, len(queries), step):
-        product = queries[begin : begin + step] @ base.T
-        least = np.maximum(_bound(product, k + 1), np.float32(floor)) - np.float32(SLACK)
-        source, target = np.nonzero(product >= least[:, None])
-        source += begin
-        found.append((source, target, products(queries, source, base, target)))
-    return joined(found)
+    blocks, tiles = _dealt(len(queries), TILE), _dealt(len(base), TILE * TILE // max(1, min(len(queries), TILE)))
+    lists = [Shortlist(len(_numbers(block, len(queries))), k + 1, floor) for block in blocks]
+
+    def compare(at: int) -> None:
+        """Compare a block of queries with the base, tile by tile."""
+        for tile in tiles:
+            product = queries[blocks[at]] @ base[tile].T
+            if tile is tiles[0]:
+                lists[at].start(product)
+            lists[at].offer(product, _numbers(tile, len(base)))
+
+    in_threads(compare, range(len(blocks)))
+    return _edges(queries, base, k, blocks, lists)
 
 
-def mutual(rows: Floats, k: int, floor: float) -> Edges | None:
-    """Find for each row what `nearest` finds for it among all, each pair compared once.
+def self_join(rows: Floats, k: int, floor: float) -> Edges:
+    """Find for each row what `nearest` finds for it among all; each pair is compared once, for both of its rows.
 
     Args:
         rows: (n, d) float32 unit rows, at most one of them zero.
@@ -66,118 +73,86 @@ def mutual(rows: Floats, k: int, floor: float) -> Edges | None:
         floor: rows below it need not be found.
 
     Returns:
-        Edges in both directions, by rising source; None where rows are few, or so much is above the floor that it is
-        no gain.
+        Edges as `nearest` does.
     """
-    few = rows[:: max(1, len(rows) // _LOOKED_AT)]
-    if len(rows) < _FEWEST or np.count_nonzero(few @ rows.T > floor) > _CROWD * k * len(few):
-        return None
-    begin, found = 0, []
-    while begin < len(rows):
-        step = max(1, CELLS // (len(rows) - begin))
-        source, target = np.nonzero(rows[begin : begin + step] @ rows[begin:].T >= np.float32(floor - SLACK))
-        after = target >= source
-        source, target = source[after] + begin, target[after] + begin
-        found.append((source, target, products(rows, source, rows, target)))
-        begin += step
-    return _both_ways(joined(found))
+    blocks = _dealt(len(rows), TILE)
+    numbers = [_numbers(block, len(rows)) for block in blocks]
+    lists = [Shortlist(len(number), k + 1, floor) for number in numbers]
+
+    def compare(pair: tuple[int, int]) -> None:
+        """Compare two blocks, or one with itself."""
+        one, other = pair
+        product = rows[blocks[one]] @ rows[blocks[other]].T
+        if one == other:
+            lists[one].start(product)
+        else:
+            lists[other].offer(product, numbers[one], columns=True)
+        lists[one].offer(product, numbers[other])
+
+    # By diagonals: what runs at the same time rarely waits for the same list.
+    in_threads(compare, [(at, at + gap) for gap in range(len(blocks)) for at in range(len(blocks) - gap)])
+    return _edges(rows, rows, k, blocks, lists)
 
 
-def _both_ways(edges: Edges) -> Edges:
-    source, target, score = edges
-    apart = source != target
-    order = np.argsort(np.concatenate([source, target[apart]]), kind="stable")
-    ends = np.concatenate([source, target[apart]])[order], np.concatenate([target, source[apart]])[order]
-    return *ends, np.concatenate([score, score[apart]])[order]
+def _dealt(n: int, most: int) -> list[slice]:
+    """Deal n rows to blocks of at most so many, in turn: what lies side by side in a file does not meet in one tile."""
+    number = -(-n // max(1, most))
+    return [slice(at, None, number) for at in range(number)]
 
 
-def _bound(product: Floats, k: int) -> Floats:
-    """Give each row a number that its k-th best reaches: the k-th best of the maxima of groups of columns."""
-    wide = product.shape[1] // (_GROUPS * k)
-    if not wide:
-        return np.full(len(product), -np.inf, dtype=np.float32)
-    groups = product.shape[1] // wide
-    top = product[:, : groups * wide].reshape(len(product), groups, wide).max(axis=2)
-    bound: Floats = np.partition(top, groups - k, axis=1)[:, groups - k]
-    return bound
+def _numbers(block: slice, n: int) -> Rows:
+    """List the rows of a block of n."""
+    return np.arange(block.start, n, block.step)
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """Rows in cells of what is alike, so that a query is compared with those of the nearest cells alone.
+def _edges(queries: Floats, base: Floats, k: int, blocks: list[slice], lists: list[Shortlist]) -> Edges:
+    """Compute the scores of what is listed, and compare those queries again of which the lists hold too little."""
+    found, crowded, bars = [], [], []
+    for block, shortlist in zip(blocks, lists, strict=True):
+        number = _numbers(block, len(queries))
+        source, target, more = shortlist.close()
+        found.append((number[source], target, np.zeros(len(source), np.float32)))
+        crowded.append(number[more])
+        bars.append(shortlist.bar[more])
+    source, target, _ = joined(found)
+    order = np.argsort(source, kind="stable")
+    source, target = source[order], target[order]
+    edges = source, target, scores(queries, source, base, target)
+    if not any(map(len, crowded)):
+        return edges
+    rows = np.concatenate(crowded)
+    return replaced(edges, rows, list(_again(queries, base, k + 1, rows, np.concatenate(bars))))
 
-    Attributes:
-        rows: (n, d) float32 unit rows.
-        centres: (c, d) float32 unit rows.
-        members: (n,) int64, the rows cell by cell.
-        offsets: (c + 1,) int64, the bounds of the cells in `members`.
+
+def _again(queries: Floats, base: Floats, k: int, rows: Rows, bars: Floats) -> Iterator[Edges]:
+    """Find the k best of some queries among all that reach their bars, be they ever so many."""
+    step = max(1, CELLS // max(1, len(base)))
+    for begin in range(0, len(rows), step):
+        some = rows[begin : begin + step]
+        source, target = np.nonzero(queries[some] @ base.T >= bars[begin : begin + step, None])
+        near = source, target, scores(queries, some[source], base, target)
+        source, target, score = best(near, len(some), k)
+        yield some[source], target, score
+
+
+def scores(queries: Floats, source: Rows, base: Floats, target: Rows) -> Floats:
+    """Compute inner products, each by itself; what rounding lifts above 1 is 1."""
+    return np.clip(products(queries, source, base, target), -1, 1)
+
+
+def in_threads(work: Callable[[Task], Outcome], tasks: Sequence[Task]) -> list[Outcome]:
+    """Do all tasks: in threads, each with a matrix product of its own, where there are several of both.
+
+    One after the other within a task that is itself done in threads, and while others of this process use them.
     """
+    threads = min(default_threads(), len(tasks))
+    if threads < 2 or not _threads.acquire(blocking=False):
+        return [work(task) for task in tasks]
+    try:
+        from threadpoolctl import ThreadpoolController
 
-    rows: Floats
-    centres: Floats
-    members: Rows
-    offsets: Rows
-
-    @classmethod
-    def of(cls, rows: Floats) -> "Cells":
-        """Deal (n, d) float32 unit rows to cells by spherical k-means, on a part of the rows."""
-        number = round(_PER_CELL * len(rows) ** 0.5)
-        sample = rows[:: max(1, len(rows) // (number * _SAMPLE))]
-        centres = sample[:: len(sample) // number][:number]
-        for _ in range(_ROUNDS):
-            centres = _means(sample, _homes(sample, centres), centres)
-        home = _homes(rows, centres)
-        members = np.argsort(home, kind="stable")
-        return cls(rows, centres, members, offsets_of(np.bincount(home, minlength=number)))
-
-    def nearest(self, queries: Floats, k: int, floor: float) -> Edges:
-        """Find rows as the function of this name does, those in cells far away left out."""
-        found = []
-        for begin in range(0, len(queries), _BATCH):
-            batch = queries[begin : begin + _BATCH]
-            source, target = self._likely(batch, k, floor)
-            found.append((source + begin, target, products(batch, source, self.rows, target)))
-        return joined(found)
-
-    def _likely(self, queries: Floats, k: int, floor: float) -> tuple[Rows, Rows]:
-        """Find which rows can be among the k best: the nearest cells tell what the others have to reach."""
-        q, probes = len(queries), min(_PROBES, len(self.centres))
-        cells = best(nearest(queries, self.centres, probes, -1), q, probes)[1].reshape(q, probes)
-        least = np.full(q, floor - SLACK, dtype=np.float32)
-        edges = joined([])
-        for some in (cells[:, :_FIRST], cells[:, _FIRST:]):
-            edges = joined([edges, *self._above(queries, some, least)])
-            rising = np.argsort(edges[0], kind="stable")
-            edges = edges[0][rising], edges[1][rising], edges[2][rising]
-            top = best(edges, q, k)
-            full = np.flatnonzero(np.bincount(top[0], minlength=q) == k)
-            last = np.searchsorted(top[0], full, side="right") - 1
-            least[full] = np.maximum(least[full], top[2][last] - np.float32(SLACK))
-        keep = edges[2] >= least[edges[0]]
-        return edges[0][keep], edges[1][keep]
-
-    def _above(self, queries: Floats, cells: Rows, least: Floats) -> Iterator[Edges]:
-        """Compare queries with the rows of some cells, (q, p), one matrix product per cell."""
-        asked = np.argsort(cells, axis=None, kind="stable")
-        for own in np.split(asked, np.flatnonzero(np.diff(cells.ravel()[asked])) + 1) if len(asked) else []:
-            cell, source = cells.ravel()[own[0]], own // cells.shape[1]
-            there = self.members[self.offsets[cell] : self.offsets[cell + 1]]
-            product = queries[source] @ self.rows[there].T
-            near, target = np.nonzero(product >= least[source, None])
-            yield source[near], there[target], product[near, target]
-
-
-def _homes(rows: Floats, centres: Floats) -> Rows:
-    """Find the nearest centre of each row: (n,) int64."""
-    return best(nearest(rows, centres, 1, -1), len(rows), 1)[1]
-
-
-def _means(rows: Floats, home: Rows, centres: Floats) -> Floats:
-    """Move each centre to the middle of its rows; one without rows stays."""
-    import scipy.sparse as sp
-
-    shape = len(centres), len(rows)
-    sums: Sparse = sp.csr_matrix((np.ones(len(rows), np.float32), (home, np.arange(len(rows)))), shape=shape) @ rows
-    some = np.bincount(home, minlength=len(centres)) > 0
-    means: Floats = np.where(some[:, None], unit_rows(sums), centres)
-    return means
+        single = ThreadpoolController().limit(limits=1, user_api="blas")
+        with single, in_order(work, tasks, threads=threads, ahead=2 * threads) as done:
+            return list(done)
+    finally:
+        _threads.release()

@@ -21,6 +21,7 @@ CELLS = 1 << 22
 """Similarities sorted at once, or computed again where scores straddle the k-th place: bounds the memory."""
 
 NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
+"""A packed pair behind all others: an empty place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +159,13 @@ def best(edges: Edges, n: int, k: int) -> Edges:
 
 
 def packed(score: Floats, target: Rows) -> Hashes:
-    """Pack scores and targets into integers that rise as the score falls, then as the target rises."""
+    """Pack (score, target) into integers that rise as the score falls, then as the target rises."""
     return falling(score).astype(np.uint64) << np.uint64(32) | target.astype(np.uint64)
 
 
-def unpacked(packed: Hashes) -> tuple[Rows, Floats]:
-    """Give targets and scores back."""
-    return (packed & np.uint64(0xFFFFFFFF)).astype(np.int64), unfalling((packed >> np.uint64(32)).astype(np.uint32))
+def unpacked(keys: Hashes) -> tuple[Rows, Floats]:
+    """Turn the integers of `packed` into (target, score) again."""
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64), unfalling((keys >> np.uint64(32)).astype(np.uint32))
 
 
 def _expand(edges: Edges, base: Distinct, sources: int, k: int) -> Edges:

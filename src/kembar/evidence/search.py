@@ -16,9 +16,10 @@ from sparse_dot_topn import sp_matmul_topn
 
 from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads
 from kembar.errors import ConfigError
-from kembar.evidence.dense import Cells, mutual, nearest
+from kembar.evidence.dense import nearest, self_join
 from kembar.evidence.distinct import Distinct, distinct_hashes, distinct_rows, row_keys, sorted_rows, sparse_keys
 from kembar.evidence.neighbors import CELLS, Edges, Neighbors, arranged, best, check_columns, checked, replaced
+from kembar.evidence.probing import RECALL, Cells, Probing
 from kembar.evidence.small import MOST, dense_table, hash_table, of_table, sparse_table
 from kembar.threads import unforked
 
@@ -181,27 +182,30 @@ class DenseIndex:
     Attributes:
         base: (n, d) float32.
         exact: see `of`.
+        recall: the share of the neighbours to be found where they are many, in (0, 1].
     """
 
     base: Floats
     exact: int
+    recall: float = RECALL
 
     @classmethod
     @unforked
-    def of(cls, vectors: Floats, *, exact: int = 1 << 16) -> "DenseIndex":
+    def of(cls, vectors: Floats, *, exact: int = 1 << 16, recall: float = RECALL) -> "DenseIndex":
         """Index dense rows.
 
-        Of more than `exact` distinct rows nearly all neighbours are found: those in the clusters whose centres are
+        Of more than `exact` distinct rows nearly all neighbours are found: those in the cells whose centres are
         nearest, so that the time grows with the rows to the power 1.5, not 2. Scores are exact in any case.
 
         Args:
             vectors: (n, d) float32 unit rows; an all-zero row has no evidence and is never found.
             exact: distinct rows up to which every query is compared with all.
+            recall: the share of the neighbours to be found beyond, in (0, 1]; see `probing` for what is reached.
 
         Returns:
             The index.
         """
-        index = cls(vectors, exact)
+        index = cls(vectors, exact, recall)
         if len(index) > MOST:
             _ = index.cells, index.known
         return index
@@ -266,11 +270,21 @@ class DenseIndex:
         keep = (score > floor) & here[source] & self.known[target]
         return arranged((source[keep], target[keep], score[keep]), distinct, self.distinct, own, k)
 
+    def probing(self, k: int, floor: float) -> Probing | None:
+        """Tell how many cells a search looks into and which share it finds of the neighbours; None: it compares all.
+
+        Args:
+            k: neighbours per query, the query itself counted.
+            floor: similarities at or below it are left out.
+        """
+        probing = None if self.cells is None else self.cells.probing(k, floor, self.recall)
+        return probing if probing is not None and probing.pays else None
+
     def _found(self, rows: Floats, k: int, floor: float) -> Edges:
-        if self.cells is not None:
-            return _clipped(self.cells.nearest(rows, k, floor))
-        both = mutual(rows, k, floor) if rows is self.rows else None
-        return _clipped(nearest(rows, self.rows, k, floor) if both is None else both)
+        probing = self.probing(k, floor)
+        if self.cells is not None and probing is not None:
+            return self.cells.nearest(rows, k, floor, probing.cells)
+        return self_join(rows, k, floor) if rows is self.rows else nearest(rows, self.rows, k, floor)
 
 
 @dataclass(frozen=True)
@@ -374,10 +388,6 @@ def _blocks(wanted: Rows, columns: int) -> list[Rows]:
     """Cut rows into blocks whose similarities to all columns fit the memory set aside for them."""
     step = max(1, CELLS // max(1, columns))
     return [wanted[begin : begin + step] for begin in range(0, len(wanted), step)]
-
-
-def _clipped(edges: Edges) -> Edges:
-    return edges[0], edges[1], np.clip(edges[2], -1, 1)
 
 
 def _codes(hashes: Hashes) -> npt.NDArray[np.uint8]:

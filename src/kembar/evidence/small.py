@@ -11,8 +11,9 @@ import numpy as np
 from sparse_dot_topn import sp_matmul_topn
 
 from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse
-from kembar.evidence.dense import SLACK, products
+from kembar.evidence.dense import products
 from kembar.evidence.neighbors import NOTHING, Neighbors, packed, unpacked
+from kembar.evidence.shortlists import SLACK
 
 MOST: Final = 512
 """Queries, and rows of a base, up to which a table is made."""

@@ -1,0 +1,89 @@
+"""Cells of dense rows: the recall that is reported is the one that is reached, and nothing depends on who asks."""
+
+import numpy as np
+import pytest
+
+from kembar.evidence import dense, probing
+from kembar.evidence.neighbors import best
+from kembar.evidence.probing import Cells
+from kembar.evidence.search import DenseIndex, dense_neighbors
+from oracles import units
+
+
+def grouped(n: int, d: int = 24, noise: float = 0.4) -> np.ndarray:
+    """Groups of ten rows: (n, d) float32 unit rows."""
+    rng = np.random.default_rng(0)
+    rows = np.repeat(rng.normal(size=(n // 10, d)), 10, axis=0) + noise * rng.normal(size=(n, d))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def pairs(neighbors) -> set[tuple[int, int]]:
+    source, target, _ = neighbors.edges()
+    return set(zip(source.tolist(), target.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("recall", "floor"), [(0.9, 0.0), (0.99, 0.0), (0.99, 0.6)])
+def test_the_recall_that_is_reported_is_reached_by_all_rows(recall, floor):
+    rows = grouped(6000)
+    index = DenseIndex.of(rows, exact=1000, recall=recall)
+    expected = pairs(dense_neighbors(rows, 10, floor=floor))
+    found = pairs(index.search(rows, 10, own=np.arange(6000), floor=floor))
+    probed = index.probing(10, floor)
+    reached = len(found & expected) / len(expected)
+    assert abs(probed.recall - reached) < 0.01
+    assert reached > recall - 0.01
+    assert probed.pairs > 1000
+    assert 1 <= probed.cells < probed.of
+
+
+def test_more_recall_takes_more_cells():
+    cells = Cells.of(grouped(6000))
+    chosen = [cells.probing(10, 0.0, recall).cells for recall in (0.5, 0.9, 0.99, 1.0)]
+    assert chosen == sorted(chosen)
+    assert chosen[0] < chosen[-1]
+
+
+def test_neighbours_that_do_not_matter_take_no_cells():
+    cells = Cells.of(grouped(6000))
+    assert cells.probing(20, 0.6).cells < cells.probing(20, 0.0).cells
+
+
+def test_without_neighbours_above_the_floor_one_cell_is_enough():
+    probed = Cells.of(np.eye(400, dtype=np.float32)).probing(10, 0.5)
+    assert (probed.cells, probed.recall, probed.pairs) == (1, 1.0, 0)
+
+
+def test_rows_without_cells_are_compared_with_all():
+    rows = units(3000, 64).astype(np.float32)
+    index = DenseIndex.of(rows, exact=1000)
+    assert index.probing(10, -1) is None
+    exact, found = (each.search(rows, 10, own=np.arange(3000), floor=-1) for each in (DenseIndex.of(rows), index))
+    np.testing.assert_array_equal(found.index, exact.index)
+    np.testing.assert_array_equal(found.score, exact.score)
+
+
+def test_the_choice_and_the_answer_are_the_same_for_any_threads_and_tiles(monkeypatch):
+    rows = grouped(3000)
+    index = DenseIndex.of(rows, exact=1000)
+    expected, probed = index.search(rows, 10, own=np.arange(3000)), index.probing(10, 0.0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(dense, "TILE", 100)
+    monkeypatch.setattr(probing, "_BATCH", 700)
+    again = DenseIndex.of(rows, exact=1000)
+    found = again.search(rows, 10, own=np.arange(3000))
+    assert again.probing(10, 0.0) == probed
+    np.testing.assert_array_equal(found.index, expected.index)
+    np.testing.assert_array_equal(found.score, expected.score)
+
+
+def test_near_copies_of_which_a_list_has_no_room_for_all():
+    """Of 300 rows closer than rounding the k best by their exact scores, equal ones by row."""
+    rng = np.random.default_rng(0)
+    near = units(1, 24) + (rng.integers(-3, 4, size=(300, 24)) * 1e-7).astype(np.float32)
+    rows = np.unique(np.concatenate([near, grouped(2000)]).astype(np.float32), axis=0)
+    cells = Cells.of(rows)
+    edges = cells.nearest(rows, 10, 0.8, len(cells.centres)), dense.nearest(rows, rows, 10, 0.8)
+    found, exact = (best(each, len(rows), 10) for each in edges)
+    assert (np.bincount(found[0]) == 10).sum() >= 300
+    for one, other in zip(found, exact, strict=True):
+        np.testing.assert_array_equal(one, other)
