@@ -21,16 +21,15 @@ from kembar.results.result import Result
 
 def decisions(shared: Shared, _task: Task) -> dict[str, Any]:
     """Decide about all posts, by the pairs that can change anything; count the others."""
-    n = len(shared.copies.kept)
-    compared, found = np.zeros(n, dtype=np.int64), []
+    crowds, compared = _crowds(shared)
+    found = []
     for part in range(len(shared.parts)):
         pairs = final_pairs(shared, part)
-        compared += np.bincount(pairs.left, minlength=n) + np.bincount(pairs.right, minlength=n)
-        found.append(_narrow(pairs.take(_matter(pairs, shared.cut_off))))
+        found.append(_narrow(pairs.take(_matter(pairs, crowds))))
     order, config, catalog = shared.start.order, shared.config, shared.start.catalog
     limits = Limits(shared.cut_off, compared=compared)
     matches, groups = decided(_joined(found), order, shared.copies, config, catalog, limits)
-    return {"matches": matches, "groups": groups, "compared": compared}
+    return {"matches": matches, "groups": groups, "compared": compared, "crowds": crowds}
 
 
 def result(shared: Shared, seconds: dict[str, float]) -> Result:
@@ -41,7 +40,7 @@ def result(shared: Shared, seconds: dict[str, float]) -> Result:
     found = []
     for part in range(len(shared.parts)):
         pairs = final_pairs(shared, part)
-        found.append(pairs.take(_matter(pairs, shared.cut_off, labels)))
+        found.append(pairs.take(_matter(pairs, made["crowds"], labels)))
     pairs = _joined(found)
     encoded = shared.work.read("vectors")["problems"]
     compared, given = shared.work.read("speaking")
@@ -70,9 +69,23 @@ def _of_rows(counts: Rows, order: Rows, copies: Copies) -> Rows:
     return found
 
 
-def _matter(pairs: Pairs, cut_off: Bools, labels: Rows | None = None) -> Bools:
+def _crowds(shared: Shared) -> tuple[Bools, Rows]:
+    """Find the posts that are crowded at some cut (see `crowded_posts`), and count the candidates of each post."""
+    n = len(shared.copies.kept)
+    compared, possible = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    for part in range(len(shared.parts)):
+        pairs = final_pairs(shared, part)
+        some = pairs.evidence[SIMILARITY] > 0
+        for end in (pairs.left, pairs.right):
+            compared += np.bincount(end, minlength=n)
+            possible += np.bincount(end[some], minlength=n)
+    crowds: Bools = shared.cut_off & (2 * possible >= compared)
+    return crowds, compared
+
+
+def _matter(pairs: Pairs, crowds: Bools, labels: Rows | None = None) -> Bools:
     """Mark the pairs that are not impossible, that crowds are known by, or that are within a group: (m,) bool."""
-    found: Bools = (pairs.evidence[SIMILARITY] > 0) | (cut_off[pairs.left] & cut_off[pairs.right])
+    found: Bools = (pairs.evidence[SIMILARITY] > 0) | (crowds[pairs.left] & crowds[pairs.right])
     return found if labels is None else found | (labels[pairs.left] == labels[pairs.right])
 
 

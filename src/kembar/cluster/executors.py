@@ -1,5 +1,6 @@
 """Where tasks run: in this process, or on a Ray cluster."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,7 @@ class OnRay:
         self._ray: Any = ray
         own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if not address else {"address": address}
         try:
-            ray.init(log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True, **own)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True, **own)
         except (ConnectionError, ValueError, RuntimeError) as error:
             told = str(error).splitlines()[0]
             raise ConfigError(

@@ -43,8 +43,9 @@ def speaking(shared: Shared, _task: Task) -> tuple[Catalog, Catalog]:
     if given.folder is not None:
         parts = [shared.work.read("hashed", part) for part in range(len(shared.all_parts))]
         photos = given.photos()
-        known = {name: np.concatenate([part[name] for part in parts]) for name in ("hashes", "hashed")}
-        given = given.with_photos(replace(photos, **known), pl.concat([part["problems"] for part in parts]))
+        hashes, hashed = (np.concatenate([part[name] for part in parts]) for name in ("hashes", "hashed"))
+        problems = pl.concat([part["problems"] for part in parts])
+        given = given.with_photos(replace(photos, hashes=hashes, hashed=hashed), problems)
     return as_compared(given, shared.start.config.variants), given
 
 

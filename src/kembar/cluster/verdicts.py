@@ -68,8 +68,8 @@ def weighed(shared: Shared, _task: Task) -> list[dict[str, Floats]]:
     parts = [shared.pairs(part) for part in range(len(shared.parts))]
     wanted = [name for name in parts[0].evidence if _needed(name, spare)]
     evidence = {name: np.concatenate([part.evidence[name] for part in parts]) for name in wanted}
-    ends = (np.concatenate([getattr(part, end) for part in parts]) for end in ("left", "right"))
-    pairs = Pairs(*ends, evidence)
+    left, right = (np.concatenate([getattr(part, end) for part in parts]) for end in ("left", "right"))
+    pairs = Pairs(left, right, evidence)
     if classifier is not None:
         made = [shared.work.read("judgements", part) for part in range(len(parts))]
         verdict = tuple(np.concatenate([each[key] for each in made]) for key in ("probability", "conflict"))
