@@ -2,14 +2,17 @@
 
 import logging
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from kembar.arrays import Progress
 from kembar.cluster.stages import forget, perform
 from kembar.cluster.work import Task, Work
 from kembar.errors import ConfigError, KembarError, MissingExtraError, quoted
+
+_PATIENCE: Final = 10.0  # seconds
 
 
 class Executor(Protocol):
@@ -52,7 +55,6 @@ class OnRay:
 
     def __init__(self, address: str = "", workers: int | None = None) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray would report its use to its makers
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
             import ray
         except ModuleNotFoundError as error:
@@ -60,8 +62,9 @@ class OnRay:
         self._ray: Any = ray
         own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if not address else {"address": address}
         try:
+            _knock(address)
             ray.init(log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=True, **own)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             told = str(error).splitlines()[0]
             raise ConfigError(
                 f"the Ray address {quoted(address)} ({told})",
@@ -89,3 +92,10 @@ class OnRay:
             if isinstance(error.cause, KembarError):
                 raise error.cause from error
             raise
+
+
+def _knock(address: str) -> None:
+    """See whether anybody answers at host:port: Ray itself would go on trying for minutes; raises OSError."""
+    host, mark, port = address.rpartition(":")
+    if mark and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
