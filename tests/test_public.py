@@ -14,6 +14,7 @@ _NAMES = """
     dense_neighbors fuse hash_neighbors hash_photos fit_classifier learn_from_answers neighborhood normalize open_photo
     perceptual_hash regroup extend link
     PairScore query_expansion score sparse_neighbors synthesize TrainingError tune write_shop
+    Local OnRay Running match_in_parts
     Live StoreError TakenError UnknownError
 """
 PUBLIC = _NAMES.split()

@@ -2,6 +2,10 @@
 
 from .classifier.features import Features as Features
 from .classifier.pair_classifier import PairClassifier as PairClassifier
+from .cluster.executors import Local as Local
+from .cluster.executors import OnRay as OnRay
+from .cluster.match import Running as Running
+from .cluster.match import match_in_parts as match_in_parts
 from .config import Config as Config
 from .encoders.embeddings import Embeddings as Embeddings
 from .encoders.resources import Resources as Resources

@@ -12,6 +12,7 @@ from kembar.arrays import unit_rows
 from kembar.encoders.tfidf import Tfidf
 from kembar.errors import EvidenceError
 from kembar.evidence import dense, search
+from kembar.evidence.distinct import row_keys
 from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.search import DenseIndex, HashIndex, SparseIndex
 from kembar.evidence.views import SparseView
@@ -158,6 +159,17 @@ def test_queries_over_other_columns_are_refused():
     ):
         with pytest.raises(EvidenceError, match="queries of 2 columns; expected the 3 of the base"):
             find()
+
+
+@examples(40)
+@given(SEEDS, st.integers(1, 60), st.integers(1, 80))
+def test_keys_of_rows_depend_on_the_row_alone(seed, n, d):
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(-1, 2, size=(n, d)).astype(np.float32)
+    keys = row_keys(rows)
+    for at in range(n):
+        assert row_keys(-0.0 + rows[at : at + 1])[0] == keys[at]
+    assert len(np.unique(keys)) == len(np.unique(rows, axis=0))
 
 
 # What a crowd costs, counted.
