@@ -2,7 +2,7 @@
 
     python bench/join.py [--shapes 34000x512 34000x1792 70000x512] [--beyond 70000x256] [--runs 3] [-o docs/figures]
 
-writes join.md and, for what is searched by cells, beyond-exact.md.
+writes docs/figures/join.md and, for what is searched by cells, docs/figures/beyond-exact.md.
 
 Everyone finds the 51 nearest of each row by inner product, with one thread. Rows are drawn as products with their
 posts: groups of 1 to 51, within 200 kinds that are alike, around one common direction; the order is random. The limit

@@ -162,12 +162,11 @@ class Matcher:
                     _classified,
                 ),
                 Stage("identifiers", ("pairs", "evidence", "kept", "classifier"), ("pairs",), _identified),
-                Stage("limits", ("cut_off", "kept"), ("limits",), scoped),
                 Stage(
                     "decisions",
-                    ("pairs", "order", "copies", "config", "catalog", "limits"),
+                    ("pairs", "order", "copies", "config", "catalog", "cut_off"),
                     ("matches", "groups"),
-                    decided,
+                    _decided,
                 ),
                 Stage(
                     "results",
@@ -310,9 +309,11 @@ def _identified(pairs: Pairs, evidence: Evidence, kept: Catalog, classifier: Pai
     return identified(pairs, evidence.quantities, kept, classifier)
 
 
-def scoped(cut_off: Bools, kept: Catalog) -> Limits:
-    """Say what is known of the posts that were compared, beside their pairs."""
-    return Limits(cut_off, Scope.of(kept))
+def _decided(
+    pairs: Pairs, order: Rows, copies: Copies, config: Config, catalog: Catalog, cut_off: Bools
+) -> tuple[Matches, Groups]:
+    limits = Limits(cut_off, Scope.of(catalog.take(order[copies.kept])))
+    return decided(pairs, order, copies, config, catalog, limits)
 
 
 def identified(pairs: Pairs, quantities: Quantities, kept: Catalog, classifier: PairClassifier | None) -> Pairs:

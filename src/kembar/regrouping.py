@@ -13,7 +13,9 @@ from kembar.errors import ConfigError, FolderError
 from kembar.evidence.copies import Copies
 from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
-from kembar.matcher import decided, scoped
+from kembar.evidence.scope import Scope
+from kembar.grouping.limits import Limits
+from kembar.matcher import decided
 from kembar.plan import Clock, peak_memory
 from kembar.results.result import Result
 
@@ -39,7 +41,8 @@ def regroup(result: Result, settings: Iterable[str]) -> Result:
     clock = Clock()
     with clock.stage("decisions"):
         pairs, order, copies = compared(result)
-        limits = replace(scoped(cut_off(result), result.catalog.take(order[copies.kept])), compared=_counts(result))
+        scope = Scope.of(result.catalog.take(order[copies.kept]))
+        limits = Limits(cut_off(result), scope, compared=_counts(result))
         matches, groups = decided(pairs, order, copies, config, result.catalog, limits)
     return replace(
         result, config=config, matches=matches, groups=groups, seconds=clock.seconds, peak_memory=peak_memory()

@@ -221,5 +221,5 @@ def test_what_cannot_be_done_in_parts_is_refused(shop: Catalog, tmp_path: Path) 
     with pytest.raises(ConfigError, match="0 parts"):
         in_parts(shop, tmp_path / "b", 0)
     listed = Catalog.read(shop.frame().with_columns(shop=pl.lit("x")), columns=Columns(source="shop"))
-    with pytest.raises(ConfigError, match="--source"):
+    with pytest.raises(ConfigError, match="a column of sources or categories"):
         in_parts(listed, tmp_path / "c", 2)

@@ -94,8 +94,8 @@ def _narrow(pairs: Pairs) -> Pairs:
 
 
 def _joined(parts: list[Pairs]) -> Pairs:
-    """Put the pairs of parts one behind the other: they are in order."""
-    names = parts[0].evidence
-    evidence = {name: np.concatenate([part.evidence[name] for part in parts]) for name in names}
+    """Put the pairs of parts one behind the other, which are in order, and let go of the parts."""
+    evidence = {name: np.concatenate([part.evidence[name] for part in parts]) for name in parts[0].evidence}
     left, right = (np.concatenate([getattr(part, end) for part in parts]) for end in ("left", "right"))
+    parts.clear()
     return Pairs(left, right, evidence)

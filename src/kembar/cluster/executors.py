@@ -58,7 +58,7 @@ class OnRay:
         try:
             import ray
         except ModuleNotFoundError as error:
-            raise MissingExtraError("--on ray", "ray") from error
+            raise MissingExtraError("ray", "ray") from error
         self._ray: Any = ray
         own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if not address else {"address": address}
         try:

@@ -125,7 +125,9 @@ def _check(catalog: Catalog, running: Running) -> None:
         raise ConfigError(f"{running.parts} parts", "at least 1", "Choose a positive number of parts.")
     if catalog.sources is not None or catalog.within is not None:
         given = "a column of sources or categories that rules pairs out, in a run in parts"
-        raise ConfigError(given, "none", "Leave out --memory and --on, or --source and --within.")
+        raise ConfigError(
+            given, "none", "Match all posts at once, or leave out Columns(source=...) and Columns(within=...)."
+        )
 
 
 def _identity(start: Start) -> str:

@@ -159,7 +159,9 @@ def _fresh(found: Catalog, before: Catalog) -> pl.DataFrame:
 def _check(config: Config, columns: tuple[str, ...]) -> None:
     """Refuse what needs all pairs at once."""
     if config.advanced.blend.expansion:
-        raise ConfigError("query expansion in a run in parts", "none", "Leave out --memory and --on, or the expansion.")
+        raise ConfigError(
+            "query expansion in a run in parts", "none", "Match all posts at once, or leave the expansion out."
+        )
     if any(name.endswith((" shared", " company")) and name.startswith("similarity") for name in columns):
         given = "a classifier that asks for the candidates that two posts share, in a run in parts"
-        raise ConfigError(given, "one that does not", "Leave out --memory and --on, or learn it anew: `kembar tune`.")
+        raise ConfigError(given, "one that does not", "Match all posts at once, or learn it anew: `kembar tune`.")
