@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def watched(words: list[str], work: Path) -> Use:
     with subprocess.Popen(words) as process:
         while process.poll() is None:
             look(process.pid, use)
-            if work.is_dir():
+            with suppress(FileNotFoundError):  # the folder goes when the run is there
                 use.disk = max(use.disk, sum(path.stat().st_size for path in work.glob("[!.]*")))
             time.sleep(0.1)
     if process.returncode:
