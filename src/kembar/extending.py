@@ -16,8 +16,9 @@ from kembar.grouping.decision import decide
 from kembar.grouping.groups import Groups
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches, shopee_shares
-from kembar.matcher import Matcher, of_all_posts
+from kembar.matcher import Matcher
 from kembar.newcomers import Base, Part, compare, fitted_on, prepared
+from kembar.outcome import of_all_posts
 from kembar.plan import Clock, peak_memory
 from kembar.posts.catalog import Catalog
 from kembar.posts.united import stacked

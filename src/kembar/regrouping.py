@@ -15,7 +15,7 @@ from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scope import Scope
 from kembar.grouping.limits import Limits
-from kembar.matcher import decided
+from kembar.outcome import decided
 from kembar.plan import Clock, peak_memory
 from kembar.results.result import Result
 

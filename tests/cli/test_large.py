@@ -32,11 +32,12 @@ def test_the_same_files_within_a_memory(cli: Cli, csv: Path, tmp_path: Path) -> 
     [
         (("--memory", "much"), "memory 'much'; expected a number with a unit, such as 4GiB or 800MiB"),
         (("--memory", "100MiB"), "memory of 100 MiB for 120 posts; expected at least "),
+        (("--memory", "4GiB", "--model", "nowhere"), "'nowhere', with no readable classifier.json"),
         (("--on", "spark"), "--on 'spark'; expected ray or ray:ADDRESS"),
         (("--workers", "2"), "--workers without --on ray"),
     ],
 )
-def test_bad_options(cli: Cli, csv: Path, tmp_path: Path, options: tuple[str, str], message: str) -> None:
+def test_bad_options(cli: Cli, csv: Path, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     outcome = cli("match", csv, "-o", tmp_path / "run", *options)
     assert outcome.exit_code == 2
     assert message in outcome.output

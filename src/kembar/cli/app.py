@@ -93,7 +93,7 @@ class Commands(TyperGroup):
         except MemoryError:
             _fail(
                 "these posts, for which the memory of this machine is too small; expected fewer posts or more memory. "
-                "Match parts that cannot match each other, such as categories, one by one; nothing was written.",
+                "`kembar match --memory 4GiB` stays within so much; or match categories one by one. Nothing was kept.",
                 1,
             )
 

@@ -14,7 +14,7 @@ from kembar.evidence.pairs import Pairs
 from kembar.grouping.groups import Groups
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches
-from kembar.matcher import decided, restored
+from kembar.outcome import decided, restored
 from kembar.plan import peak_memory
 from kembar.results.result import Result
 

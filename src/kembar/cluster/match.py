@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kembar.arrays import Progress
-from kembar.classifier.pair_classifier import model_folder
+from kembar.classifier.pair_classifier import PairClassifier, model_folder
 from kembar.cluster.decisions import result
 from kembar.cluster.executors import Executor, Local
 from kembar.cluster.shared import Shared, Start
@@ -61,11 +61,12 @@ def match_in_parts(
         progress: called with (stage, done, total).
 
     Returns:
-        The result. Candidate pairs that cannot be one product and are in no group are only counted (`left_out`).
+        The result. Candidate pairs that cannot be one product and are in no group are only counted (`Result.compared`).
 
     Raises:
         ConfigError: an option that needs all pairs at once, or less than one part.
-        FolderError: the work folder is that of another run, another process works there, or a file is damaged.
+        FolderError: the work folder is that of another run, another process works there, a file is damaged, or there is
+            no classifier where the configuration names one.
     """
     config, running = config or Config(), running or Running()
     _check(catalog, running)
@@ -138,7 +139,9 @@ def _identity(start: Start) -> str:
     for name, given in sorted(start.brought.items()):
         digest.update(name.encode())
         digest.update(given.vectors.tobytes())
-    for path in [] if start.config.by_rules else sorted(model_folder(start.config.model).iterdir()):
-        digest.update(path.read_bytes())
+    if not start.config.by_rules:
+        PairClassifier.load(start.config.model)  # refuses what is none, before any work
+        for path in sorted(model_folder(start.config.model).iterdir()):
+            digest.update(path.read_bytes() if path.is_file() else b"")
     digest.update(f"{start.config.text()}\n{start.parts}".encode())
     return digest.hexdigest()

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from kembar.arrays import Floats, Rows, offsets_of, run_starts
+from kembar.arrays import Floats, Rows, offsets_of
 from kembar.cluster.shared import Shared
 from kembar.cluster.work import Task
 from kembar.evidence.blending import neighborhood
 from kembar.evidence.gathering import SIMILARITY, sure_enough
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import Pairs, united
 from kembar.evidence.views import DenseView, View
 
 
@@ -90,6 +90,4 @@ def _candidates(shared: Shared, task: Task) -> tuple[Rows, Rows]:
             found = shared.work.read("near", other, name, step)
             block = slice(*found["offsets"][part : part + 2])
             keys.append(found["low"][block].astype(np.int64) * n + found["high"][block])
-    key = np.sort(np.concatenate(keys))
-    left, right = np.divmod(key[run_starts(key)], max(n, 1))
-    return left, right
+    return united(keys, n)

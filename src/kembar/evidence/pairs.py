@@ -1,6 +1,6 @@
 """Candidate pairs: who is worth comparing, and the evidence for each pair as one column per view."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -85,6 +85,11 @@ def candidates(neighbors: Iterable[Neighbors], n: int) -> tuple[Rows, Rows]:
     for view in neighbors:
         source, target, _ = view.edges()
         keys.append(np.minimum(source, target) * n + np.maximum(source, target))
+    return united(keys, n)
+
+
+def united(keys: Sequence[Rows], n: int) -> tuple[Rows, Rows]:
+    """Unite pairs of n posts that are given as left * n + right: left and right, each pair once, in order."""
     key = np.sort(np.concatenate(keys))  # numpy's hashing np.unique is 20 times slower
     left, right = np.divmod(key[run_starts(key)], max(n, 1))
     return left, right

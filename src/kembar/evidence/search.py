@@ -378,8 +378,7 @@ def _edges(matrix: Sparse) -> Edges:
 def _straddling(found: Sparse, k: int) -> Rows:
     """Find the rows whose (k+1)-th score equals the k-th: which of the equals was kept is chance."""
     full = np.flatnonzero(np.diff(found.indptr) == k + 1)
-    last = found.indptr[full + 1] - 1
-    score = np.minimum(found.data, 1)
+    last, score = found.indptr[full + 1] - 1, np.minimum(found.data, 1)
     tied: Rows = full[score[last] == score[last - 1]]
     return tied
 
@@ -396,6 +395,6 @@ def _codes(hashes: Hashes) -> npt.NDArray[np.uint8]:
 
 def _indexed(values: Hashes, *, tabled: bool) -> faiss.IndexBinary:
     """Index hashes: by four words of 16 bits each, or one by one."""
-    index: faiss.IndexBinary = faiss.IndexBinaryMultiHash(64, 4, 16) if tabled else faiss.IndexBinaryFlat(64)
+    index = faiss.IndexBinaryMultiHash(64, 4, 16) if tabled else faiss.IndexBinaryFlat(64)
     index.add(_codes(values))
     return index

@@ -15,7 +15,7 @@ from kembar.evidence.scope import Scope
 from kembar.grouping.decision import decide
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import shopee_shares
-from kembar.matcher import of_all_posts
+from kembar.outcome import of_all_posts
 from kembar.regrouping import compared, cut_off
 from kembar.results.result import Result
 from kembar.store.decisions import Constraints, constraints
