@@ -1,6 +1,6 @@
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kembar import Catalog, Config, Matcher
@@ -29,6 +29,7 @@ _WORDS = "merah xl 85 g isi 40 sabun - , blue-red 3x250 ml abc"
 
 
 @examples(60)
+@example(["85", "merah", "g", "85"])
 @given(st.lists(st.sampled_from(_WORDS.split(" ")), max_size=8))
 def test_the_form_is_a_fixed_point_and_never_empties_a_title(words: list[str]) -> None:
     titles = pl.Series([" ".join(words)])

@@ -606,19 +606,31 @@ def test_the_constructor_checks() -> None:
 # the slow twin: csv, int and sorted of Python's own
 
 
+BLANKS = "".join(sign for sign in map(chr, range(0x3001)) if sign.isspace() and sign not in "\x1c\x1d\x1e\x1f")
+NOTHING = (
+    *("null", "nan", "na", "n/a", "n.a", "na.", "n.a.", "n/a.", "#na", "#n/a", "#ref!", "#value!", "none", "nil"),
+    *("undefined", "unknown", "untitled", "no title", "no name", "missing", "empty", "blank", "inf", "-inf"),
+)
+
+
 def slow_read(text: str) -> dict[str, tuple[str, str, int | None, int]]:
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     names = sorted({int(row["label_group"]) for row in rows if row["label_group"]})
     codes = {name: code for code, name in enumerate(names)}
     return {
         row["posting_id"]: (
-            row["title"] if any(unicodedata.category(sign)[0] in "LN" for sign in row["title"]) else "",
+            row["title"] if says_something(row["title"]) else "",
             row["image"],
             int(row["image_phash"], 16) if row["image_phash"] else None,
             codes[int(row["label_group"])] if row["label_group"] else -1,
         )
         for row in rows
     }
+
+
+def says_something(title: str) -> bool:
+    bare = title.strip("'\"()[]<>" + BLANKS).lower()
+    return any(unicodedata.category(sign)[0] in "LN" for sign in title) and bare not in NOTHING
 
 
 def by_id(catalog: Catalog) -> dict[str, tuple[str, str, int | None, int]]:
@@ -639,7 +651,7 @@ ROWS = st.lists(
         CELL.filter(str.strip),
         st.sampled_from(["", "a.jpg", "sub/b c.jpg"]),
         st.sampled_from([""]) | st.integers(0, 2**64 - 1).map("{:016x}".format),
-        CELL | st.sampled_from(['12" x', "a,b", "line\nbreak", '"quoted"', "cr\r\nlf"]),
+        CELL | st.sampled_from(['12" x', "NULL", " (n/a) ", "a,b", "line\nbreak", '"quoted"', "cr\r\nlf"]),
         st.sampled_from(["", "7", "12", "100", "249114794"]),
     ),
     min_size=1,

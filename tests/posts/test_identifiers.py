@@ -4,7 +4,7 @@ import logging
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kembar.errors import CatalogError
@@ -132,6 +132,7 @@ def test_an_isbn_of_10_is_that_of_13(body: str) -> None:
 
 
 @examples(100)
+@example(["0O¯"])
 @given(st.lists(st.text(max_size=16) | st.text("0123456789-. ", max_size=16), max_size=8))
 def test_the_normal_form_is_its_own(values: list[str]) -> None:
     for name in ("gtin", "mpn"):

@@ -77,7 +77,7 @@ def match_in_parts(
         if not files.done(Task("start")):
             files.write(Task("start"), start)
         clock = Clock(progress)
-        for tasks in _stages(files):
+        for tasks in filter(None, _stages(files)):  # where no view blends, there is nothing to do
             with clock.stage(tasks[0].stage):
                 running.executor.run(files.folder, tasks, progress)
         with clock.stage("results"):

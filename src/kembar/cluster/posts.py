@@ -163,5 +163,7 @@ def _check(config: Config, columns: tuple[str, ...]) -> None:
             "query expansion in a run in parts", "none", "Match all posts at once, or leave the expansion out."
         )
     if any(name.endswith((" shared", " company")) and name.startswith("similarity") for name in columns):
-        given = "a classifier that asks for the candidates that two posts share, in a run in parts"
-        raise ConfigError(given, "one that does not", "Match all posts at once, or learn it anew: `kembar tune`.")
+        given = (
+            f"the classifier {config.model!r}, which asks for the candidates that two posts share, in a run in parts"
+        )
+        raise ConfigError(given, "one that does not", "Match all posts at once, or by hand-set rules: `--model rules`.")

@@ -27,11 +27,17 @@ def without_variants(titles: pl.Series) -> pl.Series:
         (n,) String in normal form; a title that would be empty stays whole.
     """
     plain = normalize(titles)
-    bare = without_quantities(plain)
+    whole, bare = plain, _bare(plain)
+    while not whole.equals(bare):  # "85 merah g": a quantity can appear where a word goes
+        whole, bare = bare, _bare(bare)
+    return bare.zip_with(bare != "", plain)
+
+
+def _bare(titles: pl.Series) -> pl.Series:
+    bare = without_quantities(titles)
     for _ in range(2):  # neighbours share the blank between them
         bare = bare.str.replace_all(_words(), "${1} ${2}")
-    bare = normalize(bare)
-    return bare.zip_with(bare != "", plain)
+    return normalize(bare)
 
 
 @cache

@@ -149,7 +149,8 @@ def _undressed(texts: pl.Series) -> pl.Series:
 def _codes(texts: pl.Series) -> pl.Series:
     """Keep letters and digits: (n,) String in upper case, "" for what says that there is no code, or too little."""
     upper = texts.str.to_uppercase()
-    code = upper.str.replace_all(r"[^\p{L}\p{M}\p{N}]", "")
+    bare = upper.str.replace_all(r"[^\p{L}\p{M}\p{N}]", "")
+    code = bare.str.normalize("NFKC")  # again: an accent may now stand behind a letter
     words = upper.str.replace_all(r"[^\p{L}\p{M}\p{N}]+", " ").str.strip_chars()
     nothing = words.str.contains(f"(?i){_NO_CODE}") | code.str.contains(_NO_CODE) | (code.str.len_chars() < _SHORTEST)
     return code.set(nothing, "")
