@@ -2,6 +2,7 @@
 
 The last bits of a matrix product depend on its shape and on threads. So a product only says which pairs may be among
 the best; these are computed again, each by itself. What is found is the same for any slice and any number of threads.
+Then a product may as well be rough, and much sooner done: see `kembar.evidence.rounding`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,8 @@ import numpy as np
 
 from kembar.arrays import Floats, Rows, default_threads
 from kembar.evidence.neighbors import CELLS, Edges, best, joined, replaced
-from kembar.evidence.shortlists import Shortlist
+from kembar.evidence.rounding import MOST, Rounded, Tiles
+from kembar.evidence.shortlists import SLACK, Shortlist
 from kembar.threads import in_order
 
 Task = TypeVar("Task")
@@ -37,7 +39,7 @@ def products(rows: Floats, source: Rows, base: Floats, target: Rows) -> Floats:
     return found
 
 
-def nearest(queries: Floats, base: Floats, k: int, floor: float) -> Edges:
+def nearest(queries: Floats, base: Floats, k: int, floor: float, rounded: Rounded | None = None) -> Edges:
     """Find the k best rows of a base for each query, and what comes close to the last of them.
 
     Args:
@@ -45,53 +47,68 @@ def nearest(queries: Floats, base: Floats, k: int, floor: float) -> Edges:
         base: (n, d) float32 unit rows, at most one of them zero.
         k: rows sought.
         floor: rows below it need not be found.
+        rounded: the base, to be multiplied roughly.
 
     Returns:
         Edges by rising source; at least k of each source, if there are as many at or above the floor.
     """
-    blocks, tiles = _dealt(len(queries), TILE), _dealt(len(base), TILE * TILE // max(1, min(len(queries), TILE)))
-    lists = [Shortlist(len(_numbers(block, len(queries))), k + 1, floor) for block in blocks]
+    blocks, others = _dealt(len(queries), TILE), _dealt(len(base), TILE * TILE // max(1, min(len(queries), TILE)))
+    product, slack = _product(queries, blocks, base, others, rounded)
+    lists = [Shortlist(len(_numbers(block, len(queries))), k + 1, floor, slack) for block in blocks]
 
     def compare(at: int) -> None:
         """Compare a block of queries with the base, tile by tile."""
-        for tile in tiles:
-            product = queries[blocks[at]] @ base[tile].T
-            if tile is tiles[0]:
-                lists[at].start(product)
-            lists[at].offer(product, _numbers(tile, len(base)))
+        for other, tile in enumerate(others):
+            found = product(at, other)
+            if not other:
+                lists[at].start(found)
+            lists[at].offer(found, _numbers(tile, len(base)))
 
     in_threads(compare, range(len(blocks)))
-    return _edges(queries, base, k, blocks, lists)
+    return _edges(queries, base, k, blocks, lists, rounded)
 
 
-def self_join(rows: Floats, k: int, floor: float) -> Edges:
+def self_join(rows: Floats, k: int, floor: float, rounded: Rounded | None = None) -> Edges:
     """Find for each row what `nearest` finds for it among all; each pair is compared once, for both of its rows.
 
     Args:
         rows: (n, d) float32 unit rows, at most one of them zero.
         k: rows sought.
         floor: rows below it need not be found.
+        rounded: the rows, to be multiplied roughly.
 
     Returns:
         Edges as `nearest` does.
     """
     blocks = _dealt(len(rows), TILE)
     numbers = [_numbers(block, len(rows)) for block in blocks]
-    lists = [Shortlist(len(number), k + 1, floor) for number in numbers]
+    product, slack = _product(rows, blocks, rows, blocks, rounded)
+    lists = [Shortlist(len(number), k + 1, floor, slack) for number in numbers]
 
     def compare(pair: tuple[int, int]) -> None:
         """Compare two blocks, or one with itself."""
         one, other = pair
-        product = rows[blocks[one]] @ rows[blocks[other]].T
+        found = product(one, other)
         if one == other:
-            lists[one].start(product)
+            lists[one].start(found)
         else:
-            lists[other].offer(product, numbers[one], columns=True)
-        lists[one].offer(product, numbers[other])
+            lists[other].offer(found, numbers[one], columns=True)
+        lists[one].offer(found, numbers[other])
 
     # By diagonals: what runs at the same time rarely waits for the same list.
     in_threads(compare, [(at, at + gap) for gap in range(len(blocks)) for at in range(len(blocks) - gap)])
-    return _edges(rows, rows, k, blocks, lists)
+    return _edges(rows, rows, k, blocks, lists, rounded)
+
+
+def _product(
+    queries: Floats, blocks: list[slice], base: Floats, others: list[slice], rounded: Rounded | None
+) -> tuple[Callable[[int, int], Floats], float]:
+    """Choose how blocks are multiplied, and tell twice the most by which a product is wrong."""
+    if rounded is None:
+        return lambda one, other: queries[blocks[one]] @ base[others[other]].T, SLACK
+    same = queries is base and rounded.steps == MOST
+    tiles = Tiles.of(rounded if same else Rounded.of(queries), blocks, rounded, others)
+    return tiles.product, tiles.slack
 
 
 def _dealt(n: int, most: int) -> list[slice]:
@@ -105,7 +122,9 @@ def _numbers(block: slice, n: int) -> Rows:
     return np.arange(block.start, n, block.step)
 
 
-def _edges(queries: Floats, base: Floats, k: int, blocks: list[slice], lists: list[Shortlist]) -> Edges:
+def _edges(
+    queries: Floats, base: Floats, k: int, blocks: list[slice], lists: list[Shortlist], rounded: Rounded | None
+) -> Edges:
     """Compute the scores of what is listed, and compare those queries again of which the lists hold too little."""
     found, crowded, bars = [], [], []
     for block, shortlist in zip(blocks, lists, strict=True):
@@ -121,18 +140,20 @@ def _edges(queries: Floats, base: Floats, k: int, blocks: list[slice], lists: li
     if not any(map(len, crowded)):
         return edges
     rows = np.concatenate(crowded)
-    return replaced(edges, rows, list(_again(queries, base, k + 1, rows, np.concatenate(bars))))
+    again = _again(queries[rows], base, k + 1, np.concatenate(bars), rounded)
+    return replaced(edges, rows, [(rows[source], target, score) for source, target, score in again])
 
 
-def _again(queries: Floats, base: Floats, k: int, rows: Rows, bars: Floats) -> Iterator[Edges]:
-    """Find the k best of some queries among all that reach their bars, be they ever so many."""
-    step = max(1, CELLS // max(1, len(base)))
-    for begin in range(0, len(rows), step):
-        some = rows[begin : begin + step]
-        source, target = np.nonzero(queries[some] @ base.T >= bars[begin : begin + step, None])
-        near = source, target, scores(queries, some[source], base, target)
+def _again(queries: Floats, base: Floats, k: int, bars: Floats, rounded: Rounded | None) -> Iterator[Edges]:
+    """Find the k best of queries among all that reach their bars, be they ever so many."""
+    step, whole = max(1, CELLS // max(1, len(base))), [slice(None)]
+    for begin in range(0, len(queries), step):
+        some = queries[begin : begin + step]
+        product, _ = _product(some, whole, base, whole, rounded)
+        source, target = np.nonzero(product(0, 0) >= bars[begin : begin + step, None])
+        near = source, target, scores(some, source, base, target)
         source, target, score = best(near, len(some), k)
-        yield some[source], target, score
+        yield begin + source, target, score
 
 
 def scores(queries: Floats, source: Rows, base: Floats, target: Rows) -> Floats:

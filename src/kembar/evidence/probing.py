@@ -4,8 +4,9 @@ How many cells that takes is measured, not assumed: a sample of the rows is comp
 looked into as hold the stated share of what the sample finds. Scores are exact in any case.
 """
 
+import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,7 +16,8 @@ from kembar.arrays import Floats, Rows, Sparse, offsets_of, unit_rows
 from kembar.arrays import members as members_of
 from kembar.evidence.dense import in_threads, nearest, scores
 from kembar.evidence.neighbors import Edges, best, joined
-from kembar.evidence.shortlists import Shortlist
+from kembar.evidence.rounding import COLUMNS, Codes, Rounded, right_steps, rough_product
+from kembar.evidence.shortlists import SLACK, Shortlist
 
 RECALL: Final = 0.995
 """The share of the neighbours to be found."""
@@ -24,7 +26,7 @@ _PER_CELL, _SAMPLE, _ROUNDS = 4.0, 40, 4  # cells for each root of the rows, row
 _ASKED: Final = 1024  # rows that are compared with all, half of them to choose by and half to report by
 _MOST: Final = 0.25  # with a larger share of the cells to look into, comparing all with all is no slower
 _STEPS: Final = (1, 8)  # the nearest cells first: what they hold tells most of the others off
-_BATCH: Final = 1 << 13  # queries that look into cells at once: bounds the memory
+_BATCH: Final = 1 << 15  # queries that look into cells at once: bounds the memory
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +62,14 @@ class Cells:
         centres: (c, d) float32 unit rows.
         members: (n,) int64, the rows cell by cell.
         offsets: (c + 1,) int64, the bounds of the cells in `members`.
+        rounded: the rows of each cell, to be multiplied roughly (`Rounded.standing`), and all of them.
     """
 
     rows: Floats
     centres: Floats
     members: Rows
     offsets: Rows
+    rounded: tuple[Rounded, list[tuple[Codes, Floats]]] | None
     _probing: dict[tuple[int, float, float], Probing] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -78,7 +82,12 @@ class Cells:
             centres = _means(sample, _homes(sample, centres), centres)
         home = _homes(rows, centres)
         members = np.argsort(home, kind="stable")
-        return cls(rows, centres, members, offsets_of(np.bincount(home, minlength=number)))
+        offsets = offsets_of(np.bincount(home, minlength=number))
+        if rows.shape[1] not in COLUMNS:
+            return cls(rows, centres, members, offsets, None)
+        rounded = Rounded.of(rows, right_steps())
+        standing = [rounded.standing(members[a:b]) for a, b in itertools.pairwise(offsets)]
+        return cls(rows, centres, members, offsets, (rounded, standing))
 
     def probing(self, k: int, floor: float, recall: float = RECALL) -> Probing:
         """Choose how many cells to look into, by the neighbours of a sample; the same for any queries.
@@ -133,10 +142,11 @@ class Cells:
 
     def _searched(self, queries: Floats, k: int, floor: float, cells: int) -> Edges:
         order = self._order(queries, min(cells, len(self.centres)))
-        shortlist = Shortlist(len(queries), k, floor)
+        product, slack = self._product(queries)
+        shortlist = Shortlist(len(queries), k, floor, slack)
         for step in np.split(order, _STEPS, axis=1):
-            for source, there in self._meetings(step):
-                shortlist.offer(queries[source] @ self.rows[there].T, there, queries=source)
+            for source, cell in _meetings(step):
+                shortlist.offer(product(source, cell), self._there(cell), queries=source)
             shortlist.settle()
         source, target, crowded = shortlist.close()
         kept = ~np.isin(source, crowded)
@@ -147,13 +157,16 @@ class Cells:
         rising = np.argsort(edges[0], kind="stable")
         return edges[0][rising], edges[1][rising], edges[2][rising]
 
-    def _meetings(self, cells: Rows) -> Iterator[tuple[Rows, Rows]]:
-        """Go through some cells, (q, p) for q queries: the queries that look into each, and its rows."""
-        flat = cells.ravel()
-        asked = np.argsort(flat, kind="stable")
-        for own in np.split(asked, np.flatnonzero(np.diff(flat[asked])) + 1) if len(asked) else []:
-            cell = flat[own[0]]
-            yield own // cells.shape[1], self.members[self.offsets[cell] : self.offsets[cell + 1]]
+    def _product(self, queries: Floats) -> tuple[Callable[[Rows, int], Floats], float]:
+        """Choose how some of the queries are multiplied with a cell, and tell twice the most by which that is wrong."""
+        if self.rounded is None:
+            return lambda some, cell: queries[some] @ self.rows[self._there(cell)].T, SLACK
+        left, (every, standing) = Rounded.of(queries), self.rounded
+        return lambda some, cell: rough_product(*left.raised(some), *standing[cell]), left.slack(every)
+
+    def _there(self, cell: int) -> Rows:
+        """List the rows of a cell."""
+        return self.members[self.offsets[cell] : self.offsets[cell + 1]]
 
     def _whole(self, queries: Floats, query: int, cells: Rows, bar: np.float32, k: int) -> Edges:
         """Find the k best of one query among all in its cells that reach its bar, be they ever so many."""
@@ -163,6 +176,14 @@ class Cells:
         source = np.full(len(target), query)
         _, target, score = best((np.zeros_like(source), target, scores(queries, source, self.rows, target)), 1, k)
         return source[: len(target)], target, score
+
+
+def _meetings(cells: Rows) -> Iterator[tuple[Rows, int]]:
+    """Go through some cells, (q, p) for q queries: the queries that look into each, and which it is."""
+    flat = cells.ravel()
+    asked = np.argsort(flat, kind="stable")
+    for own in np.split(asked, np.flatnonzero(np.diff(flat[asked])) + 1) if len(asked) else []:
+        yield own // cells.shape[1], int(flat[own[0]])
 
 
 def _homes(rows: Floats, centres: Floats) -> Rows:

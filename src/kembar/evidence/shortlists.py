@@ -12,7 +12,7 @@ import numpy as np
 from kembar.arrays import Floats, Hashes, Rows, offsets_of
 from kembar.evidence.neighbors import NOTHING, packed, unpacked
 
-SLACK: Final = np.float32(1e-5)
+SLACK: Final = 1e-5
 """More than twice what the order of summation changes in a product of float32 unit rows."""
 
 _SPARE: Final = 8  # places beyond the k-th, for what comes so close to it that rounding may have put it behind
@@ -21,23 +21,30 @@ _GROUPS: Final = 4  # groups of columns for each neighbour that is sought
 
 
 class Shortlist:
-    """The k best of each of n queries so far, by products of which the last bits are chance.
+    """The k best of each of n queries so far, by products that are a little wrong.
+
+    Args:
+        n: queries.
+        k: rows sought for each.
+        floor: rows below it need not be found.
+        slack: twice the most by which a product is wrong.
 
     Attributes:
         bar: (n,) float32, what a product must reach to be looked at.
     """
 
-    def __init__(self, n: int, k: int, floor: float) -> None:
-        self.bar: Floats = np.full(n, floor, dtype=np.float32) - SLACK
-        self._k, self._floor = k, np.float32(floor)
-        self._best = np.full((n, k + _SPARE), NOTHING, dtype=np.uint64)
+    def __init__(self, n: int, k: int, floor: float, slack: float = SLACK) -> None:
+        self._k, self._floor, self._slack = k, np.float32(floor), np.float32(slack)
+        self.bar: Floats = np.full(n, floor, dtype=np.float32) - self._slack
+        spare = _SPARE if slack <= SLACK else _SPARE + 2 * k  # the rougher, the more come close
+        self._best = np.full((n, k + spare), NOTHING, dtype=np.uint64)
         self._sources: list[Rows] = []
         self._keys: list[Hashes] = []
         self._waiting, self._columns, self._lock = 0, 0, Lock()
 
     def start(self, product: Floats) -> None:
         """Raise the bars by the first tile, (n, w), whose k-th best is estimated from below."""
-        bound = _bound(product, self._k) - SLACK
+        bound = _bound(product, self._k) - self._slack
         with self._lock:
             self.bar = np.maximum(self.bar, bound)
 
@@ -96,7 +103,7 @@ class Shortlist:
         self._best[rows] = table[:, :width]
         last = table[:, self._k - 1]
         reached = np.where(last == NOTHING, self._floor, unpacked(last)[1])
-        self.bar[rows] = np.maximum(self.bar[rows], reached - SLACK)
+        self.bar[rows] = np.maximum(self.bar[rows], reached - self._slack)
 
 
 def _bound(product: Floats, k: int) -> Floats:
@@ -105,6 +112,6 @@ def _bound(product: Floats, k: int) -> Floats:
     if not wide:
         return np.full(len(product), -np.inf, dtype=np.float32)
     groups = product.shape[1] // wide
-    top = product[:, : groups * wide].reshape(len(product), groups, wide).max(axis=2)
+    top = product[:, : groups * wide].reshape(len(product), wide, groups).max(axis=1)
     bound: Floats = np.partition(top, groups - k, axis=1)[:, groups - k]
     return bound

@@ -1,4 +1,4 @@
-"""Models as ONNX graphs: traced from torch, or built node by node for hashed n-grams."""
+"""Models as ONNX graphs: traced from torch, or built node by node, as for hashed n-grams."""
 
 import logging
 import warnings
@@ -225,6 +225,18 @@ def _numpy(tensor: Tensor) -> npt.NDArray[np.float32]:
     return array
 
 
+def rough_product(path: Path) -> None:
+    """Write `product.onnx` of `kembar.evidence.rounding`: rows of integers, and what a step of each is worth."""
+    graph = _Graph()
+    sums = graph.node("MatMulInteger", "left", "right", np.array(128, dtype=np.uint8))
+    floats = graph.node("Cast", sums, to=TensorProto.FLOAT)
+    graph.node("Mul", graph.node("Mul", floats, "worth"), "other", out="vectors")
+    floating = TensorProto.FLOAT
+    inputs = {"left": (TensorProto.UINT8, ["b", "d"]), "worth": (floating, ["b", "one"])}
+    inputs |= {"right": (TensorProto.INT8, ["d", "c"]), "other": (floating, ["c"])}
+    graph.save(path, inputs, "c")
+
+
 class _Graph:
     """A graph under construction; arrays among the inputs of a node become constants."""
 
@@ -243,7 +255,7 @@ class _Graph:
         self._nodes.append(helper.make_node(kind, names, [out], **attributes))
         return out
 
-    def save(self, path: Path, inputs: Mapping[str, tuple[int, list[str]]], dimension: int) -> None:
+    def save(self, path: Path, inputs: Mapping[str, tuple[int, list[str]]], dimension: int | str) -> None:
         """Check the graph and write it: the type and shape of each input, and the vectors' dimension."""
         given = [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in inputs.items()]
         output = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["b", dimension])
