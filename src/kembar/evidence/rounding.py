@@ -75,7 +75,7 @@ class Rounded:
     @property
     def error(self) -> float:
         """The most that rounding changes in an inner product with a row of length 1."""
-        return _UNLIKELY * self.lost / (self.codes.shape[1] - 1) ** 0.5
+        return float(_UNLIKELY * self.lost / (self.codes.shape[1] - 1) ** 0.5)
 
     def slack(self, other: "Rounded") -> float:
         """Tell twice the most by which a product with other rows is wrong."""
