@@ -2,7 +2,7 @@
 
     python bench/help.py [--runs 20] [-o docs/figures/help.md]
 
-Seconds of the processor, user and system, of whole processes, one after the other: those of Python's own start are in it.
+Seconds of the processor, user and system, of whole processes, one after the other; the start of Python is in them.
 """
 
 import argparse
