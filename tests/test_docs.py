@@ -17,8 +17,8 @@ DOCS = ROOT / "docs"
 # The README's blocks make a virtual environment and run these very tests: a fresh clone is their test.
 PAGES = sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md") if page.parent.name != "tutorial")
 RUN = [name for name in PAGES if blocks.blocks((DOCS / name).read_text(encoding="utf-8"))]
-# Drawn by bench/, from data that is not in the project, or by a person's clicks in a browser.
-ELSEWHERE = {"fusion.svg", "review-group.png", "review-groups.png", "review-progress.png", "review-queue.png"}
+# By a person's clicks in a browser.
+ELSEWHERE = {"review-group.png", "review-groups.png", "review-progress.png", "review-queue.png"}
 
 
 @pytest.mark.parametrize("name", RUN)
