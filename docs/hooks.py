@@ -22,7 +22,7 @@ FENCED = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
 
 def outside(root: Path) -> dict[str, str]:
     """Pages that the site makes of files outside docs/: path in the repository to path in the site."""
-    names = ("CHANGELOG.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md")
+    names = ("CHANGELOG.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md", "RELEASING.md")
     return {name: name.lower() for name in names if (root / name).exists()}
 
 
