@@ -1,16 +1,16 @@
 """The learned classifier against hand-set rules on four folds of labelled Shopee posts.
 
-    python bench/fusion.py folds [--title FOLDER] [--kind xgboost]     rules, classifier, decisions, calibration,
-    chaining python bench/fusion.py ablation [--title FOLDER]                   without one group of columns after the
-    other python bench/fusion.py missing --title FOLDER                      the pools without titles, hashes, the
-    encoder python bench/fusion.py whole [--title FOLDER]                      all posts in one pool, judged out of fold
+    python bench/fusion.py folds [--title FOLDER] [--kind xgboost]  rules, classifier, decisions, calibration, chaining
+    python bench/fusion.py ablation [--title FOLDER]                without one group of columns after the other
+    python bench/fusion.py missing --title FOLDER                   the pools without titles, hashes, the encoder
+    python bench/fusion.py whole [--title FOLDER]                   all posts in one pool, judged out of fold
 
 Reads $KEMBAR_DATA/shopee/posts.csv (see bench/shopee.py). Without --title the pairs are judged by titles and hashes;
 with it also by the title encoder: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`, each by an
 encoder that has not seen its fold. Each fold is judged by a classifier that learned from the other three, in pools of
 the same size; its calibration, and every setting of a decision, come from held-out pairs of these three. Tables are
 written to a file with -o, a reliability picture beside it; docs/figures/fusion.md holds them all,
-docs/figures/missing.md those of `missing`; the picture is docs/figures/fusion.svg.
+docs/figures/missing.md those of `missing`.
 """
 
 import argparse

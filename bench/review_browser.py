@@ -24,7 +24,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 import kembar
 from kembar.service.app import create_app
 from kembar.service.settings import Settings
-from kembar.store.beside import store_of
 from kembar.store.progress import progress
 from kembar.store.records import SURE
 from kembar.store.review import next_item
@@ -78,7 +77,7 @@ def drawn(run: Path) -> None:
 @contextmanager
 def served(run: Path) -> Iterator[tuple[Any, str]]:
     """Serve the store of a run, as `kembar review` does."""
-    with store_of(run) as live:
+    with kembar.Live.beside(run) as live:
         config = uvicorn.Config(create_app(live, Settings(port=0)), port=0, log_level="warning")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)

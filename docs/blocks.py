@@ -9,10 +9,12 @@ everything else must be the same.
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,12 +61,16 @@ def run(command: Sequence[str], folder: Path) -> str:
     places = [str(Path(sys.executable).parent), os.environ["PATH"]]
     # Names and lists of figures are printed to this width, without colours, whatever the terminal.
     environment = {**os.environ, "PATH": os.pathsep.join(places), "COLUMNS": WIDTH, "NO_COLOR": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
-    if done.returncode:
-        raise RuntimeError(
-            f"ended with {done.returncode}:\n{command[-1]}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-        )
-    return plain(done.stdout)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    process = subprocess.Popen(command, cwd=folder, env=environment, **pipes)
+    try:
+        printed, told = process.communicate(timeout=LIMIT_S)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # a service that a block which failed has left
+    if process.returncode:
+        raise RuntimeError(f"ended with {process.returncode}:\n{command[-1]}\n{printed[-2000:]}\n{told[-4000:]}")
+    return plain(printed)
 
 
 def plain(printed: str) -> str:

@@ -4,10 +4,12 @@
 
 It writes docs/figures/how-stages.svg, docs/figures/how-encoders.svg, docs/figures/how-evidence.svg,
 docs/figures/how-group.svg, docs/figures/how-curve.svg, docs/figures/how-calibration.svg, docs/figures/how-exact.svg
-and docs/figures/how-waterfall.svg. The shop is that of the tutorial.
+and docs/figures/how-waterfall.svg. The shop is that of the tutorial. docs/figures/fusion.svg is drawn from the table of
+real posts beside it, which `bench/fusion.py` measured.
 """
 
 import math
+import re
 import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -209,15 +211,26 @@ def calibration(run: Run) -> Iterator[str]:
     labels, pairs = run.result.labels(), run.result.pairs
     true = labels[pairs.left] == labels[pairs.right]
     table = reliability(run.result.similarity, true, bins=10)
+    yield from honesty(list(table.select("probability", "share", "pairs").iter_rows()))
+
+
+def honesty(points: Sequence[tuple[float, float, int]]) -> Iterator[str]:
+    """Draw probabilities, the share of true pairs at each, and how many pairs that are, beside the diagonal."""
     yield from axes(("probability", "share of the pairs that are true"))
     yield svg.line([point(0, 0), point(1, 1)], GREY, width=1)
-    points = list(table.select("probability", "share", "pairs").iter_rows())
     yield svg.line([point(x, y) for x, y, _ in points], TEAL, width=3)
     for x, y, count in points:
         a, b = point(x, y)
         yield f'<circle cx="{a:.1f}" cy="{b:.1f}" r="5" fill="{TEAL}"/>'
         yield svg.text(a + 8, b + 16, "small", f"{count:,}")
-    yield svg.text(710, 80, "small", "numbers: pairs")
+    yield svg.text(710, 112, "small", "numbers: pairs")
+
+
+def measured() -> Iterator[str]:
+    """Draw the same of real posts, from the table below the picture in figures/fusion.md."""
+    text = (FIGURES / "fusion.md").read_text(encoding="utf-8").split("](fusion.svg)")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| [\d.]+ \| [\d.]+ \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \|$", text, flags=re.MULTILINE)
+    yield from honesty([(float(mean), float(share), int(pairs.replace(",", ""))) for pairs, mean, share in rows])
 
 
 def exact(run: Run) -> Iterator[str]:
@@ -247,6 +260,8 @@ def main() -> None:
         run = Run(Path(folder) / "shop")
         for name, (draw, title, size) in DRAWN.items():
             svg.save(svg.sheet(title, size, draw(run)), FIGURES / f"how-{name}.svg", Path(__file__))
+        title = "The share of true pairs over their probability, pairs that the classifier has not seen"
+        svg.save(svg.sheet(title, (830, 430), measured()), FIGURES / "fusion.svg", Path(__file__))
         path = FIGURES / "how-waterfall.svg"
         run.result.explain(*EXPLAINED).waterfall(path)
         svg.save(path.read_text(encoding="utf-8"), path, Path(__file__))

@@ -19,17 +19,26 @@ from kembar.cli.app import app
 from kembar.config import Config
 
 HERE = Path(__file__).resolve().parent
+HELP = (
+    "`kembar --help` and `kembar COMMAND --help` (or `-h`) say all of this in the terminal:\n\n"
+    "![The commands of kembar, by what they are for](../figures/help-kembar.svg)"
+)
+MATCH = (
+    "<details markdown>\n<summary>What <code>kembar match --help</code> shows</summary>\n\n"
+    "![The arguments and options of kembar match](../figures/help-match.svg)\n\n</details>"
+)
 
 
 def cli_page() -> str:
     """Render every command with its options as Markdown."""
     group: Any = typer.main.get_command(app)
-    parts = ["# The command line", "Made from the program by `python docs/generate.py`.", str(group.help)]
+    parts = ["# The command line", "Made from the program by `python docs/generate.py`.", str(group.help), HELP]
     for name, command in _commands(group):
         options = [parameter for parameter in command.params if parameter.name != "help" and not parameter.hidden]
         rows = [f"| {_names(o)} | {_default(o)} | {o.help or ''} |" for o in options]
         table = "\n".join(["| option | default | meaning |", "| --- | --- | --- |", *rows])
         parts += [f"## kembar {name}", str(command.help), *([command.epilog] if command.epilog else []), table]
+        parts += [MATCH] if name == "match" else []
     codes = "Exit codes: 0 done; 2 bad input, told in one line on standard error; 1 interrupted, or a fault of kembar."
     return "\n\n".join([*parts, codes]) + "\n"
 

@@ -18,15 +18,12 @@ from figures_page import script_of
 
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)")
 FENCED = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
-NOTEBOOKS, CARDS = "Notebooks", "Model cards"
 
 
 def outside(root: Path) -> dict[str, str]:
     """Pages that the site makes of files outside docs/: path in the repository to path in the site."""
-    pages = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
-    pages |= {name: name.lower() for name in ("ARCHITECTURE.md", "SECURITY.md") if (root / name).exists()}
-    cards = sorted(path.relative_to(root) for path in (root / "src").rglob("card.md"))
-    return pages | {card.as_posix(): f"reference/cards/{card.parent.name}.md" for card in cards}
+    names = ("CHANGELOG.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md", "RELEASING.md")
+    return {name: name.lower() for name in names if (root / name).exists()}
 
 
 def linked(text: str, place: str, page: str, pages: Mapping[str, str], root: Path) -> str:
@@ -55,21 +52,6 @@ def linked(text: str, place: str, page: str, pages: Mapping[str, str], root: Pat
 
     parts = FENCED.split(text)
     return "".join(part if at % 2 else LINK.sub(target, part) for at, part in enumerate(parts))
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """List what may or may not be there: notebooks, cards of models, the architecture."""
-    root = Path(config.config_file_path).parent
-    reference = next(section["Reference"] for section in config.nav if "Reference" in section)
-    made = outside(root).values()
-    reference += [
-        {page.split(".")[0].capitalize(): page} for page in made if page in ("architecture.md", "security.md")
-    ]
-    cards = [page for page in made if page.startswith("reference/cards/")]
-    reference += [{CARDS: cards}] if cards else []
-    notebooks = sorted(path.relative_to(config.docs_dir) for path in Path(config.docs_dir, "notebooks").glob("*.md"))
-    config.nav += [{NOTEBOOKS: [path.as_posix() for path in notebooks]}] if notebooks else []
-    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

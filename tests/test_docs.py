@@ -9,6 +9,7 @@ import pytest
 import blocks
 import figures_page
 import generate
+import help_pictures
 import svg
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,8 +17,8 @@ DOCS = ROOT / "docs"
 # The README's blocks make a virtual environment and run these very tests: a fresh clone is their test.
 PAGES = sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md") if page.parent.name != "tutorial")
 RUN = [name for name in PAGES if blocks.blocks((DOCS / name).read_text(encoding="utf-8"))]
-# Drawn by bench/, from data that is not in the project, or by a person's clicks in a browser.
-ELSEWHERE = {"fusion.svg", "review-group.png", "review-groups.png", "review-progress.png", "review-queue.png"}
+# By a person's clicks in a browser.
+ELSEWHERE = {"review-group.png", "review-groups.png", "review-progress.png", "review-queue.png"}
 
 
 @pytest.mark.parametrize("name", RUN)
@@ -143,6 +144,7 @@ def test_pictures_are_as_new_as_the_scripts_that_draw_them():
     drawn = [path for path in pictures if path.name not in ELSEWHERE]
     assert len(drawn) >= 10
     assert not svg.stale(ROOT, drawn)
+    assert not help_pictures.outdated(folder)
 
 
 def test_picture_older_than_its_script_is_named(tmp_path):
@@ -156,6 +158,15 @@ def test_picture_older_than_its_script_is_named(tmp_path):
     assert svg.stale(tmp_path, [old]) == []
     script.write_text("# as it is\n", encoding="utf-8")
     assert svg.stale(tmp_path, [old, figures / "none.png"]) == ["old.svg: run docs/drawings.py", "none.png: no script"]
+
+
+def test_picture_of_another_help_is_named(tmp_path):
+    for name in help_pictures.SHOWN:
+        shutil.copy(DOCS / "figures" / name, tmp_path / name)
+    assert help_pictures.outdated(tmp_path) == []
+    old = tmp_path / "help-match.svg"
+    old.write_text(old.read_text(encoding="utf-8").replace("<!-- help ", "<!-- help 0"), encoding="utf-8")
+    assert help_pictures.outdated(tmp_path) == ["help-match.svg: run docs/help_pictures.py"]
 
 
 def test_comparison_says_where_peers_are_better():

@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import notebook_pages
 from places import ROOT
 
 FOLDER = ROOT / "notebooks"
@@ -34,6 +35,16 @@ def test_the_notebook_runs_and_shows_what_it_explains(name: str, tmp_path: Path)
     shown = Counter(kind for output in outputs for kind in output.get("data", {}))
     assert sum(shown[kind] for kind in PICTURES) >= 2
     assert shown["text/html"] >= 2
+    del notebook.cells[0]
+    text, _ = notebook_pages.page(name, notebook)
+    kept = (notebook_pages.PAGES / f"{name}.md").read_text(encoding="utf-8")
+    assert notebook_pages.words(text) == notebook_pages.words(kept), "run docs/notebook_pages.py"
+
+
+def test_pages_of_notebooks_are_as_new_as_these(tmp_path: Path) -> None:
+    assert not notebook_pages.outdated()
+    missing = notebook_pages.outdated(tmp_path)
+    assert missing == [f"{name}.md: run docs/notebook_pages.py" for name in NAMES]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -96,6 +96,17 @@ def test_help_teaches(cli: Cli, command: list[str], flag: str) -> None:
             assert getattr(option, "help", None), option.name
 
 
+@pytest.mark.parametrize("command", ["", "match", "train title", "store create", "doctor"])
+def test_help_is_plain_and_quick(command: str) -> None:
+    """What takes the time is what is imported: each of these takes .05 s or more."""
+    words = [*command.split(), "--help"]
+    program = f"import sys; from kembar.cli.app import app; app({words}, standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "<bool>" not in done.stdout
+    assert "<list" not in done.stdout
+    assert not {"pydantic", "numpy", "polars"} & set(done.stdout.splitlines()[-1].split())
+
+
 def test_no_command_shows_the_help_and_a_version(cli: Cli) -> None:
     assert "Usage" in cli().output
     outcome = cli("--version")

@@ -278,3 +278,10 @@ def test_two_models_share_the_batches(photo: Path, photos: list[Path]) -> None:
     alone = encoder.encode(photos, batch_size=2)
     encoder._workers.append(OnnxEncoder(photo)._workers[0])
     assert (encoder.encode(photos, batch_size=2) == alone).all()
+
+
+@pytest.mark.parametrize("name", ["kembar-photo", "kembar-title"])
+def test_the_number_of_threads_changes_no_bit(name: str, photos: list[Path]) -> None:
+    items = photos * 4 if name == "kembar-photo" else TITLES * 700
+    alone, shared = (open_encoder(name, threads=threads).encode(items) for threads in (1, 3))
+    assert alone.tobytes() == shared.tobytes()

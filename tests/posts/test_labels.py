@@ -118,6 +118,7 @@ def test_answers_that_contradict_are_named(tmp_path: Path) -> None:
     [
         ({"left": ["a"], "right": ["b"]}, "'same'"),
         ({"left": ["a"], "right": ["b"], "same": ["perhaps"]}, "'perhaps'"),
+        ({"left": ["a", "b"], "right": ["b", "c"], "same": ["", ""]}, "same is empty"),
         ({"left": ["a"], "right": ["x"], "same": ["1"]}, "no pair"),
         ({"left": ["a"], "right": ["a"], "same": ["1"]}, "no pair"),
     ],

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from kembar.cli.columns import ALL, column_options
 from kembar.cli.doctor import app as doctor
+from kembar.cli.groups import Group
 from kembar.cli.layout import layout_options
 from kembar.cli.link import app as link
 from kembar.cli.options import (
@@ -67,7 +67,7 @@ PANELS: Final = {
 """The commands by what they are for, in the order in which `kembar --help` shows them."""
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The commands; bad input ends any of them with one message and exit code 2."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -106,7 +106,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Find the posts of a marketplace that sell the same product, from their photos and titles.",
-    epilog="Try it: `kembar synth -n 5000 -o shop` then `kembar match shop/posts.csv --images shop/photos -o run`",
+    epilog="Try it: `kembar synth -n 5000 -o shop`, then `kembar match shop/posts.csv --images shop/photos -o run`",
 )
 app.add_typer(train, name="train")
 app.add_typer(link)
@@ -167,9 +167,10 @@ def match(
 
     Writes a run folder: **report.html** (to look at, with photos), **matches.csv** (Kaggle's form: posting_id, its
     matches with itself first), **groups.csv** (the group of each post, how sure it is, and columns of the input by
-    --with), **matches.parquet** (both as lists and names), **pairs.parquet** (the evidence for each pair that was
-    compared), **report.md** and **report.json**, **group-sizes.svg**, **config.toml** and **manifest.json**. Posts
-    without a title, photo or hash are matched on what they have. Where the label column is there, the report has F1.
+    --with), **matches.parquet** (the matches as lists, and the groups), **pairs.parquet** (the evidence for each pair
+    that was compared), **report.md** and **report.json**, **group-sizes.svg**, **config.toml** and **manifest.json**.
+    Posts without a title, photo or hash are matched on what they have. Where the label column is there, the report has
+    F1.
 
     With --memory or --on, matches and groups are the same. What is done is kept in a folder beside the run,
     **OUTPUT.work**, until the run is there: the same command goes on where it stopped. Pairs that cannot be one product
@@ -211,7 +212,7 @@ def match(
         print(f"Wrote {output}")
 
 
-@app.command(epilog="Example: `kembar tune posts.csv -o model` then `kembar match new.csv --model model -o run`")
+@app.command(epilog="Example: `kembar tune posts.csv -o model`, then `kembar match new.csv --model model -o run`")
 @column_options(*(field for field in ALL if field != "shown"))
 @layout_options
 def tune(
@@ -224,7 +225,7 @@ def tune(
     judge: Annotated[str | None, typer.Option("--judge", help="Older name of --method.", hidden=True)] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", help="Labelled pairs (left, right, same), such as of `kembar label-queue`."),
+        typer.Option("--labels", help="Labelled pairs (left, right, same), as in the file of `kembar label-queue`."),
     ] = None,
     folds: Annotated[int, typer.Option("--folds", help="Folds of whole groups.", min=2)] = 4,
     pool: Annotated[
@@ -279,7 +280,7 @@ def tune(
 
 
 @app.command(
-    epilog="Example: `kembar encode posts.csv --encoder use -o use.parquet`, then `match --vectors use=use.parquet`"
+    epilog="Example: `kembar encode posts.csv -e use -o use.parquet`, then `kembar match ... --vectors use=use.parquet`"
 )
 @column_options("id", "title", "image")
 @layout_options
@@ -341,7 +342,7 @@ def synth(
         print(f"Wrote {output / 'posts.csv'} with {n:,} posts")
 
 
-@app.command(name="config", epilog="Example: `kembar config > my.toml`, edit, `kembar match -c my.toml ...`")
+@app.command(name="config", epilog="Example: `kembar config > my.toml`, edit it, then `kembar match ... -c my.toml`")
 def show_config(recipe: Recipe = None, config: ConfigFile = None, settings: Settings = None) -> None:
     """Print the whole configuration as TOML, every option with its meaning."""
     print(Chosen(recipe, None, config, settings).config().text(), end="")

@@ -48,7 +48,7 @@ VectorFiles = Annotated[
     list[str] | None,
     typer.Option("--vectors", help="Your own vectors, NAME=FILE (.npy or .parquet); repeat for more."),
 ]
-Device = Annotated[str, typer.Option("--device", help="Where encoders run: `auto`, `cpu`, `cuda` or `cuda:0,1`.")]
+Device = Annotated[str, typer.Option("--device", help="Device of the encoders: `auto`, `cpu`, `cuda` or `cuda:0,1`.")]
 Cache = Annotated[
     Path | None,
     typer.Option("--cache", help="Folder for vectors of earlier runs; `$KEMBAR_CACHE` or the user's cache by default."),

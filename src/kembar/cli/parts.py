@@ -21,7 +21,7 @@ Memory = Annotated[
     str | None,
     typer.Option(
         "--memory",
-        help="Stay within so much, such as `4GiB`: the work is done in parts, and a run that was stopped goes on.",
+        help="Memory to stay within, such as `4GiB`: the work is done in parts, and a run that was stopped goes on.",
         rich_help_panel=_PANEL,
     ),
 ]

@@ -35,7 +35,7 @@ def review(
         if (error.name or "").startswith("kembar"):
             raise
         raise MissingExtraError(error.name or "uvicorn", "serve") from error
-    from kembar.store.beside import store_of
+    from kembar.store import Live
 
     def told(address: str) -> None:
         """Say where it is, and show it."""
@@ -43,5 +43,5 @@ def review(
         if browser:
             webbrowser.open(f"{address}/review")
 
-    with store_of(folder) as live:
+    with Live.beside(folder) as live:
         serve(live, Settings(port=port), told)

@@ -35,8 +35,8 @@ def evaluate(
 ) -> None:
     """Score a run against known groups.
 
-    Mean sample-wise F1, precision and recall with the size of the pool, F1 over pairs, B-cubed F1, and what a perfect
-    classifier of the candidate pairs would reach. With `-o`, also F1 for every threshold on the similarity.
+    Mean F1, precision and recall over the posts, with the size of the pool; F1 over pairs, B-cubed F1, and what a
+    perfect decision on the candidate pairs would reach. With `-o`, also F1 for every threshold on the similarity.
     """
     from kembar.cli.summary import draw_scores
     from kembar.folders import check_free, new_folder
@@ -100,9 +100,9 @@ def score(
     image_b: Annotated[Path | None, typer.Option("--image-b", help="The photo of the second.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell how likely two titles sell one product, without a run.
+    """Tell how likely it is that two titles sell one product, without a run.
 
-    How rare words are is not known without a catalogue: the probability is surer in a run.
+    How rare a word is shows only in a catalogue: in a run the probability is surer.
     """
     from kembar.two_posts import score as scored
 
@@ -112,7 +112,10 @@ def score(
     typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False) if as_json else str(found))
 
 
-@app.command("label-queue", epilog="Example: `kembar label-queue run -o pairs.csv`, answer, `kembar tune --labels`")
+@app.command(
+    "label-queue",
+    epilog="Example: `kembar label-queue run -o pairs.csv`, fill in `same`, then `kembar tune ... --labels pairs.csv`",
+)
 def label_queue(
     run: Run,
     output: Annotated[

@@ -23,7 +23,7 @@ def serve(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option("--allow-host", help="Further name of the service, such as that of a proxy; may be repeated."),
+        typer.Option("--allow-host", help="Further name of the service, such as that of a proxy; repeat for more."),
     ] = None,
     max_body: Annotated[float, typer.Option("--max-body", help="Megabytes that a request may have.", min=0.001)] = 10,
     max_posts: Annotated[int, typer.Option("--max-posts", help="Posts that a request may have.", min=1)] = 1000,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kembar.cli.groups import Group
 from kembar.cli.options import ConfigFile, Overwrite, Quiet, Settings, check_new_file
 from kembar.errors import ConfigError, visible
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 app = typer.Typer(
+    cls=Group,
     rich_markup_mode="markdown",
     no_args_is_help=True,
     help="Make, check, repair and export a store of posts.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kembar.cli.columns import column_options
+from kembar.cli.groups import Group
 from kembar.cli.layout import layout_options
 from kembar.cli.options import Device, Posts, Quiet
 from kembar.posts.columns import Columns
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from kembar.training.recipe import Modality, Recipe
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="Train an encoder on posts whose groups are known (needs `pip install 'kembar[train]'`).",
@@ -28,9 +30,10 @@ RecipeFile = Annotated[
     Path | None,
     typer.Option("--recipe", "-r", help="Training recipe in TOML; encoder folders have theirs."),
 ]
-Preset = Annotated[str | None, typer.Option("--preset", help="Start from a published one, such as `upstage-title`.")]
+Preset = Annotated[str | None, typer.Option("--preset", help="Start from a published recipe, such as `upstage-title`.")]
 Changes = Annotated[
-    list[str] | None, typer.Option("--set", help="Change one option of the recipe, such as `epochs=5`; repeatable.")
+    list[str] | None,
+    typer.Option("--set", help="Change one option of the recipe, such as `epochs=5`; repeat for more."),
 ]
 Int8 = Annotated[bool, typer.Option(help="Export in int8, with float32 beside it.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")]
@@ -45,7 +48,9 @@ def photo(
     posts: Posts,
     output: Output,
     images: Annotated[Path, typer.Option("--images", help="Folder that the image column points into.")],
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Start: `timm:NAME`, `timm:NAME@WEIGHTS`.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Start: `timm:NAME` or `timm:NAME@WEIGHTS`.")
+    ] = None,
     recipe: RecipeFile = None,
     preset: Preset = None,
     settings: Changes = None,
@@ -78,7 +83,7 @@ def title(
     ctx: typer.Context,
     posts: Posts,
     output: Output,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Start: `ngrams`, `st:NAME`, a folder.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Start: `ngrams`, `st:NAME` or a folder.")] = None,
     recipe: RecipeFile = None,
     preset: Preset = None,
     settings: Changes = None,
@@ -91,7 +96,11 @@ def title(
     columns: Columns,
     layout: Layout,
 ) -> None:
-    """Train an encoder of titles, as `kembar train photo` does of photos."""
+    """Train an encoder of titles.
+
+    A fifth of the groups is held out, and the weights of the best epoch are kept, as in `kembar train photo`. Writes
+    the folder of an encoder that runs without torch, for `kembar match --set title_encoder=FOLDER`.
+    """
     from kembar.posts.catalog import Catalog
 
     chosen = _recipe("title", model, recipe, preset, settings)

@@ -6,6 +6,7 @@ Nothing here needs torch, except to ask which devices there are.
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import chain, islice
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -160,19 +161,21 @@ def spread(batches: Iterable[tuple[Rows, Batch]], workers: Sequence[Worker[Batch
 
     Args:
         batches: rows and items of each batch; drawn in this thread.
-        workers: one per device; a single one works in this thread.
+        workers: one per device; a single one works in this thread, and one of several on a single batch.
 
     Yields:
         Rows and (b, d) vectors of each batch, in the order in which they finish.
     """
-    if len(workers) == 1:
-        for rows, items in batches:
+    batches = iter(batches)
+    first = list(islice(batches, 2))
+    if len(workers) == 1 or len(first) < 2:  # as of one title that is looked up: threads would take longer than it does
+        for rows, items in chain(first, batches):
             yield rows, workers[0](items)
         return
     idle = list(workers)
     running: dict[Future[Floats], tuple[Worker[Batch], Rows]] = {}
     with ThreadPoolExecutor(len(workers), thread_name_prefix="kembar-encode") as pool:
-        for rows, items in batches:
+        for rows, items in chain(first, batches):
             while not idle:
                 yield from _finished(running, idle)
             worker = idle.pop()

@@ -68,6 +68,7 @@ from kembar.threads import unforked
 
 MODEL = "model.onnx"
 _WINDOW = 8192  # titles whose features are made at once
+_MOST = 8  # batches that are computed at once: each needs memory of its own
 _TYPES = {
     "ids": "int64",
     "weights": "float",
@@ -113,9 +114,11 @@ class OnnxEncoder:
         self.modality, self.dimension = _described(self.manifest, folder)
         self._threads = threads or default_threads()
         self._source: Frame | Tokens | Words = _source(self.manifest, self.modality, folder)
-        sessions = [_session(folder, self._threads, place) for place in _places(device)]
+        sessions = [_session(folder, place) for place in _places(device)]
         self._inputs = _inputs(sessions[0], self._source, folder)
         _check_output(sessions[0], self.dimension, folder)
+        on_cpu = sessions[0].get_providers()[0].startswith("CPU")
+        sessions *= min(self._threads, _MOST) if on_cpu else 1  # one, which several threads may run
         self._workers: list[Worker[Any]] = [Worker(partial(self._run, each), "the device") for each in sessions]
         self.fingerprint = _fingerprint(folder, self.manifest)
 
@@ -298,19 +301,17 @@ def _runtime() -> Any:
     return onnxruntime
 
 
-def _session(folder: Path, threads: int, place: tuple[str, dict[str, Any]]) -> Any:
-    """Load the model."""
+def _session(folder: Path, place: tuple[str, dict[str, Any]]) -> Any:
+    """Load the model, to compute a batch in one thread: shared among several, it would be summed in another order."""
     runtime, path = _runtime(), folder / MODEL
     if not path.is_file():
         raise EncoderError(
             f"folder {quoted(folder)} without {MODEL}", "the weights", "Copy or export the folder again."
         )
     options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.intra_op_num_threads, options.inter_op_num_threads = 1, 1
     options.log_severity_level = 3
     options.use_deterministic_compute = True
-    # Threads that spin while they wait would take the cores from the decoding of photos.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     rest = [] if place[0].startswith("CPU") else ["CPUExecutionProvider"]
     try:
         session = runtime.InferenceSession(str(path), options, providers=[place, *rest])

@@ -192,7 +192,7 @@ def _unknown(spec: str) -> EncoderError:
     elif "/" in spec and not _is_path(spec):
         hint = f" For a model of the hub: 'st:{spec}' for titles, 'hf:{spec}' for photos."
     return EncoderError(
-        f"encoder {quoted(spec)}", f"one of {', '.join(forms)}, or an existing folder", f"Check it.{hint}"
+        f"encoder {quoted(spec)}", f"one of {', '.join(forms)}, or an existing folder", f"Check the spelling.{hint}"
     )
 
 

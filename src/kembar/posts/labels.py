@@ -174,6 +174,12 @@ def read_pairs(path: Path | str, ids: pl.Series) -> LabelledPairs:
     rows = pl.DataFrame({"id": ids}).with_row_index("row")
     ends = [_rows(unguarded(read_ids(frame[end])), rows) for end in ("left", "right")]
     same = _answers(frame["same"], path)
+    if len(same) and not (same >= 0).any():
+        raise CatalogError(
+            f"{quoted(Path(path))}, whose column same is empty",
+            "1 (same product) or 0 (not) in some rows",
+            "Answer some of the questions, save the file, and try again.",
+        )
     known = (ends[0] >= 0) & (ends[1] >= 0) & (ends[0] != ends[1]) & (same >= 0)
     if not known.any():
         raise CatalogError(

@@ -60,7 +60,7 @@ class Checked:
     def __str__(self) -> str:
         lines = [f"{self.posts:,} posts, {self.events:,} events"]
         lines += [f"fault: {fault}" for fault in self.faults] + [f"note: {note}" for note in self.notes]
-        end = "The store is whole." if self.whole else "Mend it with `kembar store repair`."
+        end = "The store is whole." if self.whole else "Repair it with `kembar store repair`."
         return "\n".join([*lines, end])
 
 

@@ -61,7 +61,7 @@ def config_of(database: Database) -> Config:
         raise StoreError(
             f"{quoted(database.folder)}: a damaged configuration ({error})",
             "a whole store",
-            "Mend it with `kembar store repair`, or take a copy that is whole.",
+            "Repair it with `kembar store repair`, or take a copy that is whole.",
         ) from error
 
 

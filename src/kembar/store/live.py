@@ -35,8 +35,8 @@ from kembar.store.tables import (
 class Live(Asked):
     """A store of posts, open in this process; safe to use from several threads.
 
-    What is acknowledged is on disk. `Live.create` makes a store, `Live.open` opens one; both hold its folder until
-    `close`, so that no other process writes to it.
+    What is acknowledged is on disk. `Live.create` makes a store, `Live.open` opens one, `Live.beside` opens that of a
+    run; all hold its folder until `close`, so that no other process writes to it.
 
     Args:
         database: the open store.

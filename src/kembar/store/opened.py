@@ -13,11 +13,14 @@ from kembar.matcher import Matcher
 from kembar.newcomers import Prepared
 from kembar.results.result import Result
 from kembar.store.connection import damaged_rows_told
-from kembar.store.database import PHOTOS, Database
+from kembar.store.database import FILE, PHOTOS, Database
 from kembar.store.founding import config_of, founded
 from kembar.store.index import Index
 from kembar.store.records import Event
 from kembar.store.sealing import Sealed, loaded, refit_due, sealed_now, sealed_with
+
+SUFFIX: Final = ".store"
+"""What the folder of the store of a run is called beside the name of the run."""
 
 _BACKGROUND: Final = 5000
 """Posts from which on words are counted anew in a thread of its own."""
@@ -26,8 +29,8 @@ _BACKGROUND: Final = 5000
 class OpenStore:
     """A store of posts, open in this process; safe to use from several threads.
 
-    What is acknowledged is on disk. `Live.create` makes a store, `Live.open` opens one; both hold its folder until
-    `close`, so that no other process writes to it.
+    What is acknowledged is on disk. `Live.create` makes a store, `Live.open` opens one, `Live.beside` opens that of a
+    run; all hold its folder until `close`, so that no other process writes to it.
 
     Args:
         database: the open store.
@@ -77,6 +80,26 @@ class OpenStore:
             StoreError: there is no store, it is damaged or of a newer version, or another process has it.
         """
         return cls._started(Database.open(Path(folder)), progress)
+
+    @classmethod
+    def beside(cls, folder: Path | str) -> Self:
+        """Open the store of a run, as `kembar review` does: RUN.store, which is made where there is none yet.
+
+        Args:
+            folder: a run folder of `kembar match` or `kembar link`; of a store: that one is opened.
+
+        Returns:
+            The open store; what people have said in it stays, and the run itself is not changed.
+
+        Raises:
+            FolderError: the folder holds neither.
+            StoreError: another process has the store open, or it cannot be used.
+        """
+        folder = Path(folder).absolute()
+        if (folder / FILE).is_file():
+            return cls.open(folder)
+        store = folder.with_name(folder.name + SUFFIX)
+        return cls.open(store) if (store / FILE).is_file() else cls.create(store, run=Result.load(folder))
 
     @classmethod
     def _started(cls, database: Database, progress: Progress | None = None) -> Self:

@@ -57,7 +57,7 @@ class _Plan:
 
 
 def repaired(folder: Path, target: Path) -> Repaired:
-    """Mend a damaged store.
+    """Repair a damaged store.
 
     Args:
         folder: of the store; it is left as it is.
@@ -97,7 +97,7 @@ def _planned(found: Salvage, folder: Path) -> _Plan:
         raise StoreError(
             f"{quoted(folder)}, a store of version {version}",
             f"a store of version {VERSION} or older",
-            "Mend it with the version of kembar that made it, or a newer one.",
+            "Repair it with the version of kembar that made it, or a newer one.",
         )
     told = replayed(found.events, values_of)
     tables = _of_tables(found)

@@ -14,7 +14,6 @@ import pytest
 from conftest import Cli
 from kembar.errors import StoreError
 from kembar.store import Live
-from kembar.store.beside import store_of
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +48,10 @@ def test_a_run_gets_a_store_beside_it_and_keeps_it(run: Path) -> None:
         ids = [post for (post,) in live.reading().execute("SELECT id FROM posts ORDER BY id LIMIT 2")]
         live.decide(*ids, "different", by="ana")
     for folder in (run, beside):
-        with store_of(folder) as live:
+        with Live.beside(folder) as live:
             assert live.counts().decisions == 1
             with pytest.raises(StoreError):  # one process at a time
-                store_of(folder)
+                Live.beside(folder)
 
 
 def test_a_folder_that_is_neither_is_told(cli: Cli, tmp_path: Path, run: Path) -> None:
@@ -72,6 +71,6 @@ def test_a_linking_run_can_be_reviewed(cli: Cli, tmp_path: Path) -> None:
         rows = "".join(f"{name}{at},{title}\n" for at, title in enumerate(titles))
         (tmp_path / f"{name}.csv").write_text(f"posting_id,title\n{rows}")
     assert cli("link", tmp_path / "mine.csv", tmp_path / "theirs.csv", "-o", tmp_path / "run", "-q").exit_code == 0
-    with store_of(tmp_path / "run") as live:
+    with Live.beside(tmp_path / "run") as live:
         assert live.counts().posts == 4
         assert live.post("left/mine0").source == "left"
