@@ -12,6 +12,7 @@ from kembar.arrays import Progress
 from kembar.cluster.executors import Local
 from kembar.cluster.match import Running, match_in_parts
 from kembar.cluster.work import Task, work_folder
+from kembar.config import BY_RULES, PHOTOS_ALONE
 from kembar.regrouping import regroup
 from kembar.synthesis import synthesize
 from properties import examples
@@ -133,18 +134,21 @@ def test_any_posts_in_any_number_of_parts(
     posts: list[tuple[str, int]], parts: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     titles, hashes = [title for title, _ in posts], [None if h == 0 else f"{h:016x}" for _, h in posts]
-    if not any(titles):
-        titles[0] = "sabun"  # photos alone are matched at once: see below
+    if not any(titles) and not any(hashes):
+        titles[0] = "sabun"
     frame = {"posting_id": [f"{i * 7 % 15}x{i}" for i in range(len(posts))], "title": titles, "image_phash": hashes}
     catalog = Catalog.read(pl.DataFrame(frame, schema=dict.fromkeys(frame, pl.String)))
     check_same(whole(catalog), in_parts(catalog, tmp_path_factory.mktemp("any") / "work", parts))
 
 
-def test_photos_alone_are_refused_before_any_work(tmp_path: Path) -> None:
-    catalog = Catalog.read(pl.DataFrame({"posting_id": ["a", "b"], "title": "", "image_phash": "00000000000000ff"}))
-    with pytest.raises(ConfigError, match=r"'kembar-classifier-photos', which asks .* `--model rules`"):
-        in_parts(catalog, tmp_path / "work", 2)
-    check_same(whole(catalog, "model=rules"), in_parts(catalog, tmp_path / "rules", 2, "model=rules"))
+@pytest.mark.parametrize("settings", [(), ("model=rules",)])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_photos_alone(photo_shop: Catalog, settings: Sequence[str], parts: int, tmp_path: Path) -> None:
+    untitled = photo_shop.frame().with_columns(title=pl.lit(""))
+    posts = Catalog.read(untitled, images=photo_shop.folder)
+    at_once = whole(posts, *settings)
+    assert at_once.config.model == (BY_RULES if settings else PHOTOS_ALONE)
+    check_same(at_once, in_parts(posts, tmp_path / "work", parts, *settings))
 
 
 class StoppedError(Exception):

@@ -162,16 +162,10 @@ class Company:
         Returns:
             The company.
         """
-        forward, backward = (rank < k for rank in standing.rank)
-        weight = np.maximum(standing.similarity, 0)
-        rows = np.concatenate([left[forward], right[backward], np.arange(n)])
-        columns = np.concatenate([right[forward], left[backward], np.arange(n)])
-        values = np.concatenate([weight[forward], weight[backward], np.ones(n, dtype=np.float32)])
-        matrix = sp.csr_matrix((values, (rows, columns)), shape=(n, n), dtype=np.float32)
-        matrix.sort_indices()
-        length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-        matrix.data /= np.repeat(length, np.diff(matrix.indptr)).astype(np.float32)
-        return cls(standing.name, matrix)
+        ends = np.concatenate([left, right]), np.concatenate([right, left])
+        return cls(
+            standing.name, companions(*ends, standing.rank.ravel(), np.tile(standing.similarity, 2), (0, n), n, k)
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -185,6 +179,34 @@ class Company:
             np.diff(product.indptr).astype(np.float32),
             np.asarray(product.sum(axis=1), dtype=np.float32).ravel(),
         ]
+
+
+def companions(
+    source: Rows, target: Rows, rank: Floats, similarity: Floats, part: tuple[int, int], n: int, k: int = 15
+) -> Sparse:
+    """Take each post's best candidates, those that tie with the k-th too, and the post itself.
+
+    Args:
+        source: (e,) rows, the post that each candidate is one of.
+        target: (e,) rows, the candidate.
+        rank: (e,) how many candidates of the post are better.
+        similarity: (e,) float32, NaN where missing.
+        part: begin and end of the posts; all sources are among them.
+        n: number of all posts.
+        k: so many.
+
+    Returns:
+        (end - begin, n) CSR float32 unit rows.
+    """
+    near, own = rank < k, np.arange(*part)
+    rows = np.concatenate([source[near], own]) - part[0]
+    values = np.concatenate([np.maximum(similarity[near], 0), np.ones(len(own), dtype=np.float32)])
+    columns = np.concatenate([target[near], own])
+    matrix = sp.csr_matrix((values, (rows, columns)), shape=(len(own), n), dtype=np.float32)
+    matrix.sort_indices()
+    length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    matrix.data /= np.repeat(length, np.diff(matrix.indptr)).astype(np.float32)
+    return matrix
 
 
 def company_names(similarity: str) -> tuple[str, str]:

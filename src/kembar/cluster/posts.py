@@ -81,8 +81,8 @@ def settings(shared: Shared, _task: Task) -> tuple[Config, dict[str, str]]:
     """Find out what decides, and with which options; refuse what cannot be done in parts."""
     found = shared.vectors("vectors")
     brought = {name: found[name] for name in shared.start.brought}
-    config, classifier, spare = shared.matcher.settings(shared.speaking, found, brought)
-    _check(config, () if classifier is None else classifier.names)
+    config, _, spare = shared.matcher.settings(shared.speaking, found, brought)
+    _check(config)
     return config, spare  # the configuration names the classifier
 
 
@@ -156,14 +156,9 @@ def _fresh(found: Catalog, before: Catalog) -> pl.DataFrame:
     return found.problems.join(before.problems, on=list(PROBLEMS), how="anti", maintain_order="left").select(*PROBLEMS)
 
 
-def _check(config: Config, columns: tuple[str, ...]) -> None:
+def _check(config: Config) -> None:
     """Refuse what needs all pairs at once."""
     if config.advanced.blend.expansion:
         raise ConfigError(
             "query expansion in a run in parts", "none", "Match all posts at once, or leave the expansion out."
         )
-    if any(name.endswith((" shared", " company")) and name.startswith("similarity") for name in columns):
-        given = (
-            f"the classifier {config.model!r}, which asks for the candidates that two posts share, in a run in parts"
-        )
-        raise ConfigError(given, "one that does not", "Match all posts at once, or by hand-set rules: `--model rules`.")

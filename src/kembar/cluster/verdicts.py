@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from kembar.arrays import Floats
 from kembar.classifier.classify import concluded, evenly, judged, seen, spare_weights
 from kembar.classifier.drift import FEWEST
 from kembar.classifier.features import Features
 from kembar.classifier.pair_classifier import PairClassifier
-from kembar.classifier.ranks import Standing, crowded, figures_of, ranked
+from kembar.classifier.ranks import Company, Standing, companions, company_names, crowded, figures_of, ranked
 from kembar.cluster.shared import Shared
 from kembar.cluster.work import Task
 from kembar.evidence.gathering import SIMILARITY
@@ -26,34 +27,39 @@ def ranks(shared: Shared, task: Task) -> dict[str, Any]:
     Returns:
         own: (c, m) float32, ranks of the pairs of this part among the candidates of their left posts; others: for each
         part up to this one, (c, k) float32, ranks of its pairs whose right post is of this part, among the candidates
-        of these; posts: (c, p, n) float32 figures of the posts, see `Standing`.
+        of these; posts: (c, p, n) float32 figures of the posts, see `Standing`; company: see `companions`, or None.
     """
     part, classifier = task.part or 0, _classifier(shared)
-    begin, end = shared.parts.bounds[part : part + 2]
+    begin, end = map(int, shared.parts.bounds[part : part + 2])
     own = _seen(shared, part)
     columns = _columns(own)
-    sources, scores, lengths = [own.left], [[own.evidence[name] for name in columns]], []
+    sources, targets, lengths = [own.left], [own.right], []
+    scores = [[own.evidence[name] for name in columns]]
     for other in range(part + 1):
         found = own if other == part else _seen(shared, other)
         here = shared.parts.among(part, found.right)
         sources.append(found.right[here])
+        targets.append(found.left[here])
         scores.append([found.evidence[name][here] for name in columns])
         lengths.append(len(here))
-    source = np.concatenate(sources) - begin
-    crowds = crowded(classifier.names)
-    made = [
-        ranked(source, np.concatenate(score), int(end - begin), crowds=crowds) for score in zip(*scores, strict=True)
-    ]
+    source, crowds = np.concatenate(sources), crowded(classifier.names)
+    similarities = [np.concatenate(score) for score in zip(*scores, strict=True)]
+    made = [ranked(source - begin, score, end - begin, crowds=crowds) for score in similarities]
     rank, cuts = np.stack([each for each, _ in made]), np.cumsum([len(own), *lengths])[:-1]
     first, *others = np.split(rank, cuts, axis=1)
-    return {"own": first, "others": others, "posts": np.stack([post for _, post in made])}
+    company = None
+    if _asks_for_company(classifier, columns):
+        at = columns.index(SIMILARITY)
+        edges = source, np.concatenate(targets), rank[at], similarities[at]
+        company = companions(*edges, (begin, end), len(shared.kept))
+    return {"own": first, "others": others, "posts": np.stack([post for _, post in made]), "company": company}
 
 
 def judgements(shared: Shared, task: Task) -> dict[str, Any]:
     """Let the classifier judge the pairs of a part, and describe those by which drift is looked for."""
     part, classifier = task.part or 0, _classifier(shared)
     pairs = shared.pairs(part)
-    features = Features(pairs.left, pairs.right, tuple(_standings(shared, part)), shared.scorers)
+    features = Features(pairs.left, pairs.right, (*_standings(shared, part), *_company(shared)), shared.scorers)
     before = np.cumsum([0, *(len(shared.pairs(other)) for other in range(len(shared.parts)))])
     looked_at = evenly(int(before[-1])) if before[-1] >= FEWEST else np.zeros(0, dtype=np.int64)
     here = looked_at[(looked_at >= before[part]) & (looked_at < before[part + 1])] - before[part]
@@ -119,6 +125,16 @@ def _standings(shared: Shared, part: int) -> list[Standing]:
         posts = np.concatenate([made[other]["posts"][at] for other in every], axis=1)
         found.append(Standing(name, pairs.evidence[name], rank, posts, figures))
     return found
+
+
+def _company(shared: Shared) -> list[Company]:
+    """Put together which candidates are whose, where the classifier asks for it."""
+    made = [shared.work.read("ranks", part)["company"] for part in range(len(shared.parts))]
+    return [Company(SIMILARITY, sp.vstack(made, format="csr"))] if made[0] is not None else []
+
+
+def _asks_for_company(classifier: PairClassifier, columns: list[str]) -> bool:
+    return SIMILARITY in columns and not set(company_names(SIMILARITY)).isdisjoint(classifier.names)
 
 
 def _seen(shared: Shared, part: int) -> Pairs:
