@@ -32,6 +32,22 @@ def test_order_is_kept_also_on_level_ground_and_beyond_what_was_seen() -> None:
     assert ((found >= 0) & (found <= 1)).all()
 
 
+PAIR = st.tuples(st.integers(-36, 36).map(lambda quarters: quarters / 4), st.booleans(), st.floats(0.1, 9))
+
+
+@examples(80)
+@given(st.lists(PAIR, min_size=1, max_size=40), st.booleans())
+def test_the_map_is_that_of_scikit_learn(drawn: list[tuple[float, bool, float]], weighed: bool) -> None:
+    from sklearn.isotonic import IsotonicRegression
+
+    score, truth, weight = (np.array(each) for each in zip(*drawn, strict=True))
+    twin = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(score, truth, weight if weighed else None)
+    found = Calibration.fit(score.astype(np.float32), truth, weight if weighed else None)
+    there = np.linspace(-10, 10, 300)
+    np.testing.assert_allclose(np.interp(there, found.score, found.probability), twin.predict(there), atol=1e-6)
+    assert len(found.score) <= len(twin.X_thresholds_) + 1
+
+
 @examples(60)
 @given(st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=40), st.integers(1, 12))
 def test_the_error_is_that_of_the_slow_twin(drawn: list[tuple[float, bool]], bins: int) -> None:

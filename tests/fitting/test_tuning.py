@@ -12,7 +12,7 @@ from kembar import Catalog, Config, ConfigError, Embeddings, EvidenceError, Fold
 from kembar.encoders.resources import Resources
 from kembar.evidence.edges import select
 from kembar.evidence.gathering import blended
-from kembar.fitting.tuning import Fitting, edge_scores, group_scores
+from kembar.fitting.tuning import Fitting, edge_scores, fold_numbers, group_scores
 from kembar.grouping.decision import decide
 from kembar.grouping.groups import average_link
 from kembar.grouping.matches import row_shares
@@ -29,6 +29,18 @@ def of(*changes: str) -> Config:
 
 def dealt(labels: np.ndarray, folds: int) -> list[np.ndarray]:
     return [test for _, test in GroupKFold(folds).split(labels, groups=labels)]
+
+
+@examples(60)
+@given(labels=st.lists(st.integers(-1, 12), min_size=1, max_size=60), folds=st.integers(2, 5))
+def test_folds_are_those_of_scikit_learn(labels: list[int], folds: int) -> None:
+    codes = np.array(labels)
+    known = np.flatnonzero(codes >= 0)
+    found = fold_numbers(codes, folds)
+    assert found[codes < 0].tolist() == [row % folds for row in np.flatnonzero(codes < 0)]
+    if len(set(codes[known])) >= folds:
+        for number, test in enumerate(dealt(codes[known], folds)):
+            assert set(np.flatnonzero(found[known] == number)) == set(test)
 
 
 # --- cross-validation

@@ -29,7 +29,7 @@ class Calibration:
 
     @classmethod
     def fit(cls, score: Floats, truth: Bools, weight: Doubles | None = None) -> "Calibration":
-        """Learn the map from held-out pairs.
+        """Learn the map from held-out pairs, by isotonic regression.
 
         Args:
             score: (m,) log-odds, m >= 1.
@@ -39,11 +39,15 @@ class Calibration:
         Returns:
             The calibration.
         """
-        from sklearn.isotonic import IsotonicRegression  # takes most of a second to import
+        from scipy.optimize import isotonic_regression  # takes a while to import
 
-        found = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-        found.fit(score.astype(np.float64), truth, weight)
-        return cls(np.asarray(found.X_thresholds_), np.asarray(found.y_thresholds_))
+        value, place = np.unique(score.astype(np.float64), return_inverse=True)
+        total = np.bincount(place, weight, len(value))
+        share = np.bincount(place, truth if weight is None else truth * weight, len(value)) / total
+        level = np.clip(isotonic_regression(share, weights=total).x, 0, 1)
+        bend = np.ones(len(level), dtype=bool)
+        bend[1:-1] = (level[1:-1] != level[:-2]) | (level[1:-1] != level[2:])
+        return cls(value[bend], level[bend])
 
     def corrected(self, score: Floats, truth: Bools) -> "Calibration":
         """Move the map by some held-out pairs (Platt 1999, "Probabilistic outputs for support vector machines").

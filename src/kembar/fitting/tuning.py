@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from heapq import heapreplace
 from itertools import product
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import polars as pl
-from sklearn.model_selection import GroupKFold
 
 from kembar.arrays import Bools, Doubles, Progress, Rows, run_starts
 from kembar.classifier.trees import Growth
@@ -116,7 +116,7 @@ def tune(
 ) -> Tuned:
     """Choose thresholds: for blending, and for the rule that the configuration decides by.
 
-    Every setting is tried once in each pool, and its F1 is kept post by post. Folds hold whole groups (GroupKFold). A
+    Every setting is tried once in each pool, and its F1 is kept post by post. Folds hold whole groups. A
     fold's score uses the setting that is best on the posts of the other folds; the returned configuration uses the
     one that is best on all.
 
@@ -296,7 +296,9 @@ def choose(config: Config, settings: list[Setting], sums: Doubles, counts: Doubl
 
 
 def fold_numbers(labels: Rows, folds: int) -> Rows:
-    """Deal whole groups to folds of about equal size (GroupKFold); posts without a label go round in turn.
+    """Deal whole groups to folds, the largest first, each to the smallest; posts without a label go round in turn.
+
+    The folds are those of scikit-learn's GroupKFold, by which the competition's solutions were compared.
 
     Args:
         labels: (n,) group codes >= 0, -1 where unknown.
@@ -307,8 +309,13 @@ def fold_numbers(labels: Rows, folds: int) -> Rows:
     """
     fold = np.arange(len(labels)) % folds
     known = np.flatnonzero(labels >= 0)
-    for f, (_, test) in enumerate(GroupKFold(folds).split(known, groups=labels[known])):
-        fold[known[test]] = f
+    _, group, size = np.unique(labels[known], return_inverse=True, return_counts=True)
+    home, held = np.zeros(len(size), dtype=np.int64), [(0, number) for number in range(folds)]
+    for largest in np.argsort(size, kind="stable")[::-1]:
+        posts, number = held[0]
+        home[largest] = number
+        heapreplace(held, (posts + int(size[largest]), number))
+    fold[known] = home[group]
     return fold
 
 
