@@ -42,11 +42,21 @@ def bent(n: int, d: int, seed: int) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+def longer(n: int, d: int, seed: int) -> np.ndarray:
+    """Rows that nobody made of length 1."""
+    return np.float32(3) * flat(n, d, seed)
+
+
 KINDS = st.sampled_from([flat, single, copies, bent])
 
 
 @examples(60)
-@given(kind=KINDS, d=st.integers(64, 400), seed=st.integers(0, 10_000), steps=st.sampled_from([MOST, MOST // 2]))
+@given(
+    kind=KINDS | st.just(longer),
+    d=st.integers(64, 400),
+    seed=st.integers(0, 10_000),
+    steps=st.sampled_from([MOST, MOST // 2]),
+)
 def test_no_product_is_further_off_than_half_the_slack(kind, d, seed, steps):
     rows, others = kind(60, d, seed), kind(90, d, seed + 1)
     left, right = Rounded.of(rows), Rounded.of(others, min(steps, right_steps()))
@@ -54,7 +64,8 @@ def test_no_product_is_further_off_than_half_the_slack(kind, d, seed, steps):
     tiles = Tiles.of(left, every, right, every)
     off = np.abs(tiles.product(0, 0) - rows.astype(np.float64) @ others.T.astype(np.float64))
     assert off.max() <= tiles.slack / 2
-    assert tiles.slack < 36 / d**0.5 * (1 / MOST + 1 / min(steps, right_steps()))  # and it says something
+    if kind is not longer:  # and it says something
+        assert tiles.slack < 36 / d**0.5 * (1 / MOST + 1 / min(steps, right_steps()))
 
 
 def test_what_rounding_takes_is_across_the_row():

@@ -42,12 +42,14 @@ class Rounded:
         codes: (n, d) int8, at most `steps` to either side of 0.
         worth: (n,) float32, what a step of each row is worth.
         lost: the largest length of what rounding changed in a row.
+        longest: the largest length of a row: 1, as a rule.
         steps: the most of them.
     """
 
     codes: Codes
     worth: Floats
     lost: float
+    longest: float
     steps: int
 
     @classmethod
@@ -55,12 +57,12 @@ class Rounded:
         """Turn and round rows.
 
         Args:
-            rows: (n, d) float32, of length 1 or 0.
+            rows: (n, d) float32; the steps are those for length 1.
             steps: the most steps to either side of 0; see `right_steps`.
         """
         d = rows.shape[1]
         step, codes = np.float32(_WIDEST / d**0.5 / steps), np.empty(rows.shape, dtype=np.int8)
-        worth, lost = np.ones(len(rows), dtype=np.float32), 0.0
+        worth, lost, longest = np.ones(len(rows), dtype=np.float32), 0.0, 0.0
         for begin in range(0, len(rows), _AT_ONCE):
             part = slice(begin, begin + _AT_ONCE)
             turned = rows[part] @ _rotation(d)
@@ -70,7 +72,8 @@ class Rounded:
             whole *= worth[part, None]
             whole -= turned
             lost = max(lost, float(np.einsum("ij,ij->i", whole, whole).max()) ** 0.5)
-        return cls(codes, worth, lost, steps)
+            longest = max(longest, float(length.max()) ** 0.5)
+        return cls(codes, worth, lost, longest, steps)
 
     @property
     def error(self) -> float:
@@ -79,7 +82,8 @@ class Rounded:
 
     def slack(self, other: "Rounded") -> float:
         """Tell twice the most by which a product with other rows is wrong."""
-        return 2 * (self.error + other.error + self.lost * other.lost) + 1e-5
+        wrong = self.error * other.longest + other.error * self.longest + self.lost * other.lost
+        return 2 * wrong + 1e-5
 
     def raised(self, rows: slice | Rows) -> tuple[npt.NDArray[np.uint8], Floats]:
         """Lay out rows to stand left: (b, d) uint8, codes + 128, and (b, 1) float32, what a step is worth."""
