@@ -35,7 +35,7 @@ from kembar.evidence.views import View, build_views, vectors_section, views_of
 from kembar.grouping.groups import Groups
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches
-from kembar.outcome import decided, restored
+from kembar.outcome import decided, noted, restored
 from kembar.plan import Clock, Plan, Stage, peak_memory
 from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
@@ -131,8 +131,9 @@ class Matcher:
         """
         clock = Clock(progress)
         given = {"catalog": catalog, "brought": dict(embeddings or {})}
-        wanted = ("catalog", "config", "pairs", "matches", "groups", "copy_of", "cut_off")
+        wanted = ("catalog", "config", "pairs", "matches", "groups", "copy_of", "cut_off", "recall")
         found = dict(zip(wanted, self.plan(progress).run(given, wanted, clock), strict=True))
+        found["catalog"] = noted(found["catalog"], found.pop("recall"))
         return Result(**found, seconds=clock.seconds, peak_memory=peak_memory())
 
     def plan(self, progress: Progress | None = None) -> Plan:
@@ -152,7 +153,12 @@ class Matcher:
                 Stage("settings", ("catalog", "vectors", "brought"), ("config", "classifier", "spare"), self.settings),
                 Stage("copies", ("catalog", "vectors"), ("order", "copies", "kept", "kept_vectors"), _kept),
                 Stage("vectors", ("kept", "kept_vectors", "copies", "config"), ("fitted", "views"), self._views),
-                Stage("neighbours", ("kept", "views", "config", "spare"), ("evidence", "cut_off"), self._evidence),
+                Stage(
+                    "neighbours",
+                    ("kept", "views", "config", "spare"),
+                    ("evidence", "cut_off", "recall"),
+                    self._evidence,
+                ),
                 Stage("blending", ("evidence", "config"), ("pairs",), blended),
                 Stage(
                     "classifier",
@@ -273,11 +279,11 @@ class Matcher:
 
     def _evidence(
         self, kept: Catalog, views: tuple[View, ...], config: Config, spare: Mapping[str, str]
-    ) -> tuple[Evidence, Bools]:
+    ) -> tuple[Evidence, Bools, dict[str, float]]:
         buckets = Buckets.of(kept.ids, self.buckets)
         apart, scope = frozenset(spare) | {view.name for view in identifier_views(kept)}, Scope.of(kept)
         found = gather(views, normalize(kept.titles), config, spare=apart, buckets=buckets, scope=scope)
-        return found, found.cut_off()
+        return found, found.cut_off(), found.recall()
 
 
 def _kept(catalog: Catalog, vectors: Mapping[str, Embeddings]) -> tuple[Rows, Copies, Catalog, dict[str, Embeddings]]:

@@ -3,6 +3,7 @@
 The posts that are compared are in the order of their ids, and of many copies one stands for all.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from kembar.grouping.groups import Groups
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches, row_shares, shopee_shares
 from kembar.posts.catalog import Catalog
+from kembar.posts.notes import Note
 
 
 def decided(
@@ -86,6 +88,13 @@ def restored(
     copy_of, limited = np.empty_like(order), np.zeros(len(order), dtype=bool)
     copy_of[order], limited[kept] = kept[copies.place], cut_off
     return replace(given, problems=catalog.problems), Pairs(low[rank], high[rank], evidence), copy_of, limited
+
+
+def noted(catalog: Catalog, recall: Mapping[str, float]) -> Catalog:
+    """Note of which views not all neighbours were found: by name, the share that was, measured on a sample."""
+    words = "posts were compared with those in cells of similar ones, not with all; of their neighbours"
+    told = [Note("search", f"by {name!r}, {words} {share:.2%} are found") for name, share in recall.items()]
+    return replace(catalog, notes=(*catalog.notes, *told))
 
 
 def _shares(catalog: Catalog) -> Doubles:

@@ -13,6 +13,9 @@ from kembar.cluster.executors import Local
 from kembar.cluster.match import Running, match_in_parts
 from kembar.cluster.work import Task, work_folder
 from kembar.config import BY_RULES, PHOTOS_ALONE
+from kembar.evidence import search
+from kembar.evidence.probing import Cells, Probing
+from kembar.evidence.search import DenseIndex
 from kembar.regrouping import regroup
 from kembar.synthesis import synthesize
 from properties import examples
@@ -91,6 +94,24 @@ def test_vectors_that_are_brought_and_weighed(shop: Catalog, tmp_path: Path) -> 
     clip = products[shop.labels] + 0.3 * rng.normal(size=(len(shop), 16))
     clip[::7] = 0
     check_same(whole(shop, clip=clip), in_parts(shop, tmp_path / "work", 3, clip=clip))
+
+
+def test_the_report_says_which_share_of_the_neighbours_is_found(
+    shop: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    products = rng.normal(size=(int(shop.labels.max()) + 1, 16))  # type: ignore[union-attr]
+    clip = products[shop.labels] + 0.3 * rng.normal(size=(len(shop), 16))
+    monkeypatch.setattr(Cells, "probing", lambda cells, *_: Probing(5, 60, 0.99534, 1000))
+    monkeypatch.setattr(DenseIndex, "of", classmethod(lambda cls, vectors: cls(vectors, 100)))
+    monkeypatch.setattr(search, "MOST", 100)
+    for result in (whole(shop, clip=clip), in_parts(shop, tmp_path / "work", 3, clip=clip)):
+        told = [note for note in result.catalog.notes if note.kind == "search"]
+        assert [note.detail.split(",")[0] for note in told] == ["by 'title'", "by 'clip'"]
+        assert all(note.detail.endswith("of their neighbours 99.53% are found") for note in told)
+        result.save(tmp_path / "run", overwrite=True)
+        assert Result.load(tmp_path / "run").catalog.notes == result.catalog.notes
+        assert "search: by 'title', posts were compared" in (tmp_path / "run" / "report.md").read_text()
 
 
 def test_identifiers_that_are_weighed_by_all_pairs(shop: Catalog, tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ def test_the_recall_that_is_reported_is_reached_by_all_rows(recall, floor):
     rows = grouped(6000)
     index = DenseIndex.of(rows, exact=1000, recall=recall)
     expected = pairs(dense_neighbors(rows, 10, floor=floor))
-    found = pairs(index.search(rows, 10, own=np.arange(6000), floor=floor))
-    probed = index.probing(10, floor)
+    neighbors = index.search(rows, 10, own=np.arange(6000), floor=floor)
+    found, probed = pairs(neighbors), index.probing(10, floor)
+    assert neighbors.recall == probed.recall
     reached = len(found & expected) / len(expected)
     assert abs(probed.recall - reached) < 0.01
     assert reached > recall - 0.01

@@ -14,7 +14,7 @@ from kembar.evidence.pairs import Pairs
 from kembar.grouping.groups import Groups
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches
-from kembar.outcome import decided, restored
+from kembar.outcome import decided, noted, restored
 from kembar.plan import peak_memory
 from kembar.results.result import Result
 
@@ -49,7 +49,7 @@ def result(shared: Shared, seconds: dict[str, float]) -> Result:
     back = restored(told.take(place), given.take(place), order, copies, pairs, shared.cut_off)
     catalog, pairs, copy_of, cut_off = back
     return Result(
-        catalog=catalog,
+        catalog=noted(catalog, shared.recall),
         config=shared.config,
         pairs=pairs,
         matches=matches,

@@ -31,6 +31,7 @@ def near(shared: Shared, task: Task) -> dict[str, Any]:
         "high": high[order].astype(np.int32),
         "offsets": offsets_of(np.bincount(part, minlength=len(shared.parts))),
         "cut_off": 1 + np.count_nonzero(found.index[:, 1:] >= 0, axis=1) >= own.places(),
+        "recall": found.recall,
     }
 
 

@@ -182,6 +182,15 @@ class Shared:
             found |= np.concatenate(parts)
         return found
 
+    @property
+    def recall(self) -> dict[str, float]:
+        """See `Evidence.recall`."""
+        every = range(len(self.parts))
+        found = {
+            view.name: min(self.work.read("near", part, view.name)["recall"] for part in every) for view in self.views
+        }
+        return {name: share for name, share in found.items() if share < 1}
+
     def pairs(self, part: int) -> Pairs:
         """The candidate pairs whose left post is of a part, before a classifier."""
         found: Pairs = self.work.read("pairs", part, step=self.config.advanced.blend.steps)[0]

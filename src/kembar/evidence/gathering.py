@@ -61,6 +61,11 @@ class Evidence:
             found |= 1 + np.count_nonzero(near.index[:, 1:] >= 0, axis=1) >= view.places()
         return found
 
+    def recall(self) -> dict[str, float]:
+        """Tell of the views whose neighbours are not all found which share is, measured on a sample."""
+        found = zip(self.views, self.neighbors, strict=True)
+        return {view.name: near.recall for view, near in found if near.recall < 1}
+
     @property
     def parts(self) -> Buckets:
         """The buckets in which the work is done."""

@@ -33,10 +33,12 @@ class Neighbors:
             the others -1 where a query has fewer neighbours.
         score: (q, k) float32 similarities in [-1, 1], not rising along a row; 0 where index is -1, but 1 for the query
             itself.
+        recall: which share of them was found of a sample of the base; 1 where all rows were compared.
     """
 
     index: npt.NDArray[np.int32]
     score: Floats
+    recall: float = 1.0
 
     def __post_init__(self) -> None:
         if self.index.ndim != 2 or self.index.shape != self.score.shape:
@@ -62,11 +64,12 @@ class Neighbors:
     @classmethod
     def concatenated(cls, parts: "Sequence[Neighbors]") -> "Neighbors":
         """Put the neighbours of slices of the queries below one another; all are of one base and one k."""
-        return cls(np.concatenate([part.index for part in parts]), np.concatenate([part.score for part in parts]))
+        index, score = (np.concatenate([getattr(part, name) for part in parts]) for name in ("index", "score"))
+        return cls(index, score, min(part.recall for part in parts))
 
     def take(self, rows: Rows) -> "Neighbors":
         """Keep the neighbours of some queries."""
-        return Neighbors(self.index[rows], self.score[rows])
+        return Neighbors(self.index[rows], self.score[rows], self.recall)
 
     def shortened(self, queries: Bools, k: int, floor: float) -> "Neighbors":
         """Cut the lists of some queries, as if fewer neighbours had been asked for.
@@ -81,7 +84,8 @@ class Neighbors:
         """
         gone = queries[:, None] & ((np.arange(self.index.shape[1]) >= k) | (self.score <= np.float32(floor)))
         gone[:, 0] = False
-        return Neighbors(np.where(gone, np.int32(-1), self.index), np.where(gone, np.float32(0), self.score))
+        index, score = np.where(gone, np.int32(-1), self.index), np.where(gone, np.float32(0), self.score)
+        return Neighbors(index, score, self.recall)
 
 
 def arranged(edges: Edges, queries: Distinct, base: Distinct, own: Rows, k: int, *, ordered: bool = False) -> Neighbors:

@@ -79,19 +79,20 @@ class Scope:
         """
         longest = int(view.places().max(initial=1))
         index = np.full((len(self), longest), -1, dtype=np.int32)
-        score = np.zeros((len(self), longest), dtype=np.float32)
+        score, recall = np.zeros((len(self), longest), dtype=np.float32), 1.0
         for queries, base in self.searches():
             find, share = view.take(base).index(), min(1.0, len(base) / max(1, len(queries)))
             most = 1 + max(1, round((longest - 1) * share))
             for begin in range(0, len(queries) if len(base) else 0, _CHUNK):
                 rows = queries[begin : begin + _CHUNK]
                 found = find(view.take(rows), places_in(base, rows))
+                recall = min(recall, found.recall)
                 width = min(most, found.index.shape[1])
                 table = found.index[:, :width]
                 index[rows, :width] = np.where(table >= 0, base[table], -1)
                 score[rows, :width] = found.score[:, :width]
         index[:, 0], score[:, 0] = np.arange(len(self)), 1
-        return self._kept(Neighbors(index, score))
+        return self._kept(Neighbors(index, score, recall))
 
     def _kept(self, found: Neighbors) -> Neighbors:
         """Leave out neighbours that are ruled out; the others move up."""
@@ -103,7 +104,7 @@ class Scope:
         order = np.argsort(gone, axis=1, kind="stable")
         index, score = (np.take_along_axis(table, order, axis=1) for table in (found.index, found.score))
         gone = np.take_along_axis(gone, order, axis=1)
-        return Neighbors(np.where(gone, np.int32(-1), index), np.where(gone, np.float32(0), score))
+        return Neighbors(np.where(gone, np.int32(-1), index), np.where(gone, np.float32(0), score), found.recall)
 
     def apart(self, labels: Rows) -> tuple[Rows, Rows]:
         """List the pairs within groups that are ruled out.

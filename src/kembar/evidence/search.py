@@ -5,7 +5,7 @@ once of a base and answers any queries; a slice of the base's own rows as querie
 but for dense rows in large numbers.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -276,7 +276,9 @@ class DenseIndex:
         source, target, score = self._found(rows, k, floor)
         here = self.known if rows is self.rows else np.any(rows != 0, axis=1)
         keep = (score > floor) & here[source] & self.known[target]
-        return arranged((source[keep], target[keep], score[keep]), distinct, self.distinct, own, k)
+        found = arranged((source[keep], target[keep], score[keep]), distinct, self.distinct, own, k)
+        probing = self.probing(k, floor)
+        return found if probing is None else replace(found, recall=probing.recall)
 
     def probing(self, k: int, floor: float) -> Probing | None:
         """Tell how many cells a search looks into and which share it finds of the neighbours; None: it compares all.

@@ -6,6 +6,7 @@ photos. Where no post has more than one row, nothing here is done.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
@@ -170,13 +171,14 @@ def _posts_found(search: SearchRows, queries: Any, base: SeveralRows, own: Rows 
     for part in _parts(_counts(queries) * depth):
         posts = np.arange(q)[part]
         some = queries if len(posts) == q else queries.take(posts)
-        source, target, score = search(some, None, depth).edges()
+        near = search(some, None, depth)
+        source, target, score = near.edges()
         source, target = _owners(some)[source], _owners(base)[target]
         order = np.lexsort((target, -score, source))
         edges = source[order], target[order], score[order]
         first = _firsts(edges[0] * n + edges[1])
         nearest = edges[0][first], edges[1][first], edges[2][first]
-        found.append(arranged(nearest, _all(len(posts)), _all(n), mine[part], k))
+        found.append(replace(arranged(nearest, _all(len(posts)), _all(n), mine[part], k), recall=near.recall))
     return Neighbors.concatenated(found)
 
 
