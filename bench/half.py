@@ -83,7 +83,8 @@ def measured(posts: Path, versions: dict[str, Path], runs: int, folder: Path) ->
             found[name].append(taken(posts, src, folder / name))
             print(posts.parent.name, name, found[name][-1], file=sys.stderr, flush=True)
     groups = [pl.read_csv(folder / name / "groups.csv")["group_id"] for name in versions]
-    return {"posts": found["now"][0]["posts"], "runs": found, "changed": changed(groups[0], groups[-1])}
+    kind = posts.parent.name.rstrip("0123456789")
+    return {"kind": kind, "posts": found["now"][0]["posts"], "runs": found, "changed": changed(groups[0], groups[-1])}
 
 
 def taken(posts: Path, src: Path, run: Path) -> dict:
@@ -129,10 +130,11 @@ def table(pools: list[dict]) -> list[str]:
 
 
 def growth(pools: list[dict]) -> list[str]:
-    """The exponent of CPU-seconds over posts between the two largest pools."""
-    if len(pools) < 2:
+    """The exponent of CPU-seconds over posts between the two largest catalogues that are drawn alike."""
+    drawn = sorted((pool for pool in pools if pool["kind"] == "shop"), key=lambda pool: pool["posts"])
+    if len(drawn) < 2:
         return []
-    small, large = sorted(pools, key=lambda pool: pool["posts"])[-2:]
+    small, large = drawn[-2:]
     lines = [""]
     for name in large["runs"]:
         seconds = [statistics.median(run["seconds"] for run in pool["runs"][name]) for pool in (small, large)]
