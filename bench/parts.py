@@ -1,6 +1,7 @@
 """A run in parts, and on Ray, beside a run at once: memory, CPU seconds and bytes; and runs that are killed and go on.
 
     python bench/parts.py --posts 27399 --memory 1GiB 750MiB --ray 2 -o docs/figures/parts.md
+    python bench/parts.py --posts 200000 --memory 3GiB --ray 2 -o docs/figures/parts-large.md
     python bench/parts.py --posts 50000 --memory 2GiB --kills 50
 
 Each run is `kembar match` in processes of its own on a drawn catalogue of titles and hashes. CPU seconds and memory are
