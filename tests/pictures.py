@@ -84,5 +84,5 @@ def bad_photos(folder: Path) -> dict[str, Path]:
         "is not an image that can": folder / "page.eps",
         "device, not a file": folder / "pipe.jpg",
         "cannot be read": folder / ("x" * 300),
-        "cannot be read (embedded": Path("nul\0.jpg"),
+        "embedded null": Path("nul\0.jpg"),
     }

@@ -112,6 +112,7 @@ def import_as_elsewhere(name, globals=None, *rest, **more):
     return imports(name, globals, *rest, **more)
 builtins.__import__ = import_as_elsewhere
 del signal.pthread_sigmask, os.sched_getaffinity
+os.process_cpu_count = os.cpu_count  # Python 3.13 would ask for the affinity
 import kembar
 for module in pkgutil.walk_packages(kembar.__path__, "kembar."):
     if module.name != "kembar.__main__":

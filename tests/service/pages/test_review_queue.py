@@ -30,9 +30,16 @@ from properties import examples
 Pair = tuple[int, int, float]
 
 
+class Closing(sqlite3.Connection):
+    """A connection that is closed when nobody holds it."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def store(groups: Sequence[int], pairs: Sequence[Pair]) -> sqlite3.Connection:
     """A store of posts p1, p2, ... in these groups, with these pairs."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=Closing)
     connection.executescript(TABLES)
     connection.executemany("INSERT INTO groups VALUES (?, ?)", [(row, f"g{row}") for row in sorted(set(groups))])
     connection.executemany(
