@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -107,6 +107,7 @@ def test_row_order_does_not_matter_without_ties(seed, n, k):
     order = np.random.default_rng(seed + 1).permutation(n)
     for find in (lambda v: sparse_neighbors(sp.csr_matrix(v), k), lambda v: dense_neighbors(v, k)):
         before, after = find(vectors), find(vectors[order])
+        assume(all(len(set(row)) == len(row) for row in before.score[:, 1:].tolist() if 0.0 not in row))
         np.testing.assert_array_equal(before.index[order], order[after.index])
         np.testing.assert_array_equal(before.score[order], after.score)
     # Distances between hashes are full of ties: with room for all, only the sets can be compared.

@@ -6,7 +6,7 @@ from html.entities import html5
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kembar.errors import CatalogError
@@ -79,6 +79,9 @@ def twin_step(title: str) -> str:
     text = visible(twin_entities(twin_escapes(title)))
     text = visible(unicodedata.normalize("NFKC", text)).lower().replace("ß", "ss").replace("ς", "σ")
     text = unicodedata.normalize("NFKC", re.sub("i\u0307+", "i", text))
+    text = "".join(str(unicodedata.digit(c)) if unicodedata.category(c) == "Nd" else c for c in text)
+    for mark, written in (("\u066b", "."), ("\u066c", "")):
+        text = re.sub(f"([0-9]){mark}([0-9])", rf"\g<1>{written}\g<2>", text)
     blanks = "".join(" " if unicodedata.category(c) == "Cc" or c in "\\\ufffd" else c for c in text)
     text = " ".join(blanks.split())
     if len(text) > LONGEST:
@@ -111,6 +114,7 @@ TITLES = st.lists(st.sampled_from(PIECES) | LETTERS, max_size=12).map("".join)
 
 # polars costs the same for one title as for many: few examples of many titles each
 @given(st.lists(TITLES, max_size=20))
+@example(["\u17e0", "\u0661\u066b\u0665"])
 @examples(40)
 def test_normalize_agrees_with_its_slow_twin(titles: list[str]) -> None:
     assert normalize(pl.Series(titles, dtype=pl.String)).to_list() == [twin(title) for title in titles]
