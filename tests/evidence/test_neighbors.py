@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 
 import oracles
 from kembar.errors import ConfigError, EvidenceError
-from kembar.evidence import dense, neighbors, probing, search, shortlists
+from kembar.evidence import dense, hash_ranges, neighbors, probing, search, shortlists
 from kembar.evidence.neighbors import Neighbors, best
 from kembar.evidence.search import dense_neighbors, hash_neighbors, sparse_neighbors
 from oracles import units
@@ -74,7 +74,7 @@ def test_hash_neighbors_are_exact(given_hashes, k, radius):
 def test_multi_hash_finds_what_a_scan_finds(given_hashes, k, radius):
     hashes, hashed = given_hashes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "_MULTI_HASH_ROWS", 1)
+        patch.setattr(hash_ranges, "_MULTI_HASH_ROWS", 1)
         indexed = hash_neighbors(hashes, hashed, k, radius=radius)
     same(indexed, oracles.neighbors(oracles.hash_table(hashes, hashed, radius), k))
 
@@ -90,7 +90,7 @@ def test_multi_hash_finds_what_a_scan_finds_among_thousands(monkeypatch, radius)
     hashes[::50] = hashes[1]
     hashed = rng.random(len(hashes)) < 0.95
     scanned = hash_neighbors(hashes, hashed, 20, radius=radius)
-    monkeypatch.setattr(search, "_MULTI_HASH_ROWS", 1)
+    monkeypatch.setattr(hash_ranges, "_MULTI_HASH_ROWS", 1)
     indexed = hash_neighbors(hashes, hashed, 20, radius=radius)
     same(indexed, (scanned.index, scanned.score))
     assert (scanned.index[:, 1] >= 0).any()

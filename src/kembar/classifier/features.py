@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from kembar.arrays import Floats, Rows
-from kembar.classifier.ranks import Company, company_names, crowded, standings
+from kembar.classifier.ranks import Company, accompanied, crowded, standings
 from kembar.errors import EvidenceError
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scorers import CONFLICT, Scorer
@@ -80,7 +80,7 @@ class Features:
         crowds = wanted is None or crowded(wanted)
         placed = standings(pairs, [name for name in pairs.evidence if name != CONFLICT], posts, crowds=crowds)
         parts: list[Part] = [*placed]
-        if wanted is None or not set(company_names(company)).isdisjoint(wanted):
+        if wanted is None or accompanied(wanted, company):
             parts += [Company.of(each, pairs.left, pairs.right, posts) for each in placed if each.name == company]
         return cls(pairs.left, pairs.right, tuple(parts), tuple(scorers))
 

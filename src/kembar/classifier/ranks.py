@@ -164,7 +164,7 @@ class Company:
         """
         ends = np.concatenate([left, right]), np.concatenate([right, left])
         return cls(
-            standing.name, companions(*ends, standing.rank.ravel(), np.tile(standing.similarity, 2), (0, n), n, k)
+            standing.name, companions(ends, standing.rank.ravel(), np.tile(standing.similarity, 2), (0, n), n, k)
         )
 
     @property
@@ -182,13 +182,12 @@ class Company:
 
 
 def companions(
-    source: Rows, target: Rows, rank: Floats, similarity: Floats, part: tuple[int, int], n: int, k: int = 15
+    ends: tuple[Rows, Rows], rank: Floats, similarity: Floats, part: tuple[int, int], n: int, k: int = 15
 ) -> Sparse:
     """Take each post's best candidates, those that tie with the k-th too, and the post itself.
 
     Args:
-        source: (e,) rows, the post that each candidate is one of.
-        target: (e,) rows, the candidate.
+        ends: (e,) rows each, the post that each candidate is one of, and the candidate.
         rank: (e,) how many candidates of the post are better.
         similarity: (e,) float32, NaN where missing.
         part: begin and end of the posts; all sources are among them.
@@ -199,6 +198,7 @@ def companions(
         (end - begin, n) CSR float32 unit rows.
     """
     near, own = rank < k, np.arange(*part)
+    source, target = ends
     rows = np.concatenate([source[near], own]) - part[0]
     values = np.concatenate([np.maximum(similarity[near], 0), np.ones(len(own), dtype=np.float32)])
     columns = np.concatenate([target[near], own])
@@ -212,6 +212,11 @@ def companions(
 def company_names(similarity: str) -> tuple[str, str]:
     """Name the columns of `Company` by a similarity."""
     return (f"{similarity} shared", f"{similarity} company")
+
+
+def accompanied(names: Iterable[str], similarity: str) -> bool:
+    """Tell whether any of these columns asks for the candidates that two posts share."""
+    return not set(company_names(similarity)).isdisjoint(names)
 
 
 def standings(pairs: Pairs, names: list[str], n: int, *, crowds: bool = True) -> list[Standing]:

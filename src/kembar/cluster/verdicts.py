@@ -10,7 +10,7 @@ from kembar.classifier.classify import concluded, evenly, judged, seen, spare_we
 from kembar.classifier.drift import FEWEST
 from kembar.classifier.features import Features
 from kembar.classifier.pair_classifier import PairClassifier
-from kembar.classifier.ranks import Company, Standing, companions, company_names, crowded, figures_of, ranked
+from kembar.classifier.ranks import Company, Standing, accompanied, companions, crowded, figures_of, ranked
 from kembar.cluster.shared import Shared
 from kembar.cluster.work import Task
 from kembar.evidence.gathering import SIMILARITY
@@ -48,10 +48,11 @@ def ranks(shared: Shared, task: Task) -> dict[str, Any]:
     rank, cuts = np.stack([each for each, _ in made]), np.cumsum([len(own), *lengths])[:-1]
     first, *others = np.split(rank, cuts, axis=1)
     company = None
-    if _asks_for_company(classifier, columns):
+    if SIMILARITY in columns and accompanied(classifier.names, SIMILARITY):
         at = columns.index(SIMILARITY)
-        edges = source, np.concatenate(targets), rank[at], similarities[at]
-        company = companions(*edges, (begin, end), len(shared.kept))
+        company = companions(
+            (source, np.concatenate(targets)), rank[at], similarities[at], (begin, end), len(shared.kept)
+        )
     return {"own": first, "others": others, "posts": np.stack([post for _, post in made]), "company": company}
 
 
@@ -131,10 +132,6 @@ def _company(shared: Shared) -> list[Company]:
     """Put together which candidates are whose, where the classifier asks for it."""
     made = [shared.work.read("ranks", part)["company"] for part in range(len(shared.parts))]
     return [Company(SIMILARITY, sp.vstack(made, format="csr"))] if made[0] is not None else []
-
-
-def _asks_for_company(classifier: PairClassifier, columns: list[str]) -> bool:
-    return SIMILARITY in columns and not set(company_names(SIMILARITY)).isdisjoint(classifier.names)
 
 
 def _seen(shared: Shared, part: int) -> Pairs:

@@ -5,28 +5,24 @@ once of a base and answers any queries; a slice of the base's own rows as querie
 but for dense rows in large numbers.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
-import faiss
 import numpy as np
-import numpy.typing as npt
 from sparse_dot_topn import sp_matmul_topn
 
 from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads
 from kembar.errors import ConfigError
 from kembar.evidence.dense import nearest, self_join
 from kembar.evidence.distinct import Distinct, distinct_hashes, distinct_rows, row_keys, sorted_rows, sparse_keys
+from kembar.evidence.hash_ranges import HashRanges
 from kembar.evidence.neighbors import CELLS, Edges, Neighbors, arranged, best, check_columns, checked, replaced
 from kembar.evidence.probing import RECALL, Cells, Probing
 from kembar.evidence.rounding import COLUMNS, Rounded, right_steps
 from kembar.evidence.small import MOST, dense_table, hash_table, of_table, sparse_table
 from kembar.threads import unforked
 
-_MULTI_HASH_ROWS = 20_000  # below this a plain scan of all hashes is faster
 _ROUNDED_ROWS, _ROUNDED_QUERIES = 4096, 1024  # with fewer, rounding takes longer than it saves
-_MULTI_HASH_RADIUS = 11  # four 16-bit words, two flips each: exact up to 4 * (2 + 1) - 1 differing bits
 
 
 @unforked
@@ -311,7 +307,6 @@ class HashIndex:
 
     hashes: Hashes
     hashed: Bools
-    _indexes: dict[bool, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     @unforked
@@ -319,7 +314,7 @@ class HashIndex:
         """Index (n,) uint64 hashes; those that are not `hashed`, (n,) bool, are never found."""
         index = cls(hashes, hashed)
         if len(index) > MOST:
-            _ = index.values
+            _ = index.ranges
         return index
 
     @cached_property
@@ -328,9 +323,9 @@ class HashIndex:
         return distinct_hashes(self.hashes, self.hashed)
 
     @cached_property
-    def values(self) -> Hashes:
-        """Give the different hashes: (u,) uint64."""
-        return self.hashes[self.distinct.first]
+    def ranges(self) -> HashRanges:
+        """Give the different hashes, ready to tell which are near."""
+        return HashRanges(self.hashes[self.distinct.first])
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -358,28 +353,9 @@ class HashIndex:
         if max(len(own), len(self)) <= MOST:
             return of_table(hash_table((hashes, hashed), (self.hashes, self.hashed), radius), own, k)
         distinct = distinct_hashes(hashes, hashed)
-        source, target, distance = self._within(hashes[distinct.first], radius)
+        source, target, distance = self.ranges.within(hashes[distinct.first], radius)
         score = (1 - distance / 64).astype(np.float32)
         return arranged((source, target, score), distinct, self.distinct, own, k)
-
-    def _within(self, queries: Hashes, radius: int) -> tuple[Rows, Rows, Rows]:
-        """List all pairs of a query and a hash within the radius, by query, and their distances."""
-        if not len(queries) or not len(self.values):
-            empty = np.zeros(0, dtype=np.int64)
-            return empty, empty, empty
-        # Few queries are sooner compared with all hashes than these are put into a table.
-        large = len(self.values) >= _MULTI_HASH_ROWS and len(queries) * len(self.values) >= _MULTI_HASH_ROWS**2
-        many = large and radius <= _MULTI_HASH_RADIUS
-        index = self._indexes.get(many) or self._indexes.setdefault(many, _indexed(self.values, tabled=many))
-        if many:
-            index.nflip = radius // 4
-        limits, distance, found = index.range_search(_codes(queries), radius + 1)
-        bounds = limits.astype(np.int64)
-        return (
-            np.repeat(np.arange(len(queries)), bounds[1:] - bounds[:-1]),
-            found.astype(np.int64),
-            distance.astype(np.int64),
-        )
 
 
 def _edges(matrix: Sparse) -> Edges:
@@ -400,14 +376,3 @@ def _blocks(wanted: Rows, columns: int) -> list[Rows]:
     """Cut rows into blocks whose similarities to all columns fit the memory set aside for them."""
     step = max(1, CELLS // max(1, columns))
     return [wanted[begin : begin + step] for begin in range(0, len(wanted), step)]
-
-
-def _codes(hashes: Hashes) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(hashes).view(np.uint8).reshape(len(hashes), 8)
-
-
-def _indexed(values: Hashes, *, tabled: bool) -> faiss.IndexBinary:
-    """Index hashes: by four words of 16 bits each, or one by one."""
-    index = faiss.IndexBinaryMultiHash(64, 4, 16) if tabled else faiss.IndexBinaryFlat(64)
-    index.add(_codes(values))
-    return index
