@@ -34,6 +34,7 @@ GATES = 1 << 18  # weights; a feature number in [0, 2^31) is gate * POOL + row
 SENSES, SENSE, KEY = 1 << 17, 48, 24  # rows and widths of the learned vectors
 HIDDEN, SHARE = 64, 0.2  # of the convolutions; and the share of the senses in a similarity
 EPOCHS, BATCH, DROP = 5, 256, 0.2
+READ = {"shortest": 2, "longest": 4, "most": 128, "apart": True}  # how titles become words
 SCALE, MARGIN = 30.0, 0.5  # of ArcFace (Deng et al. 2019)
 GATE_LR, LR, HEAD_LR, WARMUP = 0.05, 2e-3, 5e-3, 0.1
 
@@ -115,7 +116,7 @@ def arcface(vectors: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
 
 def rarities(titles: list[str]) -> Tensor:
     """Start from inverse document frequencies, as TF-IDF weighs; a feature never seen has the highest."""
-    batch = Words().batch(titles)
+    batch = Words(**READ).batch(titles)
     columns = batch.long.shape[1]
     parts = [np.pad(part, ((0, 0), (0, columns - part.shape[1]))) for part in (batch.short, batch.middle, batch.long)]
     features = np.concatenate([np.zeros((1, columns), np.int64), *parts])
@@ -129,7 +130,7 @@ def rarities(titles: list[str]) -> Tensor:
 
 def encode(net: TitleNet, titles: list[str]) -> np.ndarray:
     with torch.no_grad():
-        parts = [net(Words().batch(titles[at : at + 512])) for at in range(0, len(titles), 512)]
+        parts = [net(Words(**READ).batch(titles[at : at + 512])) for at in range(0, len(titles), 512)]
     return torch.cat(parts).numpy()
 
 
@@ -157,7 +158,7 @@ def train(titles: list[str], groups: np.ndarray, seed: int = 0) -> TitleNet:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             rows = order[at : at + BATCH]
-            vectors = net(Words().batch([titles[row] for row in rows]), DROP)
+            vectors = net(Words(**READ).batch([titles[row] for row in rows]), DROP)
             loss = arcface(vectors, centers, torch.from_numpy(labels[rows]))
             optimizer.zero_grad()
             loss.backward()
@@ -321,7 +322,7 @@ def save(net: TitleNet, folder: Path, card: str, *, int8: bool = True) -> None:
         "modality": "title",
         "dimension": SURFACE + SENSE,
         "precision": "int8" if int8 else "float32",
-        "tokenizer": {"kind": "words", "shortest": 2, "longest": 4, "most": 64},
+        "tokenizer": {"kind": "words", **READ},
         "license": "Apache-2.0",
     }
     with new_folder(folder, overwrite=True, mark="encoder.json") as partial:

@@ -16,7 +16,8 @@ from properties import examples
 M = 1 << 64
 BASE = 0x9E3779B97F4A7C15
 WORD, PAIR = 0xA0761D6478BD642F, 0xD6E8FEB86659FD93
-TITLES = st.lists(st.text("ab1 2-é\n中", max_size=12), max_size=6)
+TITLES = st.lists(st.text("ab1 2-é\n中文ไทー٣", max_size=12), max_size=6)
+SPACELESS = "中文ไทー"
 
 
 def mixed(value: int) -> int:
@@ -30,8 +31,8 @@ def hashed(text: str) -> int:
     return sum(mixed(ord(character) + 1) * pow(BASE, at, M) for at, character in enumerate(text)) % M
 
 
-def words_of(title: str) -> list[str]:
-    return re.findall(r"\d+|[^\W\d_]+", title)
+def words_of(title: str, *, apart: bool = False) -> list[str]:
+    return re.findall(rf"\d+|[{SPACELESS}]|[^\W\d_{SPACELESS}]+" if apart else r"\d+|[^\W\d_]+", title)
 
 
 def grams(word: str, n: int) -> list[str]:
@@ -67,13 +68,13 @@ def test_bags_of_n_grams_equal_their_slow_twin(
 
 
 @examples(60)
-@given(TITLES)
-def test_words_in_their_order_equal_their_slow_twin(titles: list[str]) -> None:
-    batch = Words().batch(titles)
+@given(TITLES, st.booleans())
+def test_words_in_their_order_equal_their_slow_twin(titles: list[str], apart: bool) -> None:
+    batch = Words(apart=apart).batch(titles)
     rows = [row[row > 0].tolist() for part in (batch.short, batch.middle, batch.long) for row in part]
     assert len(rows) == len(batch.shapes)
     for at, title in enumerate(titles):
-        words = words_of(title)
+        words = words_of(title, apart=apart)
         places = batch.words[at][batch.words[at] > 0] - 1
         assert [rows[place] for place in places] == [slow_word(word) for word in words]
         assert batch.shapes[places, 0].tolist() == [float(word.isdigit()) for word in words]
@@ -88,6 +89,13 @@ def test_every_distinct_word_is_held_once() -> None:
     assert len(batch.middle) == 2  # of 6 to 8 letters
     assert len(batch.long) == 1
     assert batch.words.shape == (2, 6)
+
+
+def test_signs_of_a_script_without_spaces_are_words_of_their_own() -> None:
+    batch = Words(apart=True).batch(["ins韩版 2帽子", "韩版帽子"])
+    assert np.count_nonzero(batch.words, axis=1).tolist() == [6, 4]
+    assert len(np.intersect1d(batch.words[0], batch.words[1])) == 4
+    assert np.intersect1d(batch.pairs[0], batch.pairs[1]).size == 3  # 韩版, 帽子, and the 0 of none
 
 
 def test_long_words_and_long_titles_are_cut() -> None:

@@ -5,6 +5,7 @@ its character n-grams, and a typing error changes only some of them (Bojanowski 
 stored: the hash is part of the encoder's definition and must never change.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,16 +16,20 @@ import numpy.typing as npt
 
 from kembar.arrays import Bools, Rows, run_ends
 from kembar.errors import ConfigError
+from kembar.posts.scripts import SPACELESS
 
 Buckets = npt.NDArray[np.int32]
 Hashed = npt.NDArray[np.uint64]
 
 _BLANK: Final = 32
 _NEWLINE: Final = 10
+_LETTER, _DIGIT, _SIGN = 1, 2, 3  # kinds of characters
 _BASE: Final = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _INVERSE: Final = pow(_BASE, -1, 1 << 64)
 WORD: Final = np.uint64(0xA0761D6478BD642F)  # so that the word "abc" differs from the n-gram "abc" of "abcd"
 PAIR: Final = np.uint64(0xD6E8FEB86659FD93)
+
+_spaceless = re.compile(f"[{SPACELESS}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +122,13 @@ class Text:
     digits: Bools
 
     @classmethod
-    def split(cls, titles: Sequence[str]) -> "Text":
-        """Find the words of n titles."""
+    def split(cls, titles: Sequence[str], *, apart: bool = False) -> "Text":
+        """Find the words of n titles; where `apart`, each sign of a script without spaces is a word of its own."""
         joined = "\n".join(title.replace("\n", " ") for title in titles)
         codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-        kind = _kinds(codes)
+        kind = _kinds(codes, apart)
         title = np.cumsum(codes == _NEWLINE) if len(codes) else np.zeros(0, np.int64)
-        starts = (kind > 0) & (kind != np.concatenate([[0], kind[:-1]]))
+        starts = (kind > 0) & ((kind == _SIGN) | (kind != np.concatenate([[0], kind[:-1]])))
         inner = kind > 0
         codes, title, starts = codes[inner], title[inner].astype(np.int64), starts[inner]
         last = run_ends(title)
@@ -141,7 +146,7 @@ class Text:
         np.cumsum(mixed(text + np.uint64(1)) * _powers(len(text), _BASE), out=sums[1:])
         begin = place[starts]
         ends = np.concatenate([starts[1:], [True]])[: len(starts)] | last
-        return cls(owner, blank, sums, begin, place[ends] + 1, kind[kind > 0][starts] == 2)
+        return cls(owner, blank, sums, begin, place[ends] + 1, kind[kind > 0][starts] == _DIGIT)
 
     def hashes(self, begin: Rows, end: Rows) -> Hashed:
         """Hash the pieces from `begin` to `end`: equal pieces have equal hashes, whatever their place."""
@@ -149,17 +154,20 @@ class Text:
         return found
 
 
-def _kinds(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
-    """Mark letters (1), digits (2) and everything else (0); marks that belong to a letter count as letters."""
+def _kinds(codes: npt.NDArray[np.uint32], apart: bool) -> npt.NDArray[np.uint8]:
+    """Mark letters, digits, signs where they are to be apart, and everything else with 0."""
     distinct, where = np.unique(codes, return_inverse=True)
-    kinds = [_kind(chr(code)) for code in distinct.tolist()]
+    kinds = [_kind(chr(code), apart) for code in distinct.tolist()]
     return np.array(kinds, dtype=np.uint8)[where] if kinds else np.zeros(0, np.uint8)
 
 
-def _kind(character: str) -> int:
+def _kind(character: str, apart: bool) -> int:
+    """Tell what a character is; marks that belong to a letter count as letters."""
     if character.isdecimal():
-        return 2
-    return int(character.isalnum() or unicodedata.category(character) in ("Mn", "Mc"))
+        return _DIGIT
+    if apart and _spaceless.match(character):
+        return _SIGN
+    return _LETTER if character.isalnum() or unicodedata.category(character) in ("Mn", "Mc") else 0
 
 
 def _powers(n: int, base: int) -> Hashed:

@@ -16,7 +16,7 @@ for some title models, `tokenizer.json`. `encoder.json` says::
       "crop": 1.0                # for "crop": share of the shorter side that is kept
      },
      "tokenizer": {              # of titles: words in their order (see kembar.encoders.words), or their n-grams ...
-      "kind": "words", "shortest": 2, "longest": 4, "most": 64
+      "kind": "words", "shortest": 2, "longest": 4, "most": 64, "apart": false
      }, {
       "kind": "ngrams", "buckets": 65536, "shortest": 3, "longest": 5, "words": true, "pairs": true
      }                           # ... or {"kind": "tokenizers", "file": "tokenizer.json", "max_length": 64}

@@ -33,6 +33,8 @@ class Words:
         shortest: length of the shortest n-gram in characters, the blank on each side of a word counted; at least 2.
         longest: length of the longest.
         most: words of a title that are read; the rest is left out.
+        apart: whether each sign of a script without spaces (kembar.posts.scripts) is a word of its own. Else what
+            stands between two blanks is one, so that two titles in Chinese have hardly a word in common.
 
     Raises:
         ConfigError: an option out of range.
@@ -41,6 +43,7 @@ class Words:
     shortest: int = 2
     longest: int = 4
     most: int = 64
+    apart: bool = False
 
     def __post_init__(self) -> None:
         if not 2 <= self.shortest <= self.longest or self.most < 1:
@@ -63,10 +66,9 @@ class Words:
         for rows in batches_by_length(np.minimum(counts, self.most), size, padded=False):
             yield rows, self.batch([titles[row] for row in rows.tolist()])
 
-    @staticmethod
-    def _titles(titles: Sequence[str]) -> Rows:
+    def _titles(self, titles: Sequence[str]) -> Rows:
         """Give the title of each word."""
-        text = Text.split(titles)
+        text = Text.split(titles, apart=self.apart)
         return text.title[text.begin]
 
     def batch(self, titles: Sequence[str]) -> "Batch":
@@ -78,7 +80,7 @@ class Words:
         Returns:
             Their words.
         """
-        text = Text.split(titles)
+        text = Text.split(titles, apart=self.apart)
         whole = text.hashes(text.begin, text.end)
         title = text.title[text.begin]
         begin = np.searchsorted(title, np.arange(len(titles) + 1))
