@@ -89,6 +89,12 @@ def reviewed(
     return f"| {name} | {asked} | {quiet} | {told} |"
 
 
+def command(model: Path | None) -> str:
+    """How the figures were made."""
+    started = "" if model is None else f" --model CLASSIFIERS/{model.name}"
+    return f"`python bench/review_loop.py{started}`"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path)
@@ -102,7 +108,7 @@ def main() -> None:
     ]
     for name in given.sets:
         table += lines(name, start)
-    text = "\n".join([*table, "", f"{processor()}. `python bench/review_loop.py`", ""])
+    text = "\n".join([*table, "", f"{processor()}. {command(given.model)}", ""])
     print(text)
     if given.output:
         given.output.write_text(text, encoding="utf-8")

@@ -295,6 +295,7 @@ def test_the_workbook(result: Result, tmp_path: Path) -> None:
     pictures = [name for name in zipfile.ZipFile(tmp_path / "run.xlsx").namelist() if name.startswith("xl/media/")]
     assert len(pictures) > 40
     assert book["Doubtful pairs"].max_row > 5
+    assert all(book[name].print_title_rows == "$1:$1" for name in book.sheetnames[:2])  # on each page of paper
     assert "60 posts" in book["Figures"]["A1"].value
 
 

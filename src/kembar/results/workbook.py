@@ -23,7 +23,10 @@ _SIDE: Final = 64  # pixels of a photo
 _TALL: Final = 52.0  # points of a row with a photo
 _PAIRS: Final = 200
 _CELL: Final = 32_000  # characters that a cell holds
-_WIDTHS: Final = {"title": 60, "left_title": 50, "right_title": 50, "photo": 10, "left_photo": 10, "right_photo": 10}
+_WIDTHS: Final = {
+    **{"title": 60, "left_title": 50, "right_title": 50},
+    **{"photo": 10, "left_photo": 10, "right_photo": 10, "size": 8, "mean_similarity": 18, "weakest_similarity": 20},
+}
 _BANDS: Final = ("#ffffff", "#e4eef5")
 
 
@@ -113,7 +116,8 @@ def _sheet(
     for at, column in enumerate(header):
         sheet.set_column(at, at, _WIDTHS.get(column, 16))
         sheet.write_string(0, at, _cell(column), bold)
-    formats = [book.add_format({"bg_color": color, "valign": "top", "text_wrap": True}) for color in _BANDS]
+    read = {"valign": "top", "align": "left", "text_wrap": True}  # numbers too, or they touch the next column's text
+    formats = [book.add_format({"bg_color": color, **read}) for color in _BANDS]
     for at, row in enumerate(table.iter_rows(), 1):
         form = formats[bands[at - 1]]
         _row(sheet, at, [*([None] * len(shown)), *row], form)
@@ -122,6 +126,8 @@ def _sheet(
     sheet.freeze_panes(1, len(shown))
     sheet.set_landscape()
     sheet.fit_to_pages(1, 0)  # on paper: all columns on one page, as many pages as the rows need
+    sheet.repeat_rows(0)
+    sheet.set_footer(f"&L{name}&RPage &P of &N")
     sheet.autofilter(0, 0, max(1, len(table)), len(header) - 1)
 
 
