@@ -240,6 +240,7 @@ def test_what_differs_is_marked() -> None:
     assert second == "kopi SUSU  <mark>500</mark> ml"
     assert marked(["a b", "a b", "a c"])[2] == "a <mark>c</mark>"
     assert marked([""]) == [""]
+    assert marked(["韩版帽子 女", "韩版鞋子 女"])[0] == "韩版<mark>帽</mark>子 女"  # each sign is a word
 
 
 def test_photos_that_were_set_aside_are_shown(shop: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from kembar.posts.scripts import SIGNS
 from kembar.posts.titles import normalize
 from kembar.results.explanation import row_of
 from kembar.results.html import Html, element, joined
@@ -105,8 +106,11 @@ def figures(result: "Result", rows: Sequence[int]) -> Html:
     return element("ul", *(_post(result, row, title) for row, title in zip(rows, titles, strict=True)), class_="posts")
 
 
+_PIECES: Final = re.compile(rf"(\s+|[{SIGNS}])")
+
+
 def marked(titles: Sequence[str]) -> list[Html]:
-    """Mark what tells titles apart: each word that no more than half of them have.
+    """Mark what tells titles apart: each word, and each Chinese or Japanese sign, that at most half of them have.
 
     Args:
         titles: as sellers wrote them.
@@ -114,7 +118,7 @@ def marked(titles: Sequence[str]) -> list[Html]:
     Returns:
         The titles as HTML.
     """
-    pieces = [re.split(r"(\s+)", title) for title in titles]
+    pieces = [_PIECES.split(title) for title in titles]
     distinct = pl.Series(sorted({piece for own in pieces for piece in own}), dtype=pl.String)
     words = dict(zip(distinct, (text.split() for text in normalize(distinct)), strict=True))
     have = Counter(word for own in pieces for word in {word for piece in own for word in words[piece]})

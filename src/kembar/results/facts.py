@@ -5,6 +5,7 @@ import numpy as np
 from kembar.posts.catalog import Catalog
 from kembar.posts.identifiers import holds_gtins
 from kembar.posts.quantities import Quantities
+from kembar.posts.scripts import words_of
 from kembar.posts.titles import normalize
 from kembar.results.apart import Apart
 
@@ -22,7 +23,7 @@ def facts_of(catalog: Catalog, i: int, j: int, parted: Apart) -> list[str]:
         A line for each fact.
     """
     titles = normalize(catalog.titles.gather([i, j]))
-    first, second = (set(title.split()) for title in titles)
+    first, second = (set(words_of(title)) for title in titles)
     facts = [
         f"words in both titles: {', '.join(sorted(first & second)) or 'none'}",
         f"words in one only: {', '.join(sorted(first ^ second)) or 'none'}",

@@ -8,10 +8,14 @@ import polars as pl
 
 from kembar.evidence.tokens import CODE, NUMBER, tokens
 from kembar.posts.quantities import Quantities
+from kembar.posts.scripts import SIGNS
 from kembar.posts.titles import normalize
 
 LONGEST: Final = 300  # characters of a title that are shown and compared
 _NONE: Final = pl.Series([], dtype=pl.String)
+_PIECES: Final = re.compile(  # a number and its unit; a Chinese or Japanese sign; a word; blanks at the start
+    rf"[0-9][0-9.,]*\s*[{SIGNS}]{{1,2}}\s*|[{SIGNS}]\s*|[^\s{SIGNS}]+\s*|^\s+"
+)
 
 Amounts = frozenset[tuple[int, int]]  # categories and values
 
@@ -42,7 +46,7 @@ def marked(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
         The pieces of each, in their order; neighbours that are alike are joined.
     """
     titles = [_cut(title) for title in (left, right)]
-    pieces = [re.findall(r"\S+\s*|^\s+", title) for title in titles]
+    pieces = [_PIECES.findall(title) for title in titles]
     texts = [*titles, *(text for own in pieces for text in (*own, *_pairs(own)))]
     plain = normalize(pl.Series(texts, dtype=pl.String))  # all at once: a call costs more than what it does here
     amounts, words = _amounts(plain), _words(plain)
