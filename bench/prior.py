@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from kembar.classifier.match_weights import log_odds, odds_to_probability
@@ -60,7 +60,12 @@ class Pool:
 
     def table(self) -> np.ndarray:
         """The log-odds of the pairs beside the figures of the pool."""
-        return np.column_stack([self.log_odds, np.tile(self.figures, (len(self.log_odds), 1))])
+        return beside(self.log_odds, self.figures)
+
+
+def beside(odds: np.ndarray, told: np.ndarray) -> np.ndarray:
+    """Put the figures of a pool beside the log-odds of each of its pairs."""
+    return np.column_stack([odds, np.tile(told, (len(odds), 1))])
 
 
 def figures(left: np.ndarray, right: np.ndarray, p: np.ndarray, posts: int) -> np.ndarray:
@@ -90,7 +95,7 @@ def drawn(lesson: Lesson, probability: np.ndarray) -> Iterator[Pool]:
             yield Pool.of(lesson, probability, rows)
 
 
-def learned(pools: list[Pool]) -> LogisticRegression:
+def learned(pools: list[Pool]) -> Pipeline:
     """The rule, half of the weight on Shopee, the markets alike."""
     sums: dict[str, float] = {}
     for pool in pools:
@@ -117,15 +122,14 @@ def main() -> None:
         found[lesson.path.stem] = calibrated(lessons, arguments.margins, lesson.group)(margin)
     pools = [(lesson, list(drawn(lesson, found[lesson.path.stem]))) for lesson in lessons]
     curves: dict[float, list[tuple[Lesson, np.ndarray]]] = {share: [] for share in SHARES}
-    rules: dict[str, LogisticRegression] = {}
+    rules: dict[str, Pipeline] = {}
     for lesson, (whole, *_) in pools:
         if lesson.group not in rules:
             rules[lesson.group] = learned([p for _, parts in pools for p in parts if p.group != lesson.group])
         p = found[lesson.path.stem]
         some = p >= LEAST
         before = log_odds(p[some])
-        table = np.column_stack([before, np.tile(whole.figures, (len(before), 1))])
-        after = rules[lesson.group].decision_function(table)
+        after = rules[lesson.group].decision_function(beside(before, whole.figures))
         for share in SHARES:
             moved = p.copy()
             moved[some] = odds_to_probability((1 - share) * before + share * after)

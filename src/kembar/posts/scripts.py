@@ -25,9 +25,9 @@ _SIGNS: Final = (
     (0x20000, 0x323AF),
 )
 SIGNS: Final = "".join(f"{chr(low)}-{chr(high)}" for low, high in _SIGNS)
-"""Chinese and Japanese signs alone, each of which stands for a syllable or a word, as SPACELESS."""
+"""Chinese and Japanese signs alone, each a syllable or a word, as ranges like those of SPACELESS."""
 SPACELESS: Final = "".join(f"{chr(low)}-{chr(high)}" for low, high in _LETTERS) + SIGNS
-"""Much the same as ranges of code points, inside a character class of either Rust's or Python's."""
+"""Much the same as SCRIPTS_WITHOUT_SPACES, as ranges of code points: in a character class of Rust's or Python's."""
 
 _RUNS: Final = re.compile(rf"[{SIGNS}]+|[^\s{SIGNS}]+")
 _sign = re.compile(f"[{SIGNS}]")

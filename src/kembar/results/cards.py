@@ -24,6 +24,7 @@ _IN_A_ROW: Final = 4  # likewise in a notebook
 _STRIP: Final = (
     "display:inline-block;width:130px;vertical-align:top;white-space:normal;overflow-wrap:anywhere;margin-right:8px"
 )
+_PIECES: Final = re.compile(rf"(\s+|[{SIGNS}])")  # what stands between two words, or is one
 _TITLE: Final = 160  # characters of a title that are shown
 _DETAIL: Final = 40  # likewise of an id, and of a column of the input
 _DETAILS: Final = 4  # columns of the input that are shown
@@ -104,9 +105,6 @@ def figures(result: "Result", rows: Sequence[int]) -> Html:
     """Show posts side by side: photos, titles with what differs marked, ids, columns that were asked for."""
     titles = marked([result.catalog.titles[row][:_TITLE] for row in rows])
     return element("ul", *(_post(result, row, title) for row, title in zip(rows, titles, strict=True)), class_="posts")
-
-
-_PIECES: Final = re.compile(rf"(\s+|[{SIGNS}])")
 
 
 def marked(titles: Sequence[str]) -> list[Html]:

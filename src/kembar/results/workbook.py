@@ -116,8 +116,8 @@ def _sheet(
     for at, column in enumerate(header):
         sheet.set_column(at, at, _WIDTHS.get(column, 16))
         sheet.write_string(0, at, _cell(column), bold)
-    read = {"valign": "top", "align": "left", "text_wrap": True}  # numbers too, or they touch the next column's text
-    formats = [book.add_format({"bg_color": color, **read}) for color in _BANDS]
+    style = {"valign": "top", "align": "left", "text_wrap": True}  # numbers too, or they touch the next column's text
+    formats = [book.add_format({"bg_color": color, **style}) for color in _BANDS]
     for at, row in enumerate(table.iter_rows(), 1):
         form = formats[bands[at - 1]]
         _row(sheet, at, [*([None] * len(shown)), *row], form)
