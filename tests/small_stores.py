@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,11 @@ SHOP = synthesize(120, seed=5, hashes=True)
 
 def posts(*which: int, ids: Sequence[str] | None = None) -> Catalog:
     """Posts of the shop by their places, under their own ids or others; without labels."""
+    return _posts(which, None if ids is None else tuple(ids))
+
+
+@lru_cache(maxsize=10_000)
+def _posts(which: tuple[int, ...], ids: tuple[str, ...] | None) -> Catalog:
     table = SHOP.posts[list(which)].drop("label_group")
     if ids is not None:
         table = table.with_columns(pl.Series("posting_id", ids))

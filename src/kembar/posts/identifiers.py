@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from kembar.posts.further import read_text
@@ -122,7 +123,8 @@ def gtins(texts: pl.Series) -> pl.Series:
 
 def _isbn(digits: pl.Series) -> pl.Series:
     """Write ISBNs of 10 signs as those of 13: "" for all else."""
-    ten = digits.str.contains(r"^[0-9]{9}[0-9X]$") & _adds_up(digits, range(10, 0, -1), 11)
+    shaped = digits.str.contains(r"^[0-9]{9}[0-9X]$")
+    ten = shaped & _adds_up(digits.set(~shaped, ""), range(10, 0, -1), 11)
     body = ("978" + digits.str.head(9)).set(~ten, "0" * 12)
     check = (-_weighed(body, [1, 3] * 6)) % 10
     return (body + check.cast(pl.String)).set(~ten, "")
@@ -133,12 +135,11 @@ def _adds_up(digits: pl.Series, weights: Sequence[int], modulus: int) -> pl.Seri
 
 
 def _weighed(digits: pl.Series, weights: Sequence[int]) -> pl.Series:
-    """Sum up weighed digits, an X for ten: (n,) String to (n,) Int64; what is too short or no digit counts 0."""
-    total = pl.repeat(0, len(digits), dtype=pl.Int64, eager=True)
-    for place, weight in enumerate(weights):
-        sign = digits.str.slice(place, 1).replace({"X": "10"})
-        total += weight * sign.str.to_integer(strict=False).fill_null(0)
-    return total
+    """Sum up weighed digits, an X for ten: (n,) String, "" or one ASCII sign per weight, to (n,) Int64; "" gives 0."""
+    texts = digits.to_numpy().astype(f"S{len(weights)}")
+    signs = texts.view(np.uint8).reshape(len(texts), len(weights))
+    values = np.where(signs == ord("X"), 10, np.maximum(signs, ord("0")).astype(np.int64) - ord("0"))
+    return pl.Series(values @ np.array(weights, dtype=np.int64))
 
 
 def _undressed(texts: pl.Series) -> pl.Series:
