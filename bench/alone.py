@@ -4,7 +4,7 @@
 
 Each fold is judged whole, and again with a random half of its posts taken away, which leaves a quarter of the others
 alone. Classifiers learn from the other folds: whole, as the one that ships, or whole and in halves. By average link, at
-the default cut and at higher ones. FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`.
+the default cut and at higher ones. FOLDER holds title0.npy to title3.npy of `bench/train_title.py --left-out`.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from kembar.grouping.groups import average_link_tree
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from pools import Pool, described, fitted
-from shopee import FOLDS, data
+from titles import FOLDS, data
 
 CUTS = (0.34, 0.5, 0.6, 0.7)
 

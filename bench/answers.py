@@ -21,7 +21,7 @@ from kembar.fitting.answers import learn_from_answers
 from kembar.posts.labels import LabelledPairs
 from kembar.results.result import Result
 from kembar.results.scores import score_edges
-from shopee import data
+from titles import data
 
 ASKED = (50, 100, 300)
 SETS = {"abt_buy": "abt_buy", "alaska_notebook": "alaska_notebook", "drawn siblings": "shopee0"}  # and who left it out

@@ -20,7 +20,7 @@ from kembar.posts.catalog import Catalog
 from kembar.posts.columns import Columns
 from lessons import ACROSS
 from markets import across
-from shopee import data
+from titles import data
 
 COLUMNS = {
     "abt_buy": {"description": Columns(further=("description",))},

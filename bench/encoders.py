@@ -10,7 +10,7 @@ best on the other three. F1 / recall / precision of one configuration each, mean
 
 --losses trains a linear layer on frozen vectors; --train trains whole models, from hub names or local folders, with
 `kembar train`'s own recipe; --small trains whole models on one fold and scores two others, for a machine without a
-GPU; --vectors scores FOLDER/title0.npy to title3.npy of `bench/train_title.py --folds`, and --beside linear layers
+GPU; --vectors scores FOLDER/title0.npy to title3.npy of `bench/train_title.py --left-out`, and --beside linear layers
 concatenated with such vectors.
 Photos need --images, and posts with photos. Frozen vectors are kept in --cache.
 """
@@ -37,7 +37,8 @@ from kembar.training.losses import build_loss
 from kembar.training.program import train
 from kembar.training.recipe import Recipe
 from kembar.training.samplers import GroupSampler
-from shopee import FOLDS, MIN2, PLAIN, data
+from shopee import MIN2, PLAIN
+from titles import FOLDS, data
 
 ALONE = ["word=false", "char=false", "hash=false"]
 WIDTH, EPOCHS, BATCH = 384, 8, 256

@@ -20,7 +20,7 @@ from kembar.posts.catalog import Catalog
 from kembar.results.estimates import estimated
 from lessons import keys, places
 from markets import CUTS, Lesson, alone, best, calibrated, counts, scores
-from shopee import data
+from titles import data
 
 
 def published(pool: Lesson, probability: np.ndarray, cut: float) -> str:

@@ -16,7 +16,7 @@ from kembar import Config, Matcher
 from kembar.posts.catalog import Catalog
 from kembar.results.result import Result
 from lessons import some_groups, thin
-from shopee import data
+from titles import data
 
 CASES = (
     "photo-placeholder",

@@ -6,8 +6,8 @@
     python bench/fusion.py whole [--title FOLDER]                   all posts in one pool, judged out of fold
 
 Reads $KEMBAR_DATA/shopee/posts.csv (see bench/shopee.py). Without --title the pairs are judged by titles and hashes;
-with it also by the title encoder: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --folds`, each by an
-encoder that has not seen its fold. Each fold is judged by a classifier that learned from the other three, in pools of
+with it also by the title encoder: FOLDER holds title0.npy to title3.npy of `bench/train_title.py --left-out`, each by
+one that has not seen its fold. Each fold is judged by a classifier that learned from the other three, in pools of
 the same size; its calibration, and every setting of a decision, come from held-out pairs of these three. Tables are
 written to a file with -o, a reliability picture beside it; docs/figures/fusion.md holds them all,
 docs/figures/missing.md those of `missing`.
@@ -35,7 +35,7 @@ from kembar.plan import peak_memory
 from kembar.posts.catalog import Catalog
 from kembar.results import charts
 from pools import EVERYTHING, LACKING, Pool, described, fitted, fold_pools, merged
-from shopee import FOLDS, data
+from titles import FOLDS, data
 
 CUTS = np.round(np.arange(0.1, 0.8, 0.02), 3).tolist()
 SIZES = np.round(np.arange(2.2, 3.4, 0.05), 3).tolist()

@@ -144,7 +144,7 @@ def growth(pools: list[dict]) -> list[str]:
 
 
 def shopee() -> Path:
-    from shopee import data
+    from titles import data
 
     return data() / "shopee" / "posts.csv"
 

@@ -2,10 +2,11 @@
 
     python bench/lessons.py --title FOLDER -o LESSONS
     python bench/markets.py LESSONS --margins MARGINS
-    python bench/held_out.py LESSONS MARGINS -o CLASSIFIERS [--only abt_buy wdc ...]
+    python bench/held_out.py LESSONS MARGINS --title FOLDER -o CLASSIFIERS [--only abt_buy wdc ...]
 
 Each is made as `bench/train_classifier.py` makes the one that ships, of all pools but those of the group: the trees
-(from MARGINS), the calibration, the cut and what the columns look like. The first guess at photos is that of the
+(from MARGINS), the calibration, the cut and what the columns look like. Its title encoder, of FOLDER, has not seen the
+group either. The first guess at photos is that of the
 classifier that ships, which comes from a drawn shop. The log-odds in MARGINS that calibration and cut come from are
 those of other markets; as in bench/markets.py, the trees behind them have seen the group.
 """
@@ -23,6 +24,7 @@ from kembar.config import SHIPPED, Config
 from kembar.folders import new_folder
 from markets import CUTS, Lesson, Lessons, best, calibrated, counts, scores
 from pools import LACKING
+from titles import SHOPEE
 from train_classifier import VIEWS
 
 GROUPS = ("shopee0", "abt_buy", "alaska_notebook", "amazon_google", "walmart_amazon", "wdc")
@@ -36,8 +38,8 @@ def best_cut(pools: list[Lesson], margins: Path) -> float:
     return float(CUTS[best(found)])
 
 
-def without(group: str, lessons: Lessons, margins: Path) -> PairClassifier:
-    """A classifier of all pools but those of a group."""
+def without(group: str, lessons: Lessons, margins: Path, encoder: Path) -> PairClassifier:
+    """A classifier of all pools but those of a group, for titles by this encoder."""
     pools = [pool for pool in lessons.pools if pool.group != group]
     full = (pool for pool in pools if pool.kind == "full")
     return PairClassifier(
@@ -50,7 +52,7 @@ def without(group: str, lessons: Lessons, margins: Path) -> PairClassifier:
         tuple(filter(None, LACKING.values())),
         best_cut(pools, margins),
         veto=True,
-        evidence=evidence_settings(Config(), VIEWS),
+        evidence=evidence_settings(Config(title_encoder=str(encoder)), VIEWS),
     )
 
 
@@ -58,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lessons", type=Path)
     parser.add_argument("margins", type=Path)
+    parser.add_argument("--title", type=Path, required=True)
     parser.add_argument("--only", nargs="*", default=GROUPS, help="groups to leave out, one after the other")
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
@@ -66,7 +69,8 @@ def main() -> None:
     for group in arguments.only:
         if (arguments.output / group).exists():
             continue
-        classifier = without(group, lessons, arguments.margins)
+        encoder = arguments.title / ("encoder0" if group == SHOPEE[0] else f"encoder_{group}")
+        classifier = without(group, lessons, arguments.margins, encoder.resolve())
         with new_folder(arguments.output / group, mark="classifier.json") as folder:
             classifier.write(folder)
         print(f"{group} left out: cut {classifier.cut}", flush=True)

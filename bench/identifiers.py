@@ -24,7 +24,7 @@ from kembar.posts.catalog import Catalog
 from kembar.posts.columns import Columns
 from kembar.synthesis import synthesize
 from markets import across
-from shopee import data
+from titles import data
 
 HEAD = (
     "| posts | identifier | with one | how | F1 | precision | recall |\n| --- | --- | ---: | --- | ---: | ---: | ---: |"

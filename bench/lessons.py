@@ -4,8 +4,8 @@
 
 Each market, and each fold of the Shopee posts, is described whole; in part, at densities from "everybody has a twin" to
 "nobody has one", in pools of 40 to 3,500 posts; with evidence hidden; and with made siblings (bench/siblings.py). A
-pool is a file of pairs, their evidence and their truth. FOLDER holds what `bench/train_title.py --folds` wrote: Shopee
-posts are described by title encoders that have not seen them; the markets by the shipped one, which has seen none.
+pool is a file of pairs, their evidence and their truth. FOLDER holds what `bench/train_title.py --left-out` wrote: all
+posts are described by title encoders that have not seen their market, or their fold of Shopee.
 
 Truth is used as far as it is known: in amazon_google and walmart_amazon across the two shops alone, in wdc_* the
 published pairs, and pairs whose words have little in common.
@@ -39,14 +39,9 @@ from kembar.posts.columns import Columns
 from kembar.posts.problems import PROBLEMS
 from kembar.posts.titles import normalize
 from pools import EVERYTHING, HALF, LACKING
-from shopee import FOLDS, data
+from titles import FOLDS, MARKETS, SHOPEE, data, left_out
 
-MARKETS = (
-    *("abt_buy", "amazon_google", "walmart_amazon", "sigmod22_x1", "alaska_notebook", "promap_en", "ali"),
-    *("wdc_cameras", "wdc_computers", "wdc_shoes"),
-)
 ACROSS = ("amazon_google", "walmart_amazon")  # twins inside one shop are not labelled
-SHOPEE = tuple(f"shopee{fold}" for fold in range(FOLDS))
 CAPS = (1500, 4000)  # true pairs and others of a small pool that are enough
 ALI = 5000  # posts of ali, in whole groups
 WHOLE = (6000, 18_000)
@@ -72,7 +67,7 @@ class Market:
     @property
     def group(self) -> str:
         """What is left out together."""
-        return "wdc" if self.name.startswith("wdc") else self.name
+        return left_out(self.name)
 
     @classmethod
     def read(cls, name: str, title: Path) -> "Market":
@@ -93,7 +88,8 @@ class Market:
             pairs = pl.read_csv(folder / "neg_pairs.csv", infer_schema_length=0)
             apart = keys(*(places(catalog, pairs[end]) for end in pairs.columns[:2]), len(catalog))
         codes = None if source is None else source.rank("dense").to_numpy().astype(np.int64)
-        return cls(name, catalog, encoded(catalog), source=codes, apart=apart)
+        encoder = str(title / f"encoder_{left_out(name)}")
+        return cls(name, catalog, encoded(catalog, encoder), encoder, codes, apart)
 
     @classmethod
     def crowded(cls, name: str, title: Path) -> "Market":
@@ -143,7 +139,7 @@ def places(catalog: Catalog, ids: pl.Series) -> np.ndarray:
     return np.array([place[name] for name in ids], dtype=np.int64)
 
 
-def encoded(catalog: Catalog, encoder: str = "kembar-title") -> np.ndarray:
+def encoded(catalog: Catalog, encoder: str) -> np.ndarray:
     """The vectors of the titles."""
     config = Config(title_encoder=encoder, photo=False)
     return encode_posts(catalog, config).embeddings["title"].vectors

@@ -26,7 +26,8 @@ from kembar.config import BY_RULES, Config
 from kembar.evidence.edges import directed
 from kembar.fitting.tuning import group_scores
 from kembar.grouping.groups import average_link_tree
-from lessons import ACROSS, SHOPEE
+from lessons import ACROSS
+from titles import SHOPEE
 
 CUTS = np.round(np.arange(0.1, 0.951, 0.05), 2)
 MOST = (6000, 15_000)  # true pairs and others of a whole pool that are learned from

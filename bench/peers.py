@@ -7,7 +7,7 @@ The peers are not kembar's dependencies: pip install splink semhash dedupe image
 3.0.3 calls what BTrees 6 no longer has). Each peer runs in a process of its own on each set (bench/peers_sets.py), by
 one thread. WORK keeps what was found, one line a run, so that a second call runs only what is missing; --again NAME
 runs a peer anew. CLASSIFIERS holds classifiers that have not seen the market; FOLDER what `bench/train_title.py
---folds` wrote, for the Shopee fold. --sets and --peers run a part.
+--left-out` wrote, for the Shopee fold. --sets and --peers run a part.
 """
 
 import argparse

@@ -23,7 +23,7 @@ from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
 from kembar.results.scores import oracle
-from shopee import FOLDS
+from titles import FOLDS
 
 BARE = [
     "title=false",

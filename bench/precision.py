@@ -24,7 +24,8 @@ from kembar.encoders.registry import open_encoder
 from kembar.fitting.tuning import Fitting, fold_numbers, tune
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
-from shopee import FOLDS, MIN2, data
+from shopee import MIN2
+from titles import FOLDS, Titles, data
 from train_title import encode, save, train
 
 ROUNDS, TIMED = 5, 4096
@@ -36,7 +37,7 @@ def rows(catalog: Catalog, fold: int) -> list[str]:
     seen = np.setdiff1d(np.arange(len(catalog)), held)
     titles = normalize(catalog.titles).to_list()
     torch.set_num_threads(1)  # sums in one order: the same weights every time
-    net = train([titles[row] for row in seen], catalog.labels[seen])
+    net = train([Titles("shopee", titles, catalog.labels).take(seen)])
     torch.set_num_threads(2)
     own = [titles[row] for row in held]
     with tempfile.TemporaryDirectory() as scratch:

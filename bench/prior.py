@@ -21,8 +21,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from kembar.classifier.match_weights import log_odds, odds_to_probability
-from lessons import SHOPEE, some_groups, thin
+from lessons import some_groups, thin
 from markets import CUTS, Lesson, alone, best, calibrated, counts, scores
+from titles import SHOPEE
 
 SHARES = (0.0, 0.5, 0.7, 1.0)
 PARTS = 24  # drawn of each whole pool

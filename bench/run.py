@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from shopee import data
 from speed import processor, spread
+from titles import data
 
 
 def main() -> None:

@@ -7,12 +7,11 @@ Reads $KEMBAR_DATA/shopee/posts.csv (columns of Kaggle "Shopee - Price Match Gua
 checkout. With --whole, two last rows match all posts in one pool, the thresholds still from the other folds' posts.
 
 The rules see words, characters and hashes. With --title they also see the title encoder, and only rows with it are
-made: FOLDER holds the vectors of `bench/train_title.py --folds`, and each fold is scored with those of the encoder that
-did not learn from it.
+made: FOLDER holds the vectors of `bench/train_title.py --left-out`, and each fold is scored with those of the encoder
+that did not learn from it.
 """
 
 import argparse
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,8 +26,8 @@ from kembar.fitting.tuning import Fitting, Setting, Tuned, fold_numbers, trials,
 from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog
 from kembar.results.scores import score_edges
+from titles import FOLDS, data
 
-FOLDS = 4
 BARE = ["title=false"]
 WORD = ["char=false", "hash=false"]
 CHAR = ["word=false", "hash=false"]
@@ -211,12 +210,6 @@ def same_hash(catalog: Catalog) -> tuple[np.ndarray, int]:
         score = score_edges(source, target, part.labels)
         scores.append((score.f1, score.precision, score.recall))
     return np.array(scores), len(part)
-
-
-def data() -> Path:
-    """Find the folder with the labelled posts."""
-    beside = Path(__file__).resolve().parents[1].parent / "shared" / "data"
-    return Path(os.environ.get("KEMBAR_DATA", beside))
 
 
 if __name__ == "__main__":

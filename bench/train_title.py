@@ -1,9 +1,11 @@
 """Train the title encoder that comes with kembar: hashed words weighed in their context, with ArcFace.
 
     python bench/train_title.py                        # the shipped one, from all labelled posts
-    python bench/train_title.py --folds -o FOLDER      # one for each of four folds, from the other three; with vectors
+    python bench/train_title.py --left-out -o FOLDER   # one without each market and each of four folds of Shopee
 
-Reads $KEMBAR_DATA/shopee/posts.csv, or ../shared/data beside the checkout. A title's vector has two parts. The surface
+Reads the titles of bench/titles.py. A batch is of one market, so that a product is told from others of its market.
+With --left-out FOLDER holds encoder_abt_buy ... and, for the folds of Shopee, encoder0 to encoder3, with the vectors of
+all Shopee posts by each: title0.npy to title3.npy. A title's vector has two parts. The surface
 is a weighted sum of fixed random vectors, one for each word, pair of words and n-gram: TF-IDF after a random
 projection, but for the weights. A feature's own weight is learned, and so is the weight of a word at its place, by two
 small convolutions over the title: what it tells may depend on its neighbours. The senses are learned vectors, summed
@@ -12,8 +14,8 @@ likewise.
 
 import argparse
 import json
-import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,18 +26,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kembar.encoders.words import Batch, Words
-from kembar.fitting.tuning import fold_numbers
 from kembar.folders import new_folder
-from kembar.posts.catalog import Catalog
-from kembar.posts.titles import normalize
+from titles import MARKETS, SHOPEE, Titles, left_out, read, to_learn_from
 
 POOL, SURFACE = 8192, 512  # rows and width of the random vectors
 GATES = 1 << 18  # weights; a feature number in [0, 2^31) is gate * POOL + row
 SENSES, SENSE, KEY = 1 << 17, 48, 24  # rows and widths of the learned vectors
 HIDDEN, SHARE = 64, 0.2  # of the convolutions; and the share of the senses in a similarity
 EPOCHS, BATCH, DROP = 5, 256, 0.2
+POWER = 0.6  # of the size of a market, for its share of the batches
 READ = {"shortest": 2, "longest": 4, "most": 128, "apart": True}  # how titles become words
 SCALE, MARGIN = 30.0, 0.5  # of ArcFace (Deng et al. 2019)
+LEFT_OUT = (*dict.fromkeys(map(left_out, MARKETS)), *SHOPEE)
 GATE_LR, LR, HEAD_LR, WARMUP = 0.05, 2e-3, 5e-3, 0.1
 
 
@@ -134,39 +136,57 @@ def encode(net: TitleNet, titles: list[str]) -> np.ndarray:
     return torch.cat(parts).numpy()
 
 
-def train(titles: list[str], groups: np.ndarray, seed: int = 0) -> TitleNet:
-    """Train on titles, (n,) groups."""
+def train(pools: list[Titles], seed: int = 0) -> TitleNet:
+    """Train on the titles of markets."""
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    _, labels = np.unique(groups, return_inverse=True)
-    net = TitleNet(rarities(titles))
-    start = torch.from_numpy(encode(net, titles))
-    centers = torch.zeros(labels.max() + 1, start.shape[1]).index_add_(0, torch.from_numpy(labels), start)
-    centers = nn.Parameter(functional.normalize(centers))
+    net = TitleNet(rarities([title for pool in pools for title in pool.texts]))
+    centers = [first_centers(net, pool) for pool in pools]
     rest = [parameter for name, parameter in net.named_parameters() if name != "gates"]
     rates = (GATE_LR, HEAD_LR, LR)
     optimizer = torch.optim.Adam(
-        [{"params": [net.gates]}, {"params": [centers]}, {"params": rest}], lr=LR, betas=(0.9, 0.98)
+        [{"params": [net.gates]}, {"params": centers}, {"params": rest}], lr=LR, betas=(0.9, 0.98)
     )
-    steps, started = EPOCHS * (len(titles) // BATCH), time.perf_counter()
-    step = 0
-    for epoch in range(EPOCHS):
-        order, total = rng.permutation(len(titles)), 0.0
-        for at in range(0, len(titles) - BATCH + 1, BATCH):
-            step += 1
-            factor = min(1, step / (WARMUP * steps)) * 0.5 * (1 + np.cos(np.pi * step / steps))
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
-            rows = order[at : at + BATCH]
-            vectors = net(Words(**READ).batch([titles[row] for row in rows]), DROP)
-            loss = arcface(vectors, centers, torch.from_numpy(labels[rows]))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.item()
-        mean = total / (len(titles) // BATCH)
-        print(f"epoch {epoch + 1}  loss {mean:.3f}  {time.perf_counter() - started:.0f} s", flush=True)
+    batches, started = list(drawn(pools, np.random.default_rng(seed))), time.perf_counter()
+    steps, total = len(batches), 0.0
+    for step, (at, rows) in enumerate(batches, 1):
+        factor = min(1, step / (WARMUP * steps)) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+        vectors = net(Words(**READ).batch([pools[at].texts[row] for row in rows]), DROP)
+        loss = arcface(vectors, centers[at], torch.from_numpy(pools[at].groups[rows]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+        if step % (steps // EPOCHS) == 0:
+            mean = total / (steps // EPOCHS)
+            print(f"step {step} of {steps}  loss {mean:.3f}  {time.perf_counter() - started:.0f} s", flush=True)
+            total = 0.0
     return net
+
+
+def first_centers(net: TitleNet, pool: Titles) -> nn.Parameter:
+    """Start the center of a group from the vectors of its titles."""
+    start = torch.from_numpy(encode(net, pool.texts))
+    centers = torch.zeros(pool.groups.max() + 1, start.shape[1]).index_add_(0, torch.from_numpy(pool.groups), start)
+    return nn.Parameter(functional.normalize(centers))
+
+
+def drawn(pools: list[Titles], draw: np.random.Generator) -> Iterator[tuple[int, np.ndarray]]:
+    """Draw the batches of all epochs: the number of a market, and rows of it.
+
+    The largest market is gone through once per epoch; one of a fraction of its size has more than this fraction of its
+    batches (fraction^POWER), so that small markets have their say.
+    """
+    sizes = np.array([len(pool.texts) for pool in pools])
+    counts = np.maximum(1, sizes.max() / BATCH * (sizes / sizes.max()) ** POWER).astype(int)
+    for _ in range(EPOCHS):
+        plan = []
+        for at, (size, count) in enumerate(zip(sizes, counts, strict=True)):
+            rounds = 1 + count * BATCH // size
+            rows = np.concatenate([draw.permutation(size) for _ in range(rounds)])
+            plan += [(at, rows[first : first + BATCH]) for first in range(0, count * BATCH, BATCH)]
+        yield from (plan[at] for at in draw.permutation(len(plan)))
 
 
 class Graph:
@@ -333,24 +353,23 @@ def save(net: TitleNet, folder: Path, card: str, *, int8: bool = True) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folds", action="store_true", help="one encoder for each of four folds")
-    parser.add_argument("--only", type=int, help="with --folds: this fold alone")
+    parser.add_argument("--left-out", nargs="*", choices=LEFT_OUT, help="markets or folds to leave out; none: each")
     parser.add_argument("-o", "--output", type=Path, default=SHIPPED)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # sums in one order: the same weights every time
     torch.set_flush_denormal(True)  # the optimiser's fading averages would become denormal numbers, which are slow
-    catalog = Catalog.read(data() / "shopee" / "posts.csv")
-    titles = normalize(catalog.titles).to_list()
-    if not arguments.folds:
-        net = train(titles, catalog.labels)
-        return save(net, arguments.output, CARD.format(n=len(catalog), groups=len(set(catalog.labels.tolist()))))
-    fold = fold_numbers(catalog.labels, 4)
+    if arguments.left_out is None:
+        pools = list(to_learn_from())
+        count, groups = sum(len(pool.texts) for pool in pools), sum(int(pool.groups.max()) + 1 for pool in pools)
+        return save(train(pools), arguments.output, CARD.format(n=count, groups=groups))
     arguments.output.mkdir(parents=True, exist_ok=True)
-    for f in range(4) if arguments.only is None else [arguments.only]:
-        rows = np.flatnonzero(fold != f)
-        net = train([titles[row] for row in rows], catalog.labels[rows])
-        np.save(arguments.output / f"title{f}.npy", encode(net, titles).astype(np.float32))
-        save(net, arguments.output / f"encoder{f}", f"Trained without fold {f} of 4; for benches.\n")
+    for name in arguments.left_out or LEFT_OUT:
+        net = train(list(to_learn_from(name)))
+        fold = SHOPEE.index(name) if name in SHOPEE else None
+        if fold is not None:
+            np.save(arguments.output / f"title{fold}.npy", encode(net, read("shopee").texts).astype(np.float32))
+        own = f"encoder_{name}" if fold is None else f"encoder{fold}"
+        save(net, arguments.output / own, f"Trained without {name}; for benches.\n")
     return None
 
 
@@ -367,12 +386,6 @@ Meant for: short product titles in the languages above. Not for: sentences, othe
 License: Apache-2.0.
 """
 SHIPPED = Path(__file__).resolve().parents[1] / "src" / "kembar" / "encoders" / "models" / "title"
-
-
-def data() -> Path:
-    """Find the folder with the labelled posts."""
-    beside = Path(__file__).resolve().parents[1].parent / "shared" / "data"
-    return Path(os.environ.get("KEMBAR_DATA", beside))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog
 from kembar.posts.columns import Columns
 from kembar.results.result import Result
-from shopee import data
+from titles import data
 
 MARKETS = ("abt_buy", "amazon_google", "walmart_amazon")
 KINDS = ("one-to-one", "one-to-many", "many-to-many")

@@ -646,12 +646,14 @@ def by_id(catalog: Catalog) -> dict[str, tuple[str, str, int | None, int]]:
 
 
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufffd\ufeff"), max_size=8)
+# What Python's tables do not know yet may be a letter to those of polars, which are newer (such as U+31350).
+KNOWN = st.text(st.characters(exclude_categories=["Cs", "Cn"], exclude_characters="\x00\ufffd\ufeff"), max_size=8)
 ROWS = st.lists(
     st.tuples(
         CELL.filter(str.strip),
         st.sampled_from(["", "a.jpg", "sub/b c.jpg"]),
         st.sampled_from([""]) | st.integers(0, 2**64 - 1).map("{:016x}".format),
-        CELL | st.sampled_from(['12" x', "NULL", " (n/a) ", "a,b", "line\nbreak", '"quoted"', "cr\r\nlf"]),
+        KNOWN | st.sampled_from(['12" x', "NULL", " (n/a) ", "a,b", "line\nbreak", '"quoted"', "cr\r\nlf"]),
         st.sampled_from(["", "7", "12", "100", "249114794"]),
     ),
     min_size=1,

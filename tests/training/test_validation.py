@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kembar import TrainingError
@@ -10,11 +10,12 @@ from kembar.training.validation import _halves, embed, features, held_out_score
 
 
 def slow_f1(similar: np.ndarray, labels: np.ndarray, rows: np.ndarray, threshold: float) -> float:
-    found = (similar >= threshold - 1e-6) | np.eye(len(labels), dtype=bool)
+    found = (similar >= threshold - 3e-7) | np.eye(len(labels), dtype=bool)
     true = labels[:, None] == labels
     return float((2 * (found & true).sum(1) / (found.sum(1) + true.sum(1)))[rows].mean())
 
 
+@example(47, 33)  # two similarities 1.3e-6 apart, the best threshold between them
 @given(st.integers(0, 100), st.integers(6, 40))
 def test_the_score_against_a_slow_twin(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
