@@ -250,6 +250,7 @@ def test_a_run_in_parts_is_saved_and_regrouped_as_any(shop: Catalog, tmp_path: P
 def test_what_cannot_be_done_in_parts_is_refused(shop: Catalog, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="query expansion"):
         in_parts(shop, tmp_path / "a", 2, "model=rules", "advanced.blend.expansion=2")
+    assert not (tmp_path / "a").exists()
     with pytest.raises(ConfigError, match="0 parts"):
         in_parts(shop, tmp_path / "b", 0)
     listed = Catalog.read(shop.frame().with_columns(shop=pl.lit("x")), columns=Columns(source="shop"))

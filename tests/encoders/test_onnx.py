@@ -215,6 +215,10 @@ SPOILT_TITLE: dict[str, tuple[Callable[[Path], Any], str]] = {
         r"'sentencepiece'\}; expected a table, .*ngrams",
     ),
     "unknown field": (lambda folder: edit(folder, tokenizer={"kind": "ngrams", "size": 9}), "'size'"),
+    "a text for a switch": (
+        lambda folder: edit(folder, tokenizer={"kind": "words", "apart": "no"}),
+        "apart is 'no', not bool",
+    ),
     "inputs of another kind": (lambda folder: tokens(folder), "expected input_ids, attention_mask"),
     "no tokenizer": (lambda folder: edit(folder, tokenizer={"kind": "tokenizers"}), "'tokenizer.json' that does not"),
     "photos": (lambda folder: edit(folder, modality="photo", input={"size": 8}), r"tensor\(uint8\)"),

@@ -11,6 +11,7 @@ from kembar.arrays import Progress
 from kembar.classifier.pair_classifier import PairClassifier, model_folder
 from kembar.cluster.decisions import result
 from kembar.cluster.executors import Executor, Local
+from kembar.cluster.posts import check_config
 from kembar.cluster.shared import Shared, Start
 from kembar.cluster.verdicts import look_for_drift, weighs_all
 from kembar.cluster.work import Task, Work, work_folder
@@ -70,6 +71,7 @@ def match_in_parts(
     """
     config, running = config or Config(), running or Running()
     _check(catalog, running)
+    check_config(config)
     order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
     cache = running.cache
     start = Start(catalog, order, dict(embeddings or {}), config, running.device, cache, running.parts)

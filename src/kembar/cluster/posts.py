@@ -82,7 +82,7 @@ def settings(shared: Shared, _task: Task) -> tuple[Config, dict[str, str]]:
     found = shared.vectors("vectors")
     brought = {name: found[name] for name in shared.start.brought}
     config, _, spare = shared.matcher.settings(shared.speaking, found, brought)
-    _check(config)
+    check_config(config)
     return config, spare  # the configuration names the classifier
 
 
@@ -156,8 +156,8 @@ def _fresh(found: Catalog, before: Catalog) -> pl.DataFrame:
     return found.problems.join(before.problems, on=list(PROBLEMS), how="anti", maintain_order="left").select(*PROBLEMS)
 
 
-def _check(config: Config) -> None:
-    """Refuse what needs all pairs at once."""
+def check_config(config: Config) -> None:
+    """Refuse what needs all pairs at once: raises ConfigError."""
     if config.advanced.blend.expansion:
         raise ConfigError(
             "query expansion in a run in parts", "none", "Match all posts at once, or leave the expansion out."

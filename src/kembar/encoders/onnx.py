@@ -33,7 +33,7 @@ Other fields are kept and ignored. Inputs and outputs of the model:
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -237,12 +237,23 @@ def _source(manifest: Mapping[str, Any], modality: Modality, folder: Path) -> Fr
         if modality == "photo":
             return Frame(**options)
         if kind == "words":
-            return Words(**options)
-        return Tokens("ngrams", NGrams(**options).features) if kind == "ngrams" else _tokenizer(folder, **options)
+            return Words(**_checked(Words, options))
+        if kind == "ngrams":
+            return Tokens("ngrams", NGrams(**_checked(NGrams, options)).features)
+        return _tokenizer(folder, **options)
     except TypeError as error:
         raise _unfit(
             folder, f"{key} {given!r} ({first_line(error)})", "the fields that kembar.encoders.onnx lists"
         ) from error
+
+
+def _checked(reader: type[Words | NGrams], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Refuse options of another type than the reader's defaults: the text "no" would count as true."""
+    for field in fields(reader):
+        given = options.get(field.name, field.default)
+        if type(given) is not type(field.default):
+            raise TypeError(f"{field.name} is {given!r}, not {type(field.default).__name__}")
+    return options
 
 
 def _tokenizer(folder: Path, file: str = "tokenizer.json", max_length: int = 64) -> Tokens:
