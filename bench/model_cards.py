@@ -108,18 +108,27 @@ def encoder(name: str) -> dict[str, Any]:
     told = json.loads((place / "encoder.json").read_text(encoding="utf-8"))
     table = (FIGURES / f"{name}.md").read_text(encoding="utf-8").strip()
     side = told.get("input", {}).get("size")
-    return {"dimension": told["dimension"], "side": side, "size": megabytes(place), "table": table}
+    card = (place / "card.md").read_text(encoding="utf-8")
+    learned = re.search(r"([\d,]+ labelled titles) \(([\d,]+ groups)\)", card)
+    return {
+        "dimension": told["dimension"],
+        "side": side,
+        "size": megabytes(place),
+        "table": table,
+        "learned": " in ".join(learned.groups()) if learned else "",
+    }
 
 
 def cards() -> dict[str, str]:
     """Write all cards: name of the model to Markdown."""
     found = markets()
+    by_market = (FIGURES / "title-markets.md").read_text(encoding="utf-8").strip()
     own = {name: text("weights").format(own=own) for name, own in (("pairs", "`kembar tune`"), ("titles", TRAIN))}
     by_titles = {"table": market_table(found), "worse": worse(found), "data": data_table(), "weights": own["pairs"]}
     told = {
         "kembar-classifier": {**facts("shipped"), **by_titles},
         "kembar-classifier-photos": {**facts("shipped_photos"), "table": photo_pools(), "weights": own["pairs"]},
-        "kembar-title": {**encoder("title"), "weights": own["titles"]},
+        "kembar-title": {**encoder("title"), "weights": own["titles"], "data": data_table(), "markets": by_market},
         "kembar-photo": encoder("photo"),
     }
     shared = {"version": kembar_version(), "not_for": text("not-for")}

@@ -375,14 +375,15 @@ def main() -> None:
 
 CARD = """# kembar-title
 
-What it is: titles of marketplace posts (Indonesian, Malay, English) to 560 numbers; the cosine tells whether two titles
-name the same product. Hashed words, word pairs and n-grams, weighed in their context by two small convolutions; int8.
+What it is: titles of marketplace posts to 560 numbers; the cosine tells whether two titles name the same product.
+Hashed words, word pairs and n-grams, weighed in their context by two small convolutions; int8.
 
-Trained on: {n:,} labelled posts ({groups:,} groups) of Kaggle "Shopee - Price Match Guarantee", with ArcFace, from
-random weights, by `python bench/train_title.py`. No title is stored in it.
+Trained on: {n:,} labelled titles ({groups:,} groups) of Kaggle "Shopee - Price Match Guarantee" and ten other markets
+(see the card of kembar-classifier for their licences), with ArcFace, from random weights, by
+`python bench/train_title.py`. No title is stored in it.
 
 How good: see docs/how/encoders.md; all figures there are of encoders trained in the same way without the posts scored.
-Meant for: short product titles in the languages above. Not for: sentences, other alphabets, other languages.
+Meant for: short product titles; learned from Indonesian, Malay, English and Chinese ones. Not for: sentences.
 License: Apache-2.0.
 """
 SHIPPED = Path(__file__).resolve().parents[1] / "src" / "kembar" / "encoders" / "models" / "title"
