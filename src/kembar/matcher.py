@@ -35,7 +35,7 @@ from kembar.evidence.views import View, build_views, vectors_section, views_of
 from kembar.grouping.groups import Groups
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches
-from kembar.outcome import at_pairs, decided, noted, restored
+from kembar.outcome import decided, noted, restored
 from kembar.plan import Clock, Plan, Stage, peak_memory
 from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
@@ -167,7 +167,6 @@ class Matcher:
                     _classified,
                 ),
                 Stage("identifiers", ("pairs", "evidence", "kept", "classifier"), ("pairs",), _identified),
-                Stage("cut", ("pairs", "copies", "config", "classifier"), ("config",), self._cut),
                 Stage(
                     "decisions",
                     ("pairs", "order", "copies", "config", "catalog", "cut_off"),
@@ -286,10 +285,6 @@ class Matcher:
         found = gather(views, normalize(kept.titles), config, spare=apart, buckets=buckets, scope=scope)
         return found, found.cut_off(), found.recall()
 
-    def _cut(self, pairs: Pairs, copies: Copies, config: Config, classifier: PairClassifier | None) -> Config:
-        """Set the cut that fits these pairs, unless the user has set one."""
-        return at_pairs(config, classifier, pairs, len(copies.kept)) if self.config.cut is None else config
-
 
 def _kept(catalog: Catalog, vectors: Mapping[str, Embeddings]) -> tuple[Rows, Copies, Catalog, dict[str, Embeddings]]:
     """Sort the posts by their ids and leave out copies of which there are many."""
@@ -315,15 +310,15 @@ def _classified(
     return classify(pairs, evidence.posts, scorers, classifier, spare)
 
 
+def _identified(pairs: Pairs, evidence: Evidence, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
+    return identified(pairs, evidence.quantities, kept, classifier)
+
+
 def _decided(
     pairs: Pairs, order: Rows, copies: Copies, config: Config, catalog: Catalog, cut_off: Bools
 ) -> tuple[Matches, Groups]:
     limits = Limits(cut_off, Scope.of(catalog.take(order[copies.kept])))
     return decided(pairs, order, copies, config, catalog, limits)
-
-
-def _identified(pairs: Pairs, evidence: Evidence, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
-    return identified(pairs, evidence.quantities, kept, classifier)
 
 
 def identified(pairs: Pairs, quantities: Quantities, kept: Catalog, classifier: PairClassifier | None) -> Pairs:

@@ -9,11 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from kembar.arrays import Bools, Doubles, Rows
-from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
 from kembar.evidence.copies import Copies
 from kembar.evidence.edges import Edges
-from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.grouping.decision import decide
 from kembar.grouping.groups import Groups
@@ -90,13 +88,6 @@ def restored(
     copy_of, limited = np.empty_like(order), np.zeros(len(order), dtype=bool)
     copy_of[order], limited[kept] = kept[copies.place], cut_off
     return replace(given, problems=catalog.problems), Pairs(low[rank], high[rank], evidence), copy_of, limited
-
-
-def at_pairs(config: Config, classifier: PairClassifier | None, pairs: Pairs, posts: int) -> Config:
-    """Set the cut to that of a classifier for these pairs of so many posts; by rules it stays as it is."""
-    if classifier is None:
-        return config
-    return config.with_option("cut", classifier.cut_of(pairs.left, pairs.right, pairs.evidence[SIMILARITY], posts))
 
 
 def noted(catalog: Catalog, recall: Mapping[str, float]) -> Catalog:

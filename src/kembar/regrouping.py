@@ -15,7 +15,7 @@ from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scope import Scope
 from kembar.grouping.limits import Limits
-from kembar.outcome import at_pairs, decided
+from kembar.outcome import decided
 from kembar.plan import Clock, peak_memory
 from kembar.results.result import Result
 
@@ -37,10 +37,10 @@ def regroup(result: Result, settings: Iterable[str]) -> Result:
         ConfigError: an option that is unknown or out of range, or on which the pairs or their similarities depend.
         FolderError: a run of an older version, which did not note whose lists of neighbours were full.
     """
+    config = _changed(result.config, settings)
     clock = Clock()
     with clock.stage("decisions"):
         pairs, order, copies = compared(result)
-        config = _changed(result.config, settings, pairs, len(copies.kept))
         scope = Scope.of(result.catalog.take(order[copies.kept]))
         limits = Limits(cut_off(result), scope, compared=_counts(result))
         matches, groups = decided(pairs, order, copies, config, result.catalog, limits)
@@ -49,12 +49,11 @@ def regroup(result: Result, settings: Iterable[str]) -> Result:
     )
 
 
-def _changed(config: Config, settings: Iterable[str], pairs: Pairs, posts: int) -> Config:
+def _changed(config: Config, settings: Iterable[str]) -> Config:
     """Apply settings, and refuse those that do not only decide."""
     changed = config.with_settings(settings)
     if changed.cut is None:
-        classifier = None if config.by_rules else PairClassifier.load(config.model)
-        changed = at_pairs(changed.settled(classifier.cut if classifier else None), classifier, pairs, posts)
+        changed = changed.settled(None if config.by_rules else PairClassifier.load(config.model).cut)
     before, after = (_leaves(each.model_dump(mode="json")) for each in (config, changed))
     for key in (key for key in after | before if before.get(key) != after.get(key)):
         if not any(key == own or key.startswith(f"{own}.") for own in DECIDING):

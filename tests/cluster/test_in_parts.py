@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,6 @@ from hypothesis import strategies as st
 
 from kembar import Catalog, Columns, Config, ConfigError, Embeddings, FolderError, Matcher, Result
 from kembar.arrays import Progress
-from kembar.classifier.pair_classifier import PairClassifier
-from kembar.classifier.pool_cut import FIGURES, PoolCut
 from kembar.cluster.executors import Local
 from kembar.cluster.match import Running, match_in_parts
 from kembar.cluster.work import Task, work_folder
@@ -89,17 +86,6 @@ def test_parts_find_what_all_posts_at_once_find(shop: Catalog, at_once: Result, 
 )
 def test_any_rule_and_option(shop: Catalog, settings: Sequence[str], tmp_path: Path) -> None:
     check_same(whole(shop, *settings), in_parts(shop, tmp_path / "work", 3, *settings))
-
-
-def test_the_cut_that_fits_the_pool(shop: Catalog, tmp_path: Path) -> None:
-    zero = np.zeros(len(FIGURES))
-    rule = PoolCut(zero - 9, zero + 9, zero + 0.3, -2.0)
-    replace(PairClassifier.load("kembar-classifier"), pool=rule).save(tmp_path / "model")
-    model = f"model={tmp_path / 'model'}"
-    at_once, found = whole(shop, model), in_parts(shop, tmp_path / "work", 3, model)
-    check_same(at_once, found)
-    assert found.config == at_once.config
-    assert found.config.cut != PairClassifier.load("kembar-classifier").cut
 
 
 def test_vectors_that_are_brought_and_weighed(shop: Catalog, tmp_path: Path) -> None:

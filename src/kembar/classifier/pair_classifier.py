@@ -18,7 +18,6 @@ import polars as pl
 from kembar.arrays import Bools, Doubles, Floats, Progress, Rows
 from kembar.classifier.calibration import Calibration, calibration_error
 from kembar.classifier.drift import FEWEST, LARGE, Profile, sampled
-from kembar.classifier.pool_cut import PoolCut
 from kembar.classifier.training_pairs import TrainingPairs, check_folds, held_out_margins
 from kembar.classifier.trees import Growth, Trees, grow, replant
 from kembar.config import BY_RULES, PHOTOS_ALONE, SHIPPED
@@ -58,7 +57,6 @@ class PairClassifier:
         cut: the mean probability from which on its groups are joined best.
         veto: whether quantities that contradict each other forbid a match: where its groups are to be what titles say,
             whatever the labels that it learned from had.
-        pool: the rule that moves the cut by what the pairs of a pool look like; None: it holds for all pools.
         gate: pairs whose similarity by the rules is below it, and whose quantities do not contradict each other,
             are not looked at: none of them is a match; 0: all are looked at.
         evidence: the options that its columns depend on (see kembar.classifier.ownership), by their names.
@@ -74,7 +72,6 @@ class PairClassifier:
     without: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
     cut: float = field(default=USUAL_CUT, compare=False)
     veto: bool = field(default=False, compare=False)
-    pool: PoolCut | None = field(default=None, compare=False)
     gate: float = field(default=0.0, compare=False)
     evidence: Mapping[str, Any] = field(default_factory=dict, compare=False)
     held_out: Floats | None = field(default=None, compare=False, repr=False)
@@ -113,10 +110,6 @@ class PairClassifier:
     def similarities(self) -> frozenset[str]:
         """The kinds of similarity that it learned from: those that pairs are ranked by."""
         return frozenset(name.removesuffix(" rank low") for name in self.names if name.endswith(" rank low"))
-
-    def cut_of(self, left: Rows, right: Rows, probability: Floats, posts: int) -> float:
-        """Give the cut for a pool, from its candidate pairs; arguments as in `PoolCut.moved`."""
-        return self.cut if self.pool is None else self.pool.moved(self.cut, left, right, probability, posts)
 
     @unforked
     def probability(self, table: Floats) -> Floats:
@@ -216,7 +209,6 @@ class PairClassifier:
             "without": self.without,
             "cut": self.cut,
             "veto": self.veto,
-            "pool": self.pool and self.pool.tree(),
             "gate": self.gate,
             "evidence": dict(self.evidence),
             "weights": {name: guess.round(3).tolist() for name, guess in self.weights.items()},
@@ -251,7 +243,6 @@ class PairClassifier:
             without = tuple(tuple(views) for views in tree.get("without", ()))
             owned = {"cut": tree.get("cut", USUAL_CUT), "veto": tree.get("veto", False), "gate": tree.get("gate", 0.0)}
             owned["evidence"] = tree.get("evidence", {})
-            owned["pool"] = PoolCut.from_tree(tree["pool"]) if tree.get("pool") else None
             return cls(names, trees, Calibration(*knots), profiles, tree["card"], weights, without, **owned)
         except (OSError, KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
             raise _incomplete(source, f"no {error}") from error

@@ -45,9 +45,8 @@ def refined(
         progress: called with (stage, done, total).
 
     Returns:
-        The classifier, with its held-out probabilities. Its cut goes lower, the more answers there are, and holds for
-        any pool; it looks at all pairs: the start's gate and its rule for pools knew nothing of these. Its options and
-        what else it owns stay the start's.
+        The classifier, with its held-out probabilities. Its cut goes lower, the more answers there are; it looks at all
+        pairs, since the start's gate was measured without these; its options and what else it owns stay the start's.
 
     Raises:
         TrainingError: fewer than five true pairs, or others.
@@ -71,7 +70,6 @@ def refined(
         trees=grow(pairs.table, pairs.truth, None, growth, start.trees),
         calibration=calibration,
         gate=0.0,
-        pool=None,
         card={**start.card, "answers": len(pairs.truth), "true_answers": right, "calibration_error": error},
         held_out=held_out,
     )

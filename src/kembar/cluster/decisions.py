@@ -14,7 +14,7 @@ from kembar.evidence.pairs import Pairs
 from kembar.grouping.groups import Groups
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches
-from kembar.outcome import at_pairs, decided, noted, restored
+from kembar.outcome import decided, noted, restored
 from kembar.plan import peak_memory
 from kembar.results.result import Result
 
@@ -27,11 +27,9 @@ def decisions(shared: Shared, _task: Task) -> dict[str, Any]:
         pairs = final_pairs(shared, part)
         found.append(_narrow(pairs.take(_matter(pairs, crowds))))
     order, config, catalog = shared.start.order, shared.config, shared.start.catalog
-    limits, pairs = Limits(shared.cut_off, compared=compared), _joined(found)
-    if shared.start.config.cut is None:
-        config = at_pairs(config, shared.classifier, pairs, len(shared.copies.kept))
-    matches, groups = decided(pairs, order, shared.copies, config, catalog, limits)
-    return {"config": config, "matches": matches, "groups": groups, "compared": compared, "crowds": crowds}
+    limits = Limits(shared.cut_off, compared=compared)
+    matches, groups = decided(_joined(found), order, shared.copies, config, catalog, limits)
+    return {"matches": matches, "groups": groups, "compared": compared, "crowds": crowds}
 
 
 def result(shared: Shared, seconds: dict[str, float]) -> Result:
@@ -52,7 +50,7 @@ def result(shared: Shared, seconds: dict[str, float]) -> Result:
     catalog, pairs, copy_of, cut_off = back
     return Result(
         catalog=noted(catalog, shared.recall),
-        config=made["config"],
+        config=shared.config,
         pairs=pairs,
         matches=matches,
         groups=Groups(groups.labels, groups.ids),

@@ -331,7 +331,7 @@ class Live(Asked):
                 moved = rematched(change.write, result, rows, said)
                 change.body["moved"] = deciding.held(change.write, change.number, moved)
                 deciding.close_empty(change.write, change.number)
-            self._sealed_at(result.config.cut if self.config.cut is None and not self.config.by_rules else None)
+            self.seal()
             return change.done()
 
     def regroup(self, *, by: str = "") -> Event:

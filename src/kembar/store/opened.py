@@ -144,13 +144,8 @@ class OpenStore:
         index = self._index
         if not refit_due(index, len(ready.posts)) or (index.model is not None and len(index) >= _BACKGROUND):
             return index, None
-        sealed = sealed_with(self.reading(), ready, self._matcher, self.photos, self._cut())
+        sealed = sealed_with(self.reading(), ready, self._matcher, self.photos)
         return sealed.index, sealed
-
-    def _cut(self) -> float | None:
-        """Give the cut that the last re-match found for these posts; None where the usual one holds."""
-        fixed = self.config.cut is not None or self.config.by_rules
-        return None if fixed or self._index.model is None else self._index.model.config.cut
 
     def _seal_behind(self) -> None:
         """Have words counted anew by a thread, where a large store has grown."""
@@ -161,10 +156,7 @@ class OpenStore:
 
     def seal(self) -> Event:
         """Count words anew in all posts, while others go on; a store does so by itself as it grows."""
-        return self._sealed_at(self._cut())
-
-    def _sealed_at(self, cut: float | None) -> Event:
-        sealed = sealed_now(self.reading(), self._matcher, self.photos, cut)
+        sealed = sealed_now(self.reading(), self._matcher, self.photos)
         with self._lock:
             with self._database.change("refit") as change:
                 change.body["posts"] = len(sealed.index)

@@ -73,24 +73,16 @@ def refit_due(index: Index, new: int) -> bool:
     return index.model is None or index.fresh + new > _GROWN * sealed
 
 
-def sealed_now(read: sqlite3.Connection, matcher: Matcher, photos: Path, cut: float | None = None) -> Sealed:
-    """Count words in all posts of a store; `cut`: see `fitted_at`."""
+def sealed_now(read: sqlite3.Connection, matcher: Matcher, photos: Path) -> Sealed:
+    """Count words in all posts of a store."""
     after = int(read.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
     records, rows = everything(read)
     ready = prepared(catalog_of(records, photos), matcher, vectors_of(read, rows))
-    model = fitted_at(ready, matcher, cut)
+    model = fitted_on(ready, matcher)
     return Sealed(Index.of(model, Part.of(ready.compared, ready.vectors, model), rows), len(rows), after)
 
 
-def fitted_at(ready: Prepared, matcher: Matcher, cut: float | None) -> Model:
-    """Count words in posts; the cut is the given one, which was found for a pool before, or (None) the usual one."""
-    model = fitted_on(ready, matcher)
-    return model if cut is None else replace(model, config=model.config.with_option("cut", cut))
-
-
-def sealed_with(
-    read: sqlite3.Connection, new: Prepared, matcher: Matcher, photos: Path, cut: float | None = None
-) -> Sealed:
+def sealed_with(read: sqlite3.Connection, new: Prepared, matcher: Matcher, photos: Path) -> Sealed:
     """Count words in all posts of a store and in new ones; the index has those of the store alone.
 
     Args:
@@ -98,17 +90,16 @@ def sealed_with(
         new: posts on their way in; some of them may be there, and are left out of the index.
         matcher: with the configuration.
         photos: the folder of the store's photos.
-        cut: see `fitted_at`.
     """
     records, rows = everything(read)
     coming = set(new.posts.ids)
     kept = np.array([at for at, record in enumerate(records) if record["id"] not in coming], dtype=np.int64)
     if not len(kept):
-        model = fitted_at(new, matcher, cut)
+        model = fitted_on(new, matcher)
         return Sealed(Index(model), len(new.posts))
     old = prepared(catalog_of([records[at] for at in kept], photos), matcher, vectors_of(read, rows[kept]))
     whole = prepared(stacked([old.posts, new.posts]), matcher, _stored(old, new))
-    model = fitted_at(whole, matcher, cut)
+    model = fitted_on(whole, matcher)
     part = Part.of(whole.compared, whole.vectors, model).take(np.arange(len(kept)))
     return Sealed(Index.of(model, part, rows[kept]), len(whole.posts))
 
