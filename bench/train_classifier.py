@@ -43,9 +43,9 @@ columns. Groups by average link, cut {cut}; titles whose quantities contradict e
   with another number, code, size or variety). {pairs:,} pairs, {true:,} of them true; half of the weight is Shopee's.
   Only weights are in it, no post.
 - **Calibrated** and its cut chosen by classifiers that had not seen the market.
-- **Held out**: each row is by a classifier that never saw this market, nor its cut or calibration, without `veto`
-  (which costs .002 to .003 on Shopee folds and .007 on alaska_notebook, gains .002 on promap_en, and changes no other
-  market by more than .001):
+- **Held out**: each row is by a classifier and a title encoder that never saw this market, nor its cut or calibration,
+  without `veto` (which cost an earlier classifier .002 to .003 on Shopee folds and .007 on alaska_notebook, gained .002
+  on promap_en, and changed no other market by more than .001):
 
 {table}
 
