@@ -14,6 +14,7 @@ from kembar.arrays import Bools, Progress, Rows
 from kembar.classifier.agreement import weighed_by_identifiers
 from kembar.classifier.choice import chosen
 from kembar.classifier.classify import classify
+from kembar.classifier.ownership import encoding
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
@@ -102,6 +103,8 @@ class Matcher:
         self.buckets = buckets
         self.encoders: dict[str, Encoder] = {}
         self.classifier = None if self.config.by_rules else PairClassifier.load(self.config.model)
+        if self.classifier is not None:
+            self.config = encoding(self.config, self.classifier)
 
     def match(
         self,

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import kembar
 from kembar import Catalog, Config, ConfigError, Matcher, synthesize
 from kembar.classifier.ownership import adopted, evidence_settings
 from kembar.classifier.pair_classifier import PairClassifier, has_classifier
@@ -170,6 +172,18 @@ def test_another_encoder_or_other_quantities_are_taken_with_a_warning(
     (record,) = caplog.records
     assert given in record.getMessage()
     assert f"learned with {learned}" in record.getMessage()
+
+
+def test_the_encoder_that_it_learned_with_encodes(shipped: PairClassifier, tmp_path: Path) -> None:
+    own = tmp_path / "encoder"
+    shutil.copytree(Path(kembar.__file__).parent / "encoders" / "models" / "title", own)
+    evidence = {**shipped.evidence, "title_encoder": str(own)}
+    replace(shipped, evidence=evidence).save(tmp_path / "model")
+    posts = Catalog.read(synthesize(60, seed=3).posts)
+    for said, expected in (({}, str(own)), ({"title_encoder": "kembar-title"}, "kembar-title")):
+        matcher = Matcher(Config(model=str(tmp_path / "model"), **said))
+        assert matcher.match(posts).config.title_encoder == expected
+        assert list(matcher.encoders) == [expected]
 
 
 def test_cuts_by_view_are_one_option(owner: Owner) -> None:

@@ -13,7 +13,8 @@ from kembar.config import Config
 from kembar.errors import ConfigError
 
 _SHARED: Final = ("fusion", "blend", "pool")  # tables of [advanced] that all columns depend on
-_LOOSE: Final = ("title_encoder", "photo_encoder", "categories")  # another value may do: a warning is enough
+_ENCODERS: Final = ("title_encoder", "photo_encoder")
+_LOOSE: Final = (*_ENCODERS, "categories")  # another value may do: a warning is enough
 _SIZE: Final = "advanced.pool.size"
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,14 @@ def evidence_settings(config: Config, views: Iterable[str]) -> dict[str, Any]:
     loose = {f"{name}_encoder": tree[f"{name}_encoder"] for name in ("title", "photo") if name in names}
     kept = {f"{table}.{key}": value for table, options in tables for key, value in options.items()}
     return {**loose, "categories": tree["categories"], **kept}
+
+
+def encoding(config: Config, classifier: PairClassifier) -> Config:
+    """Give a classifier the encoders that it learned with, before anything is encoded; one that the user set stays."""
+    for key in _ENCODERS:
+        if key in classifier.evidence and not _was_set(config, key):
+            config = config.with_option(key, classifier.evidence[key])
+    return config
 
 
 def adopted(config: Config, classifier: PairClassifier) -> Config:
