@@ -43,7 +43,9 @@ from titles import FOLDS, data
 ALONE = ["word=false", "char=false", "hash=false"]
 WIDTH, EPOCHS, BATCH = 384, 8, 256
 BLENDS = tuple(
-    {"blend.threshold": t, "blend.min2": 0.55 * t, "blend.keep": k} for t in (0.6, 0.7, 0.8) for k in (0.25,)
+    {"advanced.blend.threshold": t, "advanced.blend.min2": 0.55 * t, "advanced.blend.keep": k}
+    for t in (0.6, 0.7, 0.8)
+    for k in (0.25,)
 )
 HEADS = {
     "softmax": {"loss": "softmax", "scale": 20.0},

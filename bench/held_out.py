@@ -18,11 +18,11 @@ import numpy as np
 
 from kembar.classifier.drift import Profile
 from kembar.classifier.ownership import evidence_settings
-from kembar.classifier.pair_classifier import PairClassifier
+from kembar.classifier.pair_classifier import USUAL_CUT, PairClassifier
 from kembar.classifier.trees import replant
 from kembar.config import SHIPPED, Config
 from kembar.folders import new_folder
-from markets import CUTS, Lesson, Lessons, best, calibrated, counts, scores
+from markets import CUTS, Lesson, Lessons, at_one_half, best, calibrated, counts, scores
 from pools import LACKING
 from titles import SHOPEE
 from train_classifier import VIEWS
@@ -42,15 +42,16 @@ def without(group: str, lessons: Lessons, margins: Path, encoder: Path) -> PairC
     """A classifier of all pools but those of a group, for titles by this encoder."""
     pools = [pool for pool in lessons.pools if pool.group != group]
     full = (pool for pool in pools if pool.kind == "full")
+    cut = best_cut(pools, margins)
     return PairClassifier(
         lessons.names,
         replant("lightgbm", (margins / f"{group}.txt").read_text(encoding="utf-8"), len(lessons.names)),
-        calibrated(pools, margins),
+        at_one_half(calibrated(pools, margins), cut),
         tuple(Profile.of(pool.table(lessons.names), lessons.names) for pool in full),
-        {"pools": len(pools), "left_out": group},
+        {"pools": len(pools), "left_out": group, "best_cut": cut},
         {"kembar-photo": PairClassifier.load(SHIPPED).weights["kembar-photo"]},
         tuple(filter(None, LACKING.values())),
-        best_cut(pools, margins),
+        USUAL_CUT,
         veto=True,
         evidence=evidence_settings(Config(title_encoder=str(encoder)), VIEWS),
     )
@@ -73,7 +74,7 @@ def main() -> None:
         classifier = without(group, lessons, arguments.margins, encoder.resolve())
         with new_folder(arguments.output / group, mark="classifier.json") as folder:
             classifier.write(folder)
-        print(f"{group} left out: cut {classifier.cut}", flush=True)
+        print(f"{group} left out: best cut {classifier.card['best_cut']}, moved to {classifier.cut}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ chosen without the market that a row is about.
 import argparse
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from sklearn.metrics import f1_score
 
 from kembar.arrays import run_starts
 from kembar.classifier.calibration import Calibration
+from kembar.classifier.match_weights import log_odds, odds_to_probability
 from kembar.classifier.trees import Growth, Trees, grow
 from kembar.config import BY_RULES, Config
 from kembar.evidence.edges import directed
@@ -35,6 +36,7 @@ SIBLINGS = 0.3  # weight of a pair of made siblings, beside 1
 SHOPEE_SHARE = 0.5
 CROWD = re.compile(r" (above|top) |_blended|^similarity (shared|company)$")  # columns that tell what kind of pool it is
 LOSS = 5.0
+SURE = 1e-4  # probabilities nearer to 0 or 1 stay where they are
 GROWTH = Growth(trees=160, leaves=31, rate=0.1, least=60, columns=0.3, others=1.0)
 
 
@@ -222,6 +224,16 @@ def calibrated(pools: list[Lesson], folder: Path, without: str | None = None) ->
     truth = np.concatenate([pool.truth[pool.known] for _, pool in found])
     weight = np.concatenate([np.full(int(pool.known.sum()), 1 / max(1, pool.known.sum())) for _, pool in found])
     return Calibration.fit(score, truth, weight)
+
+
+def at_one_half(calibration: Calibration, cut: float) -> Calibration:
+    """Move a map so that this cut becomes one half: from there on no post alone joins two that rule each other out.
+
+    The mean of a probability below 1 and of 0, for the two that are ruled out, never reaches one half.
+    """
+    p = calibration.probability
+    moved = odds_to_probability(log_odds(p) - log_odds(np.array([cut])))
+    return replace(calibration, probability=np.where((p < SURE) | (p > 1 - SURE), p, moved))
 
 
 def counts(pool: Lesson) -> bool:

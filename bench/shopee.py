@@ -36,10 +36,15 @@ PLAIN = ["advanced.blend.steps=0", "advanced.fusion.veto=false", "rule=threshold
 MIN2 = ["advanced.blend.steps=0", "advanced.fusion.veto=false", "rule=threshold"]
 VETO = ["advanced.blend.steps=0", "rule=threshold"]
 SURE = tuple(
-    {"blend.threshold": t, "blend.min2": m, "blend.keep": 0.25} for t in (0.6, 0.65, 0.7) for m in (0.22, 0.28)
+    {"advanced.blend.threshold": t, "advanced.blend.min2": m, "advanced.blend.keep": 0.25}
+    for t in (0.6, 0.65, 0.7)
+    for m in (0.22, 0.28)
 )
-SURE_WORDS = tuple({"blend.threshold": t, "blend.min2": 0.2, "blend.keep": 0.0} for t in (0.4, 0.45, 0.5, 0.55))
-LATER = tuple({**sure, "blend.later": later} for sure in SURE[2:4] for later in (0.7, 0.8, 0.9))
+SURE_WORDS = tuple(
+    {"advanced.blend.threshold": t, "advanced.blend.min2": 0.2, "advanced.blend.keep": 0.0}
+    for t in (0.4, 0.45, 0.5, 0.55)
+)
+LATER = tuple({**sure, "advanced.blend.later": later} for sure in SURE[2:4] for later in (0.7, 0.8, 0.9))
 
 # name, settings, blending options to try, reference F1 on such a fold and where it stands
 ROWS: list[tuple[str, list[str], tuple[Setting, ...], str]] = [
@@ -88,10 +93,14 @@ ROWS += [
 ]
 
 
-WIDE = tuple({"blend.threshold": t, "blend.min2": 0.3, "blend.keep": 0.25} for t in (0.7, 0.75, 0.8))
+WIDE = tuple(
+    {"advanced.blend.threshold": t, "advanced.blend.min2": 0.3, "advanced.blend.keep": 0.25} for t in (0.7, 0.75, 0.8)
+)
 ALONE = ["word=false", "char=false", "hash=false"]
 MORE = tuple(
-    {"blend.threshold": t, "blend.min2": 0.3, "blend.keep": k} for t in (0.5, 0.55, 0.6, 0.65, 0.7) for k in (0.0, 0.25)
+    {"advanced.blend.threshold": t, "advanced.blend.min2": 0.3, "advanced.blend.keep": k}
+    for t in (0.5, 0.55, 0.6, 0.65, 0.7)
+    for k in (0.0, 0.25)
 )
 TITLE: list[tuple[str, list[str], tuple[Setting, ...], str]] = [
     ("title encoder", ALONE + PLAIN, (), ""),
