@@ -270,12 +270,19 @@ class _Text:
 def _is_rectangular(data: bytes, separator: str, width: int) -> bool:
     """Whether every row has as many cells as the header; True is certain, False needs a closer look.
 
-    A line end or separator counts when an even number of quotes precedes it.
+    A line end or separator counts when an even number of quotes precedes it. A quote inside a cell that none begins, as
+    in ``5" tv``, would hide what follows up to the next one: it needs the closer look.
     """
-    inside, cells = False, 0
+    inside, cells, before = False, 0, ord("\n")
+    openers = np.array([ord(separator), ord("\n"), ord('"')], dtype=np.uint8)
     for start in range(0, len(data), _BLOCK):
         block = np.frombuffer(data, np.uint8, min(_BLOCK, len(data) - start), start)
-        quoting = np.logical_xor.accumulate(block == ord('"')) ^ inside
+        quotes = block == ord('"')
+        quoting = np.logical_xor.accumulate(quotes) ^ inside
+        opening = np.flatnonzero(quotes & quoting)
+        if not np.isin(np.where(opening > 0, block[opening - 1], before), openers).all():
+            return False
+        before = int(block[-1])
         marks = block[((block == ord(separator)) | (block == ord("\n"))) & ~quoting]
         ends = np.flatnonzero(marks == ord("\n"))
         counts = np.diff(ends, prepend=-1)
