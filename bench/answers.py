@@ -1,6 +1,6 @@
 """What answers are worth: F1 after none, 50, 100 and 300 of them. Writes docs/figures/answers.md.
 
-    python bench/held_out.py LESSONS MARGINS -o CLASSIFIERS
+    python bench/held_out.py LESSONS MARGINS --title FOLDER -o CLASSIFIERS
     python bench/answers.py CLASSIFIERS [-o docs/figures/answers.md]
 
 Starts from a classifier that has not seen the market, asks what `kembar label-queue` asks, answers from the known

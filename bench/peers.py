@@ -1,6 +1,6 @@
 """kembar beside other programs that find the posts of one product, on the same sets, in one run.
 
-    python bench/held_out.py LESSONS MARGINS -o CLASSIFIERS
+    python bench/held_out.py LESSONS MARGINS --title FOLDER -o CLASSIFIERS
     python bench/peers.py WORK --classifiers CLASSIFIERS --title FOLDER [-o docs/figures/peers.md]
 
 The peers are not kembar's dependencies: pip install splink semhash dedupe imagededup pandas "BTrees<6" (dedupe

@@ -4,8 +4,8 @@
     python bench/title_markets.py FOLDER [--before ENCODER] [--models use e5] [-o docs/figures/title-markets.md]
 
 Each market is encoded by the encoder of FOLDER that has not seen it; by word TF-IDF; and by other encoders, such as an
-earlier one. The pairs are those of each post and its 30 nearest; average precision over all true pairs, so that a pair
-that is not found counts as the last. In amazon_google and walmart_amazon pairs across the two shops alone.
+earlier one. The pairs are those of each post and its 30 nearest; average precision over all true pairs: that of the
+pairs found, times their recall. In amazon_google and walmart_amazon pairs across the two shops alone.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from sklearn.metrics import average_precision_score
 
 from kembar.encoders.registry import open_encoder
 from kembar.encoders.tfidf import Tfidf
@@ -40,9 +41,9 @@ def ranked(similarity: Callable[[slice], np.ndarray], pool: Titles, source: np.n
         keys.append((low * n + high)[found > -2])
         scores.append(found[found > -2])
     key, at = np.unique(np.concatenate(keys), return_index=True)
-    order = np.argsort(-np.concatenate(scores)[at], kind="stable")
-    true = pool.groups[key // n][order] == pool.groups[key % n][order]
-    return float((np.cumsum(true) / np.arange(1, len(true) + 1))[true].sum() / true_pairs(pool.groups, source))
+    true = pool.groups[key // n] == pool.groups[key % n]
+    recall = np.count_nonzero(true) / true_pairs(pool.groups, source)
+    return recall * float(average_precision_score(true, np.concatenate(scores)[at]))
 
 
 def true_pairs(groups: np.ndarray, source: np.ndarray) -> int:

@@ -1,4 +1,4 @@
-"""Labelled titles that the title encoder learns from: Shopee posts and ten other markets."""
+"""Where the labelled posts are, and their titles, which the title encoder learns from: Shopee and ten other markets."""
 
 import os
 from collections.abc import Iterator

@@ -14,7 +14,7 @@ from kembar.arrays import Bools, Progress, Rows
 from kembar.classifier.agreement import weighed_by_identifiers
 from kembar.classifier.choice import chosen
 from kembar.classifier.classify import classify
-from kembar.classifier.ownership import encoding
+from kembar.classifier.ownership import with_own_encoders
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
@@ -104,7 +104,7 @@ class Matcher:
         self.encoders: dict[str, Encoder] = {}
         self.classifier = None if self.config.by_rules else PairClassifier.load(self.config.model)
         if self.classifier is not None:
-            self.config = encoding(self.config, self.classifier)
+            self.config = with_own_encoders(self.config, self.classifier)
 
     def match(
         self,

@@ -39,7 +39,7 @@ def evidence_settings(config: Config, views: Iterable[str]) -> dict[str, Any]:
     return {**loose, "categories": tree["categories"], **kept}
 
 
-def encoding(config: Config, classifier: PairClassifier) -> Config:
+def with_own_encoders(config: Config, classifier: PairClassifier) -> Config:
     """Give a classifier the encoders that it learned with, before anything is encoded; one that the user set stays."""
     for key in _ENCODERS:
         if key in classifier.evidence and not _was_set(config, key):

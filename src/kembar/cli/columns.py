@@ -92,6 +92,7 @@ def with_options(
     """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        """Give this command the options."""
         signature = inspect.signature(command, eval_str=True)
         own = [parameter for own_name, parameter in signature.parameters.items() if own_name != name]
 
