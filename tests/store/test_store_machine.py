@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -14,6 +15,7 @@ from properties import SEARCH
 from small_stores import check_decisions, check_whole, groups_of, ids_of, looked_up, posts, retitled
 
 PLACES = st.integers(0, 39)
+STEPS = 20
 
 
 class Stores(RuleBasedStateMachine):
@@ -123,6 +125,10 @@ class Stores(RuleBasedStateMachine):
 
     @rule()
     def rematch(self) -> None:
+        if not self.there:
+            with pytest.raises(InputError, match="a store without posts"):
+                self.live.rematch()
+            return
         self.live.rematch()
         groups = groups_of(self.live)
         self.live.rematch()
@@ -146,8 +152,8 @@ class Stores(RuleBasedStateMachine):
 
 Stores.TestCase.settings = settings(
     settings.get_profile("kembar"),
-    max_examples=SEARCH or 8,
-    stateful_step_count=20,
+    max_examples=SEARCH // STEPS or 8,  # of a search's examples each is a step, with all that must hold after it
+    stateful_step_count=STEPS,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink takes minutes
 )
 TestStores = Stores.TestCase

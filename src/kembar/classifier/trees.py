@@ -6,6 +6,7 @@ and a text from which the same trees grow again. The packages are imported at th
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final, Protocol
 
@@ -114,6 +115,7 @@ def grow(table: Floats, truth: Bools, weight: Floats | None, growth: Growth, sta
     return _GROWERS[growth.kind](table, truth, weight, growth, start)
 
 
+@lru_cache(maxsize=2)  # stages and stores of one process open the same classifier again and again
 def replant(kind: str, text: str, columns: int) -> Trees:
     """Grow trees from their text.
 
