@@ -1,7 +1,7 @@
 """What is marked in two titles, and the bars of the evidence."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kembar.service.pages.marks import LONGEST, marked
@@ -50,6 +50,7 @@ def test_marking_changes_no_character_and_is_symmetric(left, right) -> None:
 
 
 @examples(30)
+@example("0+一")
 @given(st.text(max_size=60))
 def test_equal_titles_have_nothing_marked(title) -> None:
     for pieces in marked(title, title):

@@ -50,13 +50,17 @@ def marked(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
     texts = [*titles, *(text for own in pieces for text in (*own, *_pairs(own)))]
     plain = normalize(pl.Series(texts, dtype=pl.String))  # all at once: a call costs more than what it does here
     amounts, words = _amounts(plain), _words(plain)
-    found, begin = [], len(titles)
-    for row, own in enumerate(pieces):
-        end = begin + len(own)
-        read = _with_pairs(amounts[begin:end], amounts[end : end + len(own)])
-        theirs = amounts[1 - row], {token for kind, token in words[1 - row] if kind != CODE}
-        found.append(_joined([_piece(*each, *theirs) for each in zip(own, read, words[begin:end], strict=True)]))
-        begin = end + len(own)
+    first, second = (len(own) for own in pieces)
+    spans = [slice(2, 2 + first), slice(2 + 2 * first, 2 + 2 * first + second)]
+    found = []
+    for row, (own, span) in enumerate(zip(pieces, spans, strict=True)):
+        read = _with_pairs(amounts[span], amounts[span.stop : span.stop + len(own)])
+        # A piece may read otherwise alone than in its title: "0+" before a Chinese sign.
+        their_words = {
+            token for told in (words[1 - row], *words[spans[1 - row]]) for kind, token in told if kind != CODE
+        }
+        each = zip(own, read, words[span], strict=True)
+        found.append(_joined([_piece(*piece, amounts[1 - row], their_words) for piece in each]))
     return found[0], found[1]
 
 
