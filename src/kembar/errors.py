@@ -121,7 +121,7 @@ class ForkedError(KembarError, RuntimeError):
 
 def quoted(value: object) -> str:
     """Quote an offending value for a message: a path whole, but the end of a very long one; else 80 characters."""
-    if isinstance(value, PurePath):
+    if isinstance(value, PurePath) or hasattr(value, "joinpath"):  # the second: elsewhere, see kembar.remote
         text = repr(str(value))
         return text if len(text) <= 240 else f"{text[0]}...{text[-236:]}"
     text = repr(value)

@@ -23,6 +23,7 @@ from typing import Any, Final
 import polars as pl
 
 from kembar.errors import FolderError, quoted
+from kembar.remote import check_writable, is_remote, place, reaching, sent
 
 try:
     import fcntl
@@ -118,7 +119,13 @@ def reserved(target: Path | str, *, overwrite: bool = False, mark: str = "pairs.
     Raises:
         FolderError: the target exists, holds something else, cannot be written, or another process is writing it.
     """
-    target = Path(target).absolute()
+    target = place(target)
+    check_free(target, overwrite=overwrite, mark=mark)
+    if is_remote(target):
+        check_writable(target)
+        yield
+        return
+    target = target.absolute()
     _reserved[target] = _claimed(target, overwrite, mark)
     try:
         yield
@@ -146,7 +153,13 @@ def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "pair
     Raises:
         FolderError: the target exists, holds something else, cannot be written, or another process is writing it.
     """
-    target = Path(target).absolute()
+    target = place(target)
+    if is_remote(target):
+        check_free(target, overwrite=overwrite, mark=mark)
+        with sent(target, mark) as folder:
+            yield folder
+        return
+    target = target.absolute()
     claim = _reserved.pop(target, None) or _claimed(target, overwrite, mark)
     done = False
     try:
@@ -198,7 +211,28 @@ def check_free(target: Path | str, *, overwrite: bool, mark: str = "pairs.parque
     Raises:
         FolderError: the target exists, holds something else, or its parent cannot be written.
     """
-    target = Path(target).absolute()
+    target = place(target)
+    if not is_remote(target):
+        target = target.absolute()
+        _check_parent(target)
+    with reaching(target):
+        if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+            return
+        if not overwrite:
+            raise FolderError(
+                f"{str(target)!r}, which exists",
+                "a new folder",
+                "Choose another name, or replace it: overwrite=True.",
+            )
+        if not (target / mark).is_file():
+            raise FolderError(
+                f"{str(target)!r}, which holds no {mark}",
+                "an earlier folder of the same kind to overwrite",
+                "Choose another name, or remove it yourself.",
+            )
+
+
+def _check_parent(target: Path) -> None:
     _check_name(target)
     parent = next((folder for folder in target.parents if folder.exists()), target)
     if not parent.is_dir() or not os.access(parent, os.W_OK):
@@ -206,20 +240,6 @@ def check_free(target: Path | str, *, overwrite: bool, mark: str = "pairs.parque
             f"{str(target)!r}, inside {str(parent)!r} which cannot be written",
             "a place where a new folder can be made",
             "Choose another folder.",
-        )
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
-    if not overwrite:
-        raise FolderError(
-            f"{str(target)!r}, which exists",
-            "a new folder",
-            "Choose another name, or replace it: overwrite=True.",
-        )
-    if not (target / mark).is_file():
-        raise FolderError(
-            f"{str(target)!r}, which holds no {mark}",
-            "an earlier folder of the same kind to overwrite",
-            "Choose another name, or remove it yourself.",
         )
 
 

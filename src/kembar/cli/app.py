@@ -16,12 +16,14 @@ from kembar.cli.groups import Group
 from kembar.cli.layout import layout_options
 from kembar.cli.link import app as link
 from kembar.cli.options import (
+    PLACE,
     Cache,
     Chosen,
     ConfigFile,
     Device,
     Images,
     Model,
+    Output,
     Overwrite,
     Posts,
     Quiet,
@@ -141,7 +143,7 @@ def top(
 @layout_options
 def match(
     posts: Posts,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", show_default=False)],
+    output: Output,
     images: Images = None,
     model: Model = None,
     recipe: Recipe = None,
@@ -150,7 +152,9 @@ def match(
     vectors: VectorFiles = None,
     against: Annotated[
         Path | None,
-        typer.Option("--against", help="Earlier run: these posts are new; they are compared with it and join it."),
+        typer.Option(
+            "--against", help="Earlier run: these posts are new; they are compared with it and join it.", **PLACE
+        ),
     ] = None,
     memory: Memory = None,
     on: On = None,

@@ -8,7 +8,20 @@ import typer
 
 from kembar.cli.columns import column_options, right_column_options
 from kembar.cli.layout import layout_options
-from kembar.cli.options import Cache, Chosen, ConfigFile, Device, Images, Model, Overwrite, Quiet, Settings, resources
+from kembar.cli.options import (
+    PLACE,
+    Cache,
+    Chosen,
+    ConfigFile,
+    Device,
+    Images,
+    Model,
+    Output,
+    Overwrite,
+    Quiet,
+    Settings,
+    resources,
+)
 from kembar.posts.columns import Columns
 from kembar.posts.layout import Layout
 
@@ -21,9 +34,9 @@ app = typer.Typer(rich_markup_mode="markdown")
 @right_column_options("id", "title", "image", "hash", "price", "brand", "within")
 def link(
     ctx: typer.Context,
-    left: Annotated[Path, typer.Argument(help="Your posts.", show_default=False)],
-    right: Annotated[Path, typer.Argument(help="The posts to link to them.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", show_default=False)],
+    left: Annotated[Path, typer.Argument(help="Your posts.", show_default=False, **PLACE)],
+    right: Annotated[Path, typer.Argument(help="The posts to link to them.", show_default=False, **PLACE)],
+    output: Output,
     kind: Annotated[
         str,
         typer.Option(
@@ -34,7 +47,7 @@ def link(
     ] = "one-to-many",
     images: Images = None,
     right_images: Annotated[
-        Path | None, typer.Option("--right-images", help="Photo folder of the right posts.")
+        Path | None, typer.Option("--right-images", help="Photo folder of the right posts.", **PLACE)
     ] = None,
     model: Model = None,
     config: ConfigFile = None,

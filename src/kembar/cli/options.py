@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from kembar.errors import ConfigError, FolderError
+from kembar.remote import is_remote
 
 if TYPE_CHECKING:
     from kembar.arrays import Progress
@@ -18,10 +19,23 @@ if TYPE_CHECKING:
     from kembar.posts.catalog import Catalog
     from kembar.results.result import Result
 
+
+def path(given: str) -> Path | str:
+    """Read a path, and leave an address as it is, of which `Path` takes a slash away: errors come where it is used."""
+    return given if is_remote(given) else Path(given)
+
+
+PLACE: Final[dict[str, Any]] = {"parser": path}
+"""How a path is read that may be an address, such as s3://bucket/posts.parquet."""
+
 Posts = Annotated[
-    Path, typer.Argument(help="Posts: CSV, Excel, JSON, a feed, Parquet ...; `-`: standard input.", show_default=False)
+    Path,
+    typer.Argument(
+        help="Posts: CSV, Excel, JSON, a feed, Parquet ...; `-`: standard input.", show_default=False, **PLACE
+    ),
 ]
-Images = Annotated[Path | None, typer.Option("--images", help="Folder that the image column points into.")]
+Images = Annotated[Path | None, typer.Option("--images", help="Folder that the image column points into.", **PLACE)]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", show_default=False, **PLACE)]
 Recipe = Annotated[
     str | None,
     typer.Option(

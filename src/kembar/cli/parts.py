@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kembar.errors import ConfigError
+from kembar.remote import is_remote, place
 
 if TYPE_CHECKING:
     from kembar.cluster.match import Running
@@ -92,6 +93,8 @@ class Large:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def work_beside(output: Path) -> Path:
-    """Name the work folder of a run."""
-    return output.with_name(f"{output.name}.work")
+def work_beside(output: Path | str) -> Path:
+    """Name the work folder of a run: here, where the run goes elsewhere, for its files are mapped."""
+    output = place(output)
+    name = f"{output.name}.work"
+    return Path(name) if is_remote(output) else output.with_name(name)

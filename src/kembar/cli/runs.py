@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from kembar.cli.columns import column_options
-from kembar.cli.options import Overwrite, Quiet, Settings, check_new_file
+from kembar.cli.options import PLACE, Output, Overwrite, Quiet, Settings, check_new_file
 from kembar.errors import ConfigError, visible
 from kembar.posts.columns import Columns
 
 app = typer.Typer(rich_markup_mode="markdown")
 
-Run = Annotated[Path, typer.Argument(help="Run folder of `kembar match`.", show_default=False)]
+Run = Annotated[Path, typer.Argument(help="Run folder of `kembar match`.", show_default=False, **PLACE)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -147,7 +147,7 @@ def label_queue(
 @app.command(epilog="Example: `kembar regroup run --set cut=.6 -o stricter` — the same pairs, other groups")
 def regroup(
     run: Run,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", show_default=False)],
+    output: Output,
     settings: Settings = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,

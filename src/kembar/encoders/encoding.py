@@ -21,6 +21,7 @@ from kembar.folders import new_file
 from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
 from kembar.posts.titles import normalize
+from kembar.remote import within
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +182,7 @@ def _photos(
 ) -> Floats:
     rows = np.flatnonzero(images != "")
     rows = rows[images.gather(rows).arg_sort().to_numpy()]  # as titles
-    paths = [folder / name for name in images.gather(rows)] if folder is not None else []
+    paths = [within(folder, name) for name in images.gather(rows)] if folder is not None else []
     vectors = np.zeros((len(images), encoder.dimension), dtype=np.float32)
 
     def told(index: int, problem: str) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from kembar.arrays import Floats, Progress, Rows, unit_rows
 from kembar.errors import ConfigError, EncoderError, EvidenceError, quoted
+from kembar.remote import is_path
 
 Modality: TypeAlias = Literal["title", "photo"]
 Items: TypeAlias = Sequence[str] | Sequence[Path]
@@ -87,7 +88,7 @@ def check_paths(items: Items) -> Sequence[Path]:
     Raises:
         EvidenceError: an item that is not a `pathlib.Path`.
     """
-    wrong = next((item for item in items if not isinstance(item, Path)), None)
+    wrong = next((item for item in items if isinstance(item, str) or not is_path(item)), None)
     if wrong is not None:
         raise EvidenceError(
             f"{quoted(wrong)} to an encoder of photos", "a list of pathlib.Path", "Wrap file names: [Path(name), ...]."

@@ -33,6 +33,7 @@ from kembar.arrays import Bools, Floats, Progress, Rows, default_threads
 from kembar.encoders.protocol import Encoder, Items, Problem, check_paths, check_titles
 from kembar.errors import FolderError, quoted
 from kembar.folders import new_file, remove_litter
+from kembar.remote import is_path, is_remote, read_photo
 from kembar.threads import unforked
 
 Keys: TypeAlias = npt.NDArray[np.bytes_]  # 16 bytes each
@@ -185,7 +186,7 @@ def content_keys(items: Items) -> tuple[Keys, Bools]:
         (n,) keys of 16 bytes; and (n,) bool, False where an item has no content: an empty title, or a photo that
         cannot be read.
     """
-    if items and isinstance(items[0], Path):
+    if items and not isinstance(items[0], str) and is_path(items[0]):
         with ThreadPoolExecutor(default_threads(), thread_name_prefix="kembar-hash") as pool:
             digests = list(pool.map(_photo_digest, check_paths(items)))
     else:
@@ -197,6 +198,8 @@ def content_keys(items: Items) -> tuple[Keys, Bools]:
 
 def _photo_digest(path: Path) -> bytes:
     try:
+        if is_remote(path):
+            return hashlib.sha256(read_photo(path).read()).digest()[:16]
         if not path.is_file():  # opening a named pipe would wait forever
             return b""
         with path.open("rb") as stream:

@@ -11,6 +11,7 @@ from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
 from kembar.posts.hashing import hash_photos
 from kembar.posts.post_photos import Photos
+from kembar.remote import within
 
 
 def with_photo_hashes(
@@ -40,7 +41,7 @@ def with_photo_hashes(
 
 def _hashed_photos(catalog: Catalog, photos: Photos, wanted: Rows, progress: Progress | None) -> Catalog:
     folder = catalog.folder or Path()
-    found = hash_photos([folder / name for name in photos.images.gather(wanted)], progress=progress)
+    found = hash_photos([within(folder, name) for name in photos.images.gather(wanted)], progress=progress)
     hashes, hashed = photos.hashes.copy(), photos.hashed.copy()
     hashes[wanted], hashed[wanted] = found.hashes, found.hashed
     problems = found.problems.select(

@@ -30,6 +30,7 @@ from kembar.posts.reading import read_posts
 from kembar.posts.sources import Source, Table
 from kembar.posts.stored import MANIFEST, POSTS, TABLES, TEXTS, fields_of, incomplete, read_manifest, write
 from kembar.posts.text import read_titles
+from kembar.remote import is_path, place, within
 from kembar.threads import unforked
 
 __all__ = ["PROBLEMS", "Catalog", "Columns", "Source"]
@@ -126,7 +127,7 @@ class Catalog:
             source: a path to a table, such as CSV, Excel, JSON, a feed or Parquet, gzipped or not; "-" for standard
                 input; or a polars, pandas or pyarrow table. Or a folder of photos: each is a post whose id is its name
                 (see :mod:`kembar.posts.photo_folder`).
-            images: the photo folder; the names of photos are relative to it.
+            images: the photo folder, or its address; the names of photos are relative to it.
             columns: which column holds what; by default the names of Kaggle's Shopee data, and where these are absent
                 those of the exports of marketplaces and shops.
             layout: what is said about a file, such as its encoding; by default all of it is found by looking.
@@ -138,8 +139,8 @@ class Catalog:
             CatalogError: the source cannot be read, has no posts, no usable id or nothing to match by; the photo
                 folder does not exist.
         """
-        if images is None and isinstance(source, str | Path) and is_photo_folder(Path(source)):
-            return cls._of_photos(Path(source))
+        if images is None and is_path(source) and is_photo_folder(place(source)):
+            return cls._of_photos(place(source))
         folder = photo_folder(images)
         table, chosen = read_posts(source, columns or Columns(), layout or Layout())
         if folder is not None and not {chosen.image, *chosen.further_images} & set(table.names):
@@ -239,7 +240,7 @@ class Catalog:
         """Return the path of each first photo, None where no photo is named or there is no photo folder."""
         if self.folder is None:
             return [None] * len(self)
-        return [self.folder / name if name else None for name in self.images]
+        return [within(self.folder, name) if name else None for name in self.images]
 
     @unforked
     def take(self, rows: Iterable[int] | npt.NDArray[np.integer[Any]]) -> "Catalog":

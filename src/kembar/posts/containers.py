@@ -12,6 +12,7 @@ from typing import IO, Final
 
 from kembar.errors import CatalogError, nearest, quoted
 from kembar.posts.notes import Note
+from kembar.remote import file_name, is_remote, reaching
 
 STANDARD_INPUT: Final = "-"
 
@@ -62,7 +63,7 @@ def open_content(path: Path) -> Content:
     """Open a file, or what is packed in it.
 
     Args:
-        path: a file; `-` is standard input.
+        path: a file, here or elsewhere (see `kembar.remote`); `-` is standard input.
 
     Returns:
         The table that it holds, of whatever kind.
@@ -73,8 +74,11 @@ def open_content(path: Path) -> Content:
     if str(path) == STANDARD_INPUT:
         content = Content("standard input", "", unpacked=sys.stdin.buffer.read())
     else:
-        _check_file(path)
-        content = Content(path.name, path.suffix.lower(), path)
+        with reaching(path):
+            _check_file(path)
+            name = file_name(path)
+            lies = {"unpacked": path.read_bytes()} if is_remote(path) else {"path": path}
+        content = Content(name, PurePosixPath(name).suffix.lower(), **lies)
     start = content.start(4)
     if not start:
         shown = quoted(path) if content.path else content.name
@@ -119,14 +123,12 @@ def check_size(unpacked: int, packed: int, name: str) -> None:
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise CatalogError(
-            f"{quoted(Path(path))}, a folder", "a file of posts", "Name the CSV or Parquet file inside it."
-        )
+        raise CatalogError(f"{quoted(path)}, a folder", "a file of posts", "Name the CSV or Parquet file inside it.")
     if path.exists():  # also a pipe
         return
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     raise CatalogError(
-        f"{quoted(Path(path))}, which does not exist",
+        f"{quoted(path)}, which does not exist",
         "a file of posts",
         f"Check the spelling and the folder you run in.{nearest(path.name, beside)}",
     )

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import polars as pl
 
 from kembar.posts.photo_cells import ADDRESS
+from kembar.remote import is_remote, names_in, reaching
 
 _LEAVING: Final = r"^(?:[/\\]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)"
 _leaving: Final = re.compile(_LEAVING)
@@ -24,7 +25,8 @@ class PhotoFiles:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self.root = None if folder is None else os.path.realpath(folder)
+        self.elsewhere = folder if folder is not None and is_remote(folder) else None
+        self.root = None if folder is None else str(folder) if self.elsewhere else os.path.realpath(folder)
         self.parts = [] if folder is None else [_folded(part) for part in Path(self.root or "").parts]
         self._names: dict[str, dict[str, str]] = {}  # by sub-folder: what it holds, and the real place of links
         self._cases: dict[str, dict[str, str | None]] = {}  # by sub-folder: names by how they read in lower case
@@ -32,8 +34,16 @@ class PhotoFiles:
     def names(self, parent: str) -> dict[str, str]:
         """List a sub-folder: where each of its names leads, "" for those that are no links."""
         if parent not in self._names:
-            self._names[parent] = {} if self.root is None else _scanned(os.path.join(self.root, parent))  # noqa: PTH118
+            self._names[parent] = self._listed(parent)
         return self._names[parent]
+
+    def _listed(self, parent: str) -> dict[str, str]:
+        if self.root is None:
+            return {}
+        if self.elsewhere is None:
+            return _scanned(os.path.join(self.root, parent))  # noqa: PTH118
+        with reaching(self.elsewhere):
+            return dict.fromkeys(names_in(self.elsewhere, parent), "")
 
     def __contains__(self, name: str) -> bool:
         parent, _, own = name.rpartition("/")
@@ -47,7 +57,7 @@ class PhotoFiles:
 
     def outside(self, names: pl.Series) -> pl.Series:
         """Tell which names a symbolic link takes out of the folder: (n,) String to (n,) Boolean."""
-        if self.root is None:
+        if self.root is None or self.elsewhere is not None:  # where there are no links
             return pl.repeat(False, len(names), dtype=pl.Boolean, eager=True)
         parents, links, gone = _parents(names), list[str](), list[str]()
         for parent in parents.unique().sort():

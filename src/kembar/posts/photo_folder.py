@@ -9,13 +9,15 @@ import polars as pl
 from kembar.errors import CatalogError, quoted
 from kembar.posts.notes import Note
 from kembar.posts.photo_cells import SUFFIXES
+from kembar.remote import is_remote, names_below, reaching
 
 _TABLES: Final = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".arrow", ".feather", ".xlsx", ".json", ".jsonl")
 
 
 def is_photo_folder(path: Path) -> bool:
     """Tell a folder of photos from a folder of the parts of one Parquet table."""
-    return path.is_dir() and path.suffix.lower() not in (".parquet", ".pq")
+    with reaching(path):
+        return path.suffix.lower() not in (".parquet", ".pq") and path.is_dir()
 
 
 def read_photo_folder(folder: Path) -> tuple[pl.DataFrame, tuple[Note, ...]]:
@@ -31,7 +33,7 @@ def read_photo_folder(folder: Path) -> tuple[pl.DataFrame, tuple[Note, ...]]:
     Raises:
         CatalogError: there is no photo in it, or one whose name is not text.
     """
-    names = sorted(_files(folder))
+    names = sorted(_elsewhere(folder) if is_remote(folder) else _files(folder))
     photos = [name for name in names if name.lower().endswith(SUFFIXES)]
     if not photos:
         raise _no_photo(folder, names)
@@ -58,6 +60,12 @@ def _files(folder: Path) -> list[str]:
                 "Rename it.",
             ) from None
     return found
+
+
+def _elsewhere(folder: Path) -> list[str]:
+    with reaching(folder):
+        names = names_below(folder)
+    return [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
 
 
 def _no_photo(folder: Path, names: list[str]) -> CatalogError:

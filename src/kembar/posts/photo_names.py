@@ -14,6 +14,7 @@ from kembar.posts.photo_cells import ADDRESS, photo_names
 from kembar.posts.photo_files import PhotoFiles, leaving
 from kembar.posts.post_photos import numbered
 from kembar.posts.problems import problems, quoted_each
+from kembar.remote import place, reaching
 
 MOST: Final = 12
 """Photos of a post that are used."""
@@ -48,12 +49,13 @@ def photo_folder(images: Path | str | None) -> Path | None:
     """
     if images is None:
         return None
-    folder = Path(images)
-    if folder.is_dir():
-        return folder
-    beside = [other.name for other in folder.parent.iterdir()] if folder.parent.is_dir() else []
+    folder = place(images)
+    with reaching(folder):
+        if folder.is_dir():
+            return folder
+        beside = [other.name for other in folder.parent.iterdir()] if folder.parent.is_dir() else []
     raise CatalogError(
-        f"{quoted(Path(folder))} as the photo folder, which is not a folder",
+        f"{quoted(folder)} as the photo folder, which is not a folder",
         "the folder that the names of photos are relative to",
         f"Check the spelling and the folder you run in.{nearest(folder.name, beside)}",
     )

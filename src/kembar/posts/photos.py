@@ -19,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
 from kembar.errors import ConfigError, EvidenceError, PhotoError, quoted
+from kembar.remote import is_remote, read_photo
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 _Draft: TypeAlias = tuple[str | None, int]  # mode, and the side both edges must keep when decoded at reduced scale
@@ -217,6 +218,8 @@ def _turn(image: Image.Image) -> AbstractContextManager[object]:
 
 def _readable(path: Path) -> IO[bytes]:
     try:
+        if is_remote(path):
+            return read_photo(path)
         mode, size = path.stat().st_mode, path.stat().st_size
         if stat.S_ISREG(mode) and size > 0:  # opening a named pipe would wait forever
             return path.open("rb")

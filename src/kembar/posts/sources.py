@@ -22,6 +22,7 @@ from kembar.posts.layout import Layout
 from kembar.posts.records import read_json
 from kembar.posts.table import Exactly, Table, Wanted, once, present
 from kembar.posts.workbooks import read_workbook
+from kembar.remote import is_path, place, reaching
 from kembar.threads import unforked
 
 __all__ = ["STANDARD_INPUT", "SUFFIXES", "Source", "Table", "read_table"]
@@ -69,9 +70,9 @@ def read_table(source: Source, wanted: Collection[str] | Wanted, layout: Layout 
     """Read the wanted columns of a file or frame.
 
     Args:
-        source: a path to a file of one of :data:`SUFFIXES`, or "-" for standard input; a polars frame, eager or lazy; a
-            pandas frame; a pyarrow table or anything else with the Arrow stream interface; a list of dicts, or a dict
-            of lists.
+        source: a path to a file of one of :data:`SUFFIXES`, or its address; or "-" for standard input; a polars frame,
+            eager or lazy; a pandas frame; a pyarrow table or anything else with the Arrow stream interface; a list of
+            dicts, or a dict of lists.
         wanted: names of columns, or how to find them; those the source lacks are left out of the result.
         layout: what is said about a file; nothing by default.
 
@@ -83,8 +84,8 @@ def read_table(source: Source, wanted: Collection[str] | Wanted, layout: Layout 
         MissingExtraError: a workbook without the extra `excel`.
     """
     chosen: Wanted = Exactly(wanted) if isinstance(wanted, Collection) else wanted
-    if isinstance(source, str | Path):
-        return _from_file(Path(source), chosen, layout or Layout())
+    if is_path(source):
+        return _from_file(place(source), chosen, layout or Layout())
     if isinstance(source, pl.LazyFrame):
         names = source.collect_schema().names()
         return Table("LazyFrame", names, source.select(present(names, chosen)).collect())
@@ -161,8 +162,9 @@ def _from_arrow(source: Any, wanted: Wanted) -> Table:
 
 
 def _from_file(path: Path, wanted: Wanted, layout: Layout) -> Table:
-    if path.is_dir() and path.suffix.lower() in (".parquet", ".pq"):
-        return _from_parts(path, wanted)
+    with reaching(path):
+        if path.suffix.lower() in (".parquet", ".pq") and path.is_dir():
+            return _from_parts(path, wanted)
     content = open_content(path)
     table = _from_content(content, wanted, layout)
     return replace(table, notes=(*content.notes, *table.notes))

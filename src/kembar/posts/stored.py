@@ -12,6 +12,7 @@ from kembar.errors import FolderError, quoted
 from kembar.folders import new_file
 from kembar.posts.notes import Note
 from kembar.posts.problems import PROBLEMS
+from kembar.remote import place
 
 if TYPE_CHECKING:
     from kembar.posts.catalog import Catalog
@@ -139,7 +140,7 @@ def fields_of(posts: pl.DataFrame, manifest: dict[str, Any], images: Path | None
         "hashes": posts["hash"].to_numpy(),
         "hashed": posts["hashed"].to_numpy(),
         "labels": posts["label"].to_numpy() if manifest["labels"] else None,
-        "folder": images or (Path(manifest["folder"]) if manifest["folder"] else None),
+        "folder": images or (place(manifest["folder"]) if manifest["folder"] else None),
         "problems": damaged.explode("problems").unnest("problems").cast(PROBLEMS),  # type: ignore[arg-type]
         "prices": posts["price"].to_numpy() if "price" in posts.columns else None,
         **{field: _table(posts, f"{field} ") for field in TABLES},

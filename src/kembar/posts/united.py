@@ -13,6 +13,7 @@ from kembar.arrays import Doubles
 from kembar.errors import CatalogError, quoted
 from kembar.posts.catalog import Catalog
 from kembar.posts.stored import TABLES
+from kembar.remote import is_remote
 from kembar.threads import unforked
 
 MARK: Final = "/"  # between the name of a catalogue and the id that a post has there
@@ -76,6 +77,8 @@ def _named(catalog: Catalog, name: str) -> Catalog:
 
 def _common(folders: Sequence[Path]) -> Path | None:
     """Find the folder that all photo folders lie in; None where there are none."""
+    if any(map(is_remote, folders)):
+        return _common_elsewhere(folders)
     try:
         return Path(os.path.commonpath([folder.absolute() for folder in folders])) if folders else None
     except ValueError as error:
@@ -84,6 +87,15 @@ def _common(folders: Sequence[Path]) -> Path | None:
             "one drive",
             "Copy the photos of one of them.",
         ) from error
+
+
+def _common_elsewhere(folders: Sequence[Path]) -> Path:
+    ways = [[folder, *folder.parents] for folder in folders]
+    for folder in ways[0]:
+        if all(folder in way for way in ways):
+            return folder
+    given = " and ".join(quoted(folder) for folder in folders)
+    raise CatalogError(f"photo folders {given}, in different places", "one place", "Copy the photos of one of them.")
 
 
 def _below(images: pl.Series, catalog: Catalog, folder: Path | None) -> pl.Series:

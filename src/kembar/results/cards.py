@@ -10,6 +10,7 @@ import polars as pl
 
 from kembar.posts.scripts import SIGNS
 from kembar.posts.titles import normalize
+from kembar.remote import within
 from kembar.results.explanation import row_of
 from kembar.results.html import Html, element, joined
 from kembar.results.tables import one_row_per_group
@@ -129,7 +130,7 @@ def picture(result: "Result", row: int) -> Html:
     folder, image = result.catalog.folder, result.catalog.images[row]
     if not image:
         return element("span", "no photo", class_="none")
-    small = thumbnail(None if folder is None else folder / image, SIDE)
+    small = thumbnail(None if folder is None else within(folder, image), SIDE)
     if small is None:
         return element("span", "photo not at hand", class_="none")
     return element("img", src=data_uri(small), alt="", loading="lazy")

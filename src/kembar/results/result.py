@@ -19,6 +19,7 @@ from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
+from kembar.remote import fetched, is_remote, place
 from kembar.results.cohesion import cohesion
 from kembar.results.counts import counts
 from kembar.results.differences import differences
@@ -242,7 +243,7 @@ class Result:
         """Write the run folder: all of it or, on any failure, nothing.
 
         Args:
-            folder: where to.
+            folder: where to: a path, or an address such as s3://bucket/run (see `kembar.remote`).
             overwrite: replace an earlier run folder.
             like: the folder of a run with the same posts and pairs, such as was regrouped: copied from, which is quick.
 
@@ -250,7 +251,7 @@ class Result:
             FolderError: the folder is in the way or cannot be written.
         """
         with new_folder(folder, overwrite=overwrite) as target:
-            write_run(self, target, None if like is None else Path(like))
+            write_run(self, target, None if like is None or is_remote(place(like)) else Path(like))
 
     @classmethod
     @unforked
@@ -258,7 +259,7 @@ class Result:
         """Read a run folder.
 
         Args:
-            folder: what `save` wrote.
+            folder: what `save` wrote, here or elsewhere.
 
         Returns:
             The result.
@@ -266,7 +267,8 @@ class Result:
         Raises:
             FolderError: there is no whole run in the folder, or it is of another version.
         """
-        return cls(**read_run(Path(folder)))
+        with fetched(place(folder)) as here:
+            return cls(**read_run(here))
 
     @property
     def similarity(self) -> Floats:

@@ -10,6 +10,7 @@ import polars as pl
 
 from kembar.folders import keep, new_file
 from kembar.posts.catalog import Catalog
+from kembar.remote import is_remote, reaching, read_photo, within
 
 
 def taken_in(posts: Catalog, target: Path) -> Catalog:
@@ -29,7 +30,7 @@ def taken_in(posts: Catalog, target: Path) -> Catalog:
         return replace(posts, folder=target)
     photos = posts.photos()
     names = photos.images.unique().sort().to_list()
-    named = {name: _taken(posts.folder / name, name, target) for name in names if name}
+    named = {name: _taken(within(posts.folder, name), name, target) for name in names if name}
     images = pl.Series([named.get(name, name) for name in photos.images], dtype=pl.String)
     none = posts.problems.clear()
     return replace(posts.with_photos(replace(photos, images=images), none), folder=target)
@@ -37,26 +38,38 @@ def taken_in(posts: Catalog, target: Path) -> Catalog:
 
 def _taken(source: Path, name: str, target: Path) -> str:
     """Take one photo in, and tell its name there."""
+    with reaching(source):
+        there = source.is_file()
     place = target / name
-    if not source.is_file() or not place.resolve().is_relative_to(target.resolve()):
+    if not there or not place.resolve().is_relative_to(target.resolve()):
         return name
     if place.exists() and not _same(source, place):
         name = f"{_digest(source)[:32]}{source.suffix.lower()}"
         place = target / name
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source.resolve(), place)
-        except OSError:
-            with new_file(place) as path:
-                shutil.copyfile(source, path)
+        _brought(source, place)
         keep(place)
         keep(place.parent)
     return name
 
 
+def _brought(source: Path, place: Path) -> None:
+    if is_remote(source):
+        with reaching(source), new_file(place) as path:
+            path.write_bytes(read_photo(source).read())
+        return
+    try:
+        os.link(source.resolve(), place)
+    except OSError:
+        with new_file(place) as path:
+            shutil.copyfile(source, path)
+
+
 def _same(one: Path, other: Path) -> bool:
-    return one.samefile(other) or (one.stat().st_size == other.stat().st_size and _digest(one) == _digest(other))
+    return (not is_remote(one) and one.samefile(other)) or (
+        one.stat().st_size == other.stat().st_size and _digest(one) == _digest(other)
+    )
 
 
 def _digest(path: Path) -> str:

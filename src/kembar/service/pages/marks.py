@@ -56,9 +56,8 @@ def marked(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
     for row, (own, span) in enumerate(zip(pieces, spans, strict=True)):
         read = _with_pairs(amounts[span], amounts[span.stop : span.stop + len(own)])
         # A piece may read otherwise alone than in its title: "0+" before a Chinese sign.
-        their_words = {
-            token for told in (words[1 - row], *words[spans[1 - row]]) for kind, token in told if kind != CODE
-        }
+        said = (words[1 - row], *words[spans[1 - row]])
+        their_words = {token for their in said for kind, token in their if kind != CODE}
         each = zip(own, read, words[span], strict=True)
         found.append(_joined([_piece(*piece, amounts[1 - row], their_words) for piece in each]))
     return found[0], found[1]
