@@ -3,6 +3,7 @@
 import functools
 import http.server
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,11 +15,12 @@ import pytest
 from upath import UPath
 
 from conftest import Cli
-from kembar import Catalog, CatalogError, Drawing, FolderError, Matcher, Result, write_shop
+from kembar import Catalog, CatalogError, Drawing, FolderError, Matcher, MissingExtraError, Result, write_shop
 from kembar.folders import new_folder, reserved
 from kembar.linking import both
 from kembar.posts.photos import open_photo
 from kembar.remote import fetched, is_remote, place
+from kembar.store.photos import taken_in
 
 
 @pytest.fixture(scope="module")
@@ -251,3 +253,19 @@ def test_paths_of_this_machine_stay_what_they_are(tmp_path: Path) -> None:
     assert not is_remote("a:/b")
     with fetched(tmp_path) as here:
         assert here == tmp_path
+
+
+def test_a_store_takes_photos_in(memory: str, shop: Path, tmp_path: Path) -> None:
+    posts = Catalog.read(f"{memory}/shop/posts.csv", images=f"{memory}/shop/photos")
+    taken = taken_in(posts, tmp_path)
+    assert taken.folder == tmp_path
+    assert taken.images.equals(posts.images)
+    for name in [each.name for each in (shop / "photos").iterdir()]:
+        assert (tmp_path / name).read_bytes() == (shop / "photos" / name).read_bytes()
+    assert taken_in(posts, tmp_path).images.equals(posts.images)  # they are there already
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "upath", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'kembar\[remote\]'"):
+        Catalog.read("s3://market/posts.csv")
