@@ -44,6 +44,15 @@ def test_bad_options(cli: Cli, csv: Path, tmp_path: Path, options: tuple[str, ..
     assert not list(tmp_path.iterdir())
 
 
+def test_the_same_links_within_a_memory(cli: Cli, csv: Path, tmp_path: Path) -> None:
+    for name, options in {"one": (), "parts": ("--memory", "1GiB")}.items():
+        outcome = cli("link", csv, csv, "-o", tmp_path / name, "--quiet", *options)
+        assert outcome.exit_code == 0, outcome.output
+    for file in ("links.csv", "unmatched-left.csv", "matches.csv"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "parts" / file).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "parts"]
+
+
 def test_not_against_an_earlier_run(cli: Cli, csv: Path, tmp_path: Path) -> None:
     assert cli("match", csv, "-o", tmp_path / "run", "--quiet").exit_code == 0
     outcome = cli("match", csv, "--against", tmp_path / "run", "-o", tmp_path / "next", "--memory", "4GiB")

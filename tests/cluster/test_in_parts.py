@@ -16,6 +16,8 @@ from kembar.config import BY_RULES, PHOTOS_ALONE
 from kembar.evidence import search
 from kembar.evidence.probing import Cells, Probing
 from kembar.evidence.search import DenseIndex
+from kembar.grouping.links import LINKS
+from kembar.linking import both
 from kembar.regrouping import regroup
 from kembar.synthesis import synthesize
 from properties import examples
@@ -247,12 +249,28 @@ def test_a_run_in_parts_is_saved_and_regrouped_as_any(shop: Catalog, tmp_path: P
         np.testing.assert_array_equal(ours.groups.labels, all_pairs.groups.labels)
 
 
+@pytest.mark.parametrize(("column", "values"), [("source", 2), ("source", 12), ("within", 3)])
+def test_sources_and_categories(shop: Catalog, column: str, values: int, tmp_path: Path) -> None:
+    labels, rows = shop.labels, np.arange(len(shop))
+    of = labels if column == "within" else rows  # categories do not part products here
+    names = pl.Series([f"{code % values}" if row % 9 else "" for row, code in enumerate(of)])  # type: ignore[arg-type]
+    listed = Catalog.read(shop.frame().with_columns(x=names), columns=Columns(**{column: "x"}))
+    check_same(whole(listed), in_parts(listed, tmp_path / "work", 3))
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_links(shop: Catalog, kind: str, tmp_path: Path) -> None:
+    posts = shop.frame().drop("label_group")
+    catalog, rule = both(Catalog.read(posts.head(60)), Catalog.read(posts.tail(-60))), f"rule={kind}"
+    one, other = whole(catalog, rule), in_parts(catalog, tmp_path / "work", 3, rule)
+    check_same(one, other)
+    assert len(one.links_frame()) > 20
+    assert one.links_frame().equals(other.links_frame())
+
+
 def test_what_cannot_be_done_in_parts_is_refused(shop: Catalog, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="query expansion"):
         in_parts(shop, tmp_path / "a", 2, "model=rules", "advanced.blend.expansion=2")
     assert not (tmp_path / "a").exists()
     with pytest.raises(ConfigError, match="0 parts"):
         in_parts(shop, tmp_path / "b", 0)
-    listed = Catalog.read(shop.frame().with_columns(shop=pl.lit("x")), columns=Columns(source="shop"))
-    with pytest.raises(ConfigError, match="a column of sources or categories"):
-        in_parts(listed, tmp_path / "c", 2)

@@ -60,7 +60,8 @@ def test_every_post_asks_once_for_all_that_it_may_match(codes):
 @examples(50)
 def test_neighbours_are_the_best_of_those_in_scope(codes, seed, k):
     scope, vectors = scope_of(codes), oracles.units(len(codes), 4, seed)
-    found = scope.neighbors(DenseView("photo", vectors, k=k, least=-1.0))
+    view = DenseView("photo", vectors, k=k, least=-1.0)
+    found = scope.index(view)(view, None)
     table = vectors @ vectors.T
     assert found.index[:, 0].tolist() == list(range(len(codes)))
     smallest = {tuple(q): len(b) / len(q) for queries, b in scope.searches() for q in [queries.tolist()]}
@@ -77,10 +78,25 @@ def test_neighbours_are_the_best_of_those_in_scope(codes, seed, k):
             assert len(listed) >= min(len(may), k - 2)
 
 
+@given(CODES, st.integers(0, 100), st.lists(st.integers(0, 2), min_size=20, max_size=20))
+@examples(50)
+def test_parts_of_the_posts_find_what_all_at_once_find(codes, seed, part):
+    vectors = oracles.units(len(codes), 4, seed)
+    view = DenseView("photo", vectors, k=4, least=-1.0)
+    find, part = scope_of(codes).index(view), np.resize(part, len(codes))
+    whole = find(view, None)
+    for number in range(3):
+        rows = np.flatnonzero(part == number)
+        found = find(view.take(rows), rows)
+        np.testing.assert_array_equal(found.index, whole.index[rows])
+        np.testing.assert_array_equal(found.score, whole.score[rows])
+
+
 def test_of_many_sources_those_of_the_same_one_are_left_out():
     codes = [(code, -1) for code in range(12)] + [(0, -1)]
     hashes = np.arange(13, dtype=np.uint64)
-    found = scope_of(codes).neighbors(HashView("hash", hashes, np.ones(13, dtype=bool), k=20, radius=64))
+    view = HashView("hash", hashes, np.ones(13, dtype=bool), k=20, radius=64)
+    found = scope_of(codes).index(view)(view, None)
     assert 12 not in found.index[0].tolist()
     assert set(found.index[0].tolist()) - {-1} == set(range(12))
     assert 0 not in found.index[12].tolist()
@@ -89,7 +105,8 @@ def test_of_many_sources_those_of_the_same_one_are_left_out():
 def test_the_larger_of_two_sides_asks_for_fewer():
     codes = [(0, -1)] * 4 + [(1, -1)] * 40
     hashes = np.zeros(44, dtype=np.uint64)
-    found = scope_of(codes).neighbors(HashView("hash", hashes, np.ones(44, dtype=bool), k=21, radius=64))
+    view = HashView("hash", hashes, np.ones(44, dtype=bool), k=21, radius=64)
+    found = scope_of(codes).index(view)(view, None)
     lengths = (found.index[:, 1:] >= 0).sum(axis=1)
     assert lengths[:4].tolist() == [20] * 4
     assert lengths[4:].tolist() == [2] * 40

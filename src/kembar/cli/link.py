@@ -22,6 +22,7 @@ from kembar.cli.options import (
     Settings,
     resources,
 )
+from kembar.cli.parts import Large, Memory, On, Workers, work_beside
 from kembar.posts.columns import Columns
 from kembar.posts.layout import Layout
 
@@ -52,6 +53,9 @@ def link(
     model: Model = None,
     config: ConfigFile = None,
     settings: Settings = None,
+    memory: Memory = None,
+    on: On = None,
+    workers: Workers = None,
     device: Device = "auto",
     cache: Cache = None,
     overwrite: Overwrite = False,
@@ -67,23 +71,33 @@ def link(
     **links.csv** (left_id, right_id, probability, left_title, right_title), **unmatched-left.csv** and
     **unmatched-right.csv**. In the other files, and for `kembar explain`, posts are named left/ID and right/ID.
 
+    With --memory or --on, the links are the same, and a run that was stopped goes on, as with `kembar match`.
+
     Options about columns count for both files; those that begin with `--right-` for the right one alone.
     """
+    from kembar.cluster.match import match_in_parts
     from kembar.folders import reserved
     from kembar.linking import both, linking
     from kembar.matcher import Matcher
     from kembar.posts.catalog import Catalog
     from kembar.results.report import summary
 
+    large = Large(memory, on, workers)
+    large.check()
     chosen = linking(Chosen(None, model, config, settings).config(), kind)
     with reserved(output, overwrite=overwrite), ctx.obj(quiet) as progress:
         mine = Catalog.read(left, images=images, columns=columns, layout=layout)
         other = replace(columns, **right_columns)
         theirs = Catalog.read(right, images=right_images or images, columns=other, layout=layout)
-        means = resources(device, cache)
-        result = Matcher(chosen, device=means.device, store=means.store).match(both(mine, theirs), progress=progress)
+        posts, means = both(mine, theirs), resources(device, cache)
+        if large.asked:
+            running = large.running(len(posts), means)
+            result = match_in_parts(posts, work_beside(output), chosen, running=running, progress=progress)
+        else:
+            result = Matcher(chosen, device=means.device, store=means.store).match(posts, progress=progress)
         progress("writing", 0, 0)
         result.save(output, overwrite=overwrite)
+        large.clean(output)
     if not quiet:
         typer.echo(summary(result.report))
         typer.echo(f"Wrote {output} with {len(result.links_frame()):,} links")

@@ -27,7 +27,7 @@ def decisions(shared: Shared, _task: Task) -> dict[str, Any]:
         pairs = final_pairs(shared, part)
         found.append(_narrow(pairs.take(_matter(pairs, crowds))))
     order, config, catalog = shared.start.order, shared.config, shared.start.catalog
-    limits = Limits(shared.cut_off, compared=compared)
+    limits = Limits(shared.cut_off, shared.scope, compared=compared)
     matches, groups = decided(_joined(found), order, shared.copies, config, catalog, limits)
     return {"matches": matches, "groups": groups, "compared": compared, "crowds": crowds}
 

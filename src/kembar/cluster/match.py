@@ -70,7 +70,7 @@ def match_in_parts(
             no classifier where the configuration names one.
     """
     config, running = config or Config(), running or Running()
-    _check(catalog, running)
+    _check(running)
     check_config(config)
     order = catalog.ids.arg_sort().to_numpy().astype(np.int64)
     cache = running.cache
@@ -123,14 +123,9 @@ def _stages(files: Work) -> Iterator[Sequence[Task]]:
     yield [Task("decisions")]
 
 
-def _check(catalog: Catalog, running: Running) -> None:
+def _check(running: Running) -> None:
     if running.parts < 1:
         raise ConfigError(f"{running.parts} parts", "at least 1", "Choose a positive number of parts.")
-    if catalog.sources is not None or catalog.within is not None:
-        given = "a column of sources or categories that rules pairs out, in a run in parts"
-        raise ConfigError(
-            given, "none", "Match all posts at once, or leave out Columns(source=...) and Columns(within=...)."
-        )
 
 
 def _identity(start: Start) -> str:

@@ -19,6 +19,7 @@ from kembar.evidence.copies import Copies
 from kembar.evidence.gathering import Comparison
 from kembar.evidence.identifier_view import identifier_views
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import Scorer
 from kembar.evidence.several import Search
 from kembar.evidence.views import View
@@ -133,6 +134,11 @@ class Shared:
         return Parts.of(len(self.copies.kept), self.start.parts)
 
     @cached_property
+    def scope(self) -> Scope | None:
+        """Which of them may be one product; None: all."""
+        return Scope.of(self.kept)
+
+    @cached_property
     def views(self) -> tuple[View, ...]:
         """The views before any blending."""
         found: tuple[View, ...] = self.work.read("views")
@@ -159,7 +165,7 @@ class Shared:
         if self._index is None or self._index[0] != (name, step):
             self._index = None  # before the next is made
             view = self.view(name, step)
-            self._index = (name, step), view, view.index()
+            self._index = (name, step), view, view.index() if self.scope is None else self.scope.index(view)
         return self._index[1:]
 
     @cached_property

@@ -271,7 +271,7 @@ def _check_names(names: list[str]) -> None:
 def _neighbors(view: View, buckets: Buckets, scope: Scope | None) -> Neighbors:
     """Find the neighbours of all posts of a view, bucket by bucket, or within a scope."""
     if scope is not None:
-        return scope.neighbors(view)
+        return scope.index(view)(view, np.arange(len(view)))
     find = view.index()
     if len(buckets) == 1:
         return find(view, np.arange(len(view)))

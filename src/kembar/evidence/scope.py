@@ -5,7 +5,7 @@ categories. Where a post's source or category is unknown, nothing is ruled out.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -13,12 +13,15 @@ import polars as pl
 
 from kembar.arrays import Bools, Rows, places_in
 from kembar.evidence.neighbors import Neighbors
+from kembar.evidence.several import Search
 from kembar.evidence.views import View
 from kembar.posts.catalog import Catalog
 
 _FEW: Final = 8
 """Up to so many sources are each searched against all others; of more, each is a small part of what a search finds."""
 _CHUNK: Final = 1 << 16  # queries at once: bounds the memory
+_KEPT: Final = 3
+"""Up to so many searches, as of two catalogues, keep their indices: together they hold no more than one of all."""
 _PAIRS: Final = 1 << 22  # pairs of a group looked at at once
 
 
@@ -65,46 +68,9 @@ class Scope:
                 wanted &= (self.within == category) | (self.within < 0)
             yield np.flatnonzero((sources == source) & (self.within == category)), np.flatnonzero(wanted)
 
-    def neighbors(self, view: View) -> Neighbors:
-        """Find the neighbours of all posts of a view among those that they may be one product with.
-
-        Of two parts of very different size, the larger asks for fewer neighbours, so that both bring as many pairs:
-        ten thousand posts against a million cost what ten thousand do.
-
-        Args:
-            view: n posts.
-
-        Returns:
-            Neighbors of shape (n, k).
-        """
-        longest = int(view.places().max(initial=1))
-        index = np.full((len(self), longest), -1, dtype=np.int32)
-        score, recall = np.zeros((len(self), longest), dtype=np.float32), 1.0
-        for queries, base in self.searches():
-            find, share = view.take(base).index(), min(1.0, len(base) / max(1, len(queries)))
-            most = 1 + max(1, round((longest - 1) * share))
-            for begin in range(0, len(queries) if len(base) else 0, _CHUNK):
-                rows = queries[begin : begin + _CHUNK]
-                found = find(view.take(rows), places_in(base, rows))
-                recall = min(recall, found.recall)
-                width = min(most, found.index.shape[1])
-                table = found.index[:, :width]
-                index[rows, :width] = np.where(table >= 0, base[table], -1)
-                score[rows, :width] = found.score[:, :width]
-        index[:, 0], score[:, 0] = np.arange(len(self)), 1
-        return self._kept(Neighbors(index, score, recall))
-
-    def _kept(self, found: Neighbors) -> Neighbors:
-        """Leave out neighbours that are ruled out; the others move up."""
-        n, k = found.index.shape
-        gone = found.index < 0
-        gone[:, 1:] |= ~self.allows(
-            np.repeat(np.arange(n), k - 1), found.index[:, 1:].ravel().astype(np.int64)
-        ).reshape(n, k - 1)
-        order = np.argsort(gone, axis=1, kind="stable")
-        index, score = (np.take_along_axis(table, order, axis=1) for table in (found.index, found.score))
-        gone = np.take_along_axis(gone, order, axis=1)
-        return Neighbors(np.where(gone, np.int32(-1), index), np.where(gone, np.float32(0), score), found.recall)
+    def index(self, view: View) -> "ScopedSearch":
+        """Make the n posts of a view the base of a search that finds those which a post may be one product with."""
+        return ScopedSearch(self, view, tuple(self.searches()))
 
     def apart(self, labels: Rows) -> tuple[Rows, Rows]:
         """List the pairs within groups that are ruled out.
@@ -132,6 +98,64 @@ class Scope:
             out = (left < right) & ~self.allows(left, right)
             found.append((left[out], right[out]))
         return np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])
+
+
+@dataclass(frozen=True, slots=True)
+class ScopedSearch:
+    """Finds the neighbours of posts among those that they may be one product with, as `View.index` does among all.
+
+    Of two sources of very different size, the larger asks for fewer neighbours, so that both bring as many pairs: ten
+    thousand posts against a million cost what ten thousand do.
+
+    Attributes:
+        scope: of n posts.
+        view: of the same posts.
+        searches: see `Scope.searches`.
+    """
+
+    scope: Scope
+    view: View
+    searches: tuple[tuple[Rows, Rows], ...]
+    _indices: dict[int, Search] = field(default_factory=dict)
+
+    def __call__(self, own: View, rows: Rows | None) -> Neighbors:
+        """Find the neighbours of q of the posts, given as they are in the view and by their rows: shape (q, k)."""
+        rows = np.arange(len(self.view)) if rows is None else rows
+        longest = int(self.view.places().max(initial=1))
+        index = np.full((len(rows), longest), -1, dtype=np.int32)
+        score, recall = np.zeros((len(rows), longest), dtype=np.float32), 1.0
+        for at, (queries, base) in enumerate(self.searches):
+            asking = np.flatnonzero(np.isin(rows, queries, assume_unique=True)) if len(base) else queries[:0]
+            most = 1 + max(1, round((longest - 1) * min(1.0, len(base) / max(1, len(queries)))))
+            for begin in range(0, len(asking), _CHUNK):
+                some = asking[begin : begin + _CHUNK]
+                found = self._index(at)(own.take(some), places_in(base, rows[some]))
+                recall = min(recall, found.recall)
+                width = min(most, found.index.shape[1])
+                table = found.index[:, :width]
+                index[some, :width] = np.where(table >= 0, base[table], -1)
+                score[some, :width] = found.score[:, :width]
+        index[:, 0], score[:, 0] = rows, 1
+        return self._kept(rows, Neighbors(index, score, recall))
+
+    def _index(self, at: int) -> Search:
+        """Index the base of a search; where there are few, parts of the posts that ask later find it made."""
+        if at not in self._indices:
+            if len(self.searches) > _KEPT:
+                self._indices.clear()  # before the next is made
+            self._indices[at] = self.view.take(self.searches[at][1]).index()
+        return self._indices[at]
+
+    def _kept(self, rows: Rows, found: Neighbors) -> Neighbors:
+        """Leave out neighbours that are ruled out; the others move up."""
+        n, k = found.index.shape
+        gone = found.index < 0
+        ends = np.repeat(rows, k - 1), found.index[:, 1:].ravel().astype(np.int64)
+        gone[:, 1:] |= ~self.scope.allows(*ends).reshape(n, k - 1)
+        order = np.argsort(gone, axis=1, kind="stable")
+        index, score = (np.take_along_axis(table, order, axis=1) for table in (found.index, found.score))
+        gone = np.take_along_axis(gone, order, axis=1)
+        return Neighbors(np.where(gone, np.int32(-1), index), np.where(gone, np.float32(0), score), found.recall)
 
 
 def _codes(texts: pl.Series | None, n: int) -> Rows:
