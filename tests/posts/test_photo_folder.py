@@ -25,6 +25,15 @@ def test_ids_are_the_names_of_the_photos(tmp_path: Path) -> None:
     assert catalog.problems.is_empty()
 
 
+@pytest.mark.parametrize("table", ["posts.csv", "exports/posts.xlsx", None])
+def test_a_table_beside_photos_is_told(tmp_path: Path, table: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    Catalog.read(filled(tmp_path, "a.jpg", "notes.txt", *([table] if table else [])))
+    assert [record.getMessage() for record in caplog.records] == (
+        [f"'{tmp_path}' holds '{table}' beside photos; the photos are matched alone. To match its posts, name that "
+         "file, and the folder as that of its photos"] if table else []
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("names", "told"),
     [

@@ -1,5 +1,6 @@
 """A folder of photos as a catalogue: a post per photo, its id the file's name."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from kembar.posts.notes import Note
 from kembar.posts.photo_cells import SUFFIXES
 from kembar.remote import is_remote, names_below, reaching
 
+_log = logging.getLogger(__name__)
 _TABLES: Final = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".arrow", ".feather", ".xlsx", ".json", ".jsonl")
 
 
@@ -37,7 +39,14 @@ def read_photo_folder(folder: Path) -> tuple[pl.DataFrame, tuple[Note, ...]]:
     photos = [name for name in names if name.lower().endswith(SUFFIXES)]
     if not photos:
         raise _no_photo(folder, names)
-    other = len(names) - len(photos)
+    other, table = len(names) - len(photos), _table(names)
+    if table is not None and not table.lower().endswith(".txt"):  # notes, mostly
+        _log.warning(
+            "%s holds %s beside photos; the photos are matched alone. To match its posts, name that file, and the "
+            "folder as that of its photos",
+            quoted(folder),
+            quoted(table),
+        )
     notes = (Note("files", "files that are no photos, ignored", other),) if other else ()
     return pl.DataFrame(
         {"posting_id": photos, "image": photos}, schema={"posting_id": pl.String, "image": pl.String}
@@ -68,8 +77,13 @@ def _elsewhere(folder: Path) -> list[str]:
     return [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
 
 
+def _table(names: list[str]) -> str | None:
+    """Find a table among files."""
+    return next((name for name in names if name.lower().endswith(_TABLES)), None)
+
+
 def _no_photo(folder: Path, names: list[str]) -> CatalogError:
-    table = next((name for name in names if name.lower().endswith(_TABLES)), None)
+    table = _table(names)
     held = f"without photos; it holds {quoted(table or names[0])}" if names else "which is empty"
     fix = (
         f"Name the file of posts: {quoted(folder / table)}."
