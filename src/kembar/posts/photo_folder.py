@@ -39,8 +39,9 @@ def read_photo_folder(folder: Path) -> tuple[pl.DataFrame, tuple[Note, ...]]:
     photos = [name for name in names if name.lower().endswith(SUFFIXES)]
     if not photos:
         raise _no_photo(folder, names)
-    other, table = len(names) - len(photos), _table(names)
-    if table is not None and not table.lower().endswith(".txt"):  # notes, mostly
+    other = len(names) - len(photos)
+    table = _table([name for name in names if not name.lower().endswith(".txt")])  # those are notes, mostly
+    if table is not None:
         _log.warning(
             "%s holds %s beside photos; the photos are matched alone. To match its posts, name that file, and the "
             "folder as that of its photos",
