@@ -14,7 +14,7 @@ import numpy as np
 
 from fusion import by_rules
 from kembar.classifier.trees import Growth
-from kembar.evidence.gathering import SIMILARITY
+from kembar.evidence.pairs import SIMILARITY
 from kembar.fitting.tuning import fold_numbers, group_scores
 from kembar.grouping.groups import average_link_tree
 from kembar.posts.buckets import draws_of

@@ -13,8 +13,7 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import f1_score
 
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.grouping.groups import average_link_tree
 from kembar.posts.catalog import Catalog
 from kembar.results.estimates import estimated

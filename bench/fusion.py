@@ -27,7 +27,7 @@ from kembar.classifier.pair_classifier import PairClassifier
 from kembar.classifier.trees import Growth, grow
 from kembar.config import Config
 from kembar.evidence.edges import directed
-from kembar.evidence.gathering import SIMILARITY
+from kembar.evidence.pairs import SIMILARITY
 from kembar.fitting.tuning import edge_scores, fold_numbers, group_scores
 from kembar.grouping.groups import average_link, average_link_tree, components, fill_singles
 from kembar.grouping.matches import chisel, expected_f1, shopee_shares

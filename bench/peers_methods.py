@@ -342,7 +342,7 @@ def comparisons(columns: Sequence[str]) -> list[Any]:
 def kembar(posts: Posts, inputs: Inputs) -> Found:
     """Run kembar as it comes; where there is one, by a classifier that has not seen the market."""
     import kembar
-    from kembar.evidence.gathering import SIMILARITY
+    from kembar.evidence.pairs import SIMILARITY
 
     folder = inputs.classifiers / posts.group if inputs.classifiers else None
     fair = folder is not None and folder.is_dir()

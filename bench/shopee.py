@@ -21,7 +21,7 @@ import numpy as np
 from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.evidence.edges import select
-from kembar.evidence.gathering import SIMILARITY
+from kembar.evidence.pairs import SIMILARITY
 from kembar.fitting.tuning import Fitting, Setting, Tuned, fold_numbers, trials, tune
 from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kembar.arrays import Rows
-from kembar.evidence.gathering import SIMILARITY
+from kembar.evidence.pairs import SIMILARITY
 from kembar.matcher import Matcher
 from kembar.newcomers import Base, Model, Part, Prepared, among, compare, fitted_on, prepared
 from kembar.posts.catalog import Catalog

@@ -11,10 +11,9 @@ import polars as pl
 from kembar.arrays import Bools, Floats, Progress, Rows
 from kembar.errors import CatalogError, ConfigError, quoted
 from kembar.evidence.pairs import Pairs
-from kembar.evidence.scope import Scope
+from kembar.grouping.crowds import degrees
 from kembar.grouping.decision import decide
 from kembar.grouping.groups import Groups
-from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches, shopee_shares
 from kembar.matcher import Matcher
 from kembar.newcomers import Base, Part, compare, fitted_on, prepared
@@ -22,7 +21,7 @@ from kembar.outcome import of_all_posts
 from kembar.plan import Clock, peak_memory
 from kembar.posts.catalog import Catalog
 from kembar.posts.united import stacked
-from kembar.regrouping import compared, cut_off, noted_cut_off
+from kembar.regrouping import compared, noted_cut_off
 from kembar.results.result import Result
 
 
@@ -60,6 +59,7 @@ def extend(run: Result, posts: Catalog, matcher: Matcher | None = None, *, progr
             groups=Groups.of(np.arange(len(everything)), everything.ids),
             copy_of=np.append(run.copy_of, len(run) + np.arange(len(posts))),
             cut_off=np.append(noted_cut_off(run), found.cut_off),
+            compared=None if run.compared is None else _counted(run.compared, found.pairs, rows, len(everything)),
         )
         matches, groups = _decided(whole, run.groups)
     return replace(whole, matches=matches, groups=groups, seconds=clock.seconds, peak_memory=peak_memory())
@@ -128,18 +128,26 @@ def _both(old: Pairs, new: Pairs, rows: Rows) -> Pairs:
     return Pairs(left[order], right[order], columns)
 
 
+def _counted(before: Rows, new: Pairs, rows: Rows, n: int) -> Rows:
+    """Count the candidates of old and new posts where the run does not hold all of the old ones: (n,) int64."""
+    found = degrees(rows[new.left], rows[new.right], n)
+    found[: len(before)] += before
+    return found
+
+
 def _column(pairs: Pairs, name: str) -> Floats:
     return pairs.evidence.get(name, np.full(len(pairs), np.nan, dtype=np.float32))
 
 
 def _decided(run: Result, groups: Groups) -> tuple[Matches, Groups]:
     """Group all posts, from the groups of the first of them on."""
-    pairs, order, copies = compared(run)
+    found = compared(run)
+    order, copies = found.order, found.copies
     old = len(groups.labels)
     start = np.append(groups.labels, len(groups) + np.arange(len(run) - old))
     kept = order[copies.kept]
-    limits = Limits(cut_off(run), Scope.of(run.catalog.take(kept)), start[kept], settled=kept < old)
-    edges, labels = decide(pairs, len(kept), run.config, shopee_shares(), limits)
+    limits = replace(found.limits, start=start[kept], settled=kept < old)
+    edges, labels = decide(found.pairs, len(kept), run.config, shopee_shares(), limits)
     matches, restored = of_all_posts(edges, labels, order, copies, run.config)
     return matches, _renamed(restored, groups, run.catalog.ids)
 

@@ -19,11 +19,11 @@ from kembar.config import Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.evidence.copies import Copies
 from kembar.evidence.fitted import Fitted, count_terms
-from kembar.evidence.gathering import SIMILARITY, Evidence, blended, gather
+from kembar.evidence.gathering import Evidence, blended, gather
 from kembar.evidence.identifier_view import identifier_views
 from kembar.evidence.identity import Identity
 from kembar.evidence.neighbors import best, joined
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.evidence.photo_hashes import with_photo_hashes
 from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scope import Scope

@@ -1,7 +1,7 @@
 """Other decisions from the pairs of a finished run: another cut or rule in seconds, and nothing compared again."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,9 +11,9 @@ from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
 from kembar.errors import ConfigError, FolderError
 from kembar.evidence.copies import Copies
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.evidence.scope import Scope
+from kembar.grouping.crowds import degrees, matter, may_crowd
 from kembar.grouping.limits import Limits
 from kembar.outcome import decided
 from kembar.plan import Clock, peak_memory
@@ -40,10 +40,8 @@ def regroup(result: Result, settings: Iterable[str]) -> Result:
     config = _changed(result.config, settings)
     clock = Clock()
     with clock.stage("decisions"):
-        pairs, order, copies = compared(result)
-        scope = Scope.of(result.catalog.take(order[copies.kept]))
-        limits = Limits(cut_off(result), scope, compared=_counts(result))
-        matches, groups = decided(pairs, order, copies, config, result.catalog, limits)
+        found = compared(result)
+        matches, groups = decided(found.pairs, found.order, found.copies, config, result.catalog, found.limits)
     return replace(
         result, config=config, matches=matches, groups=groups, seconds=clock.seconds, peak_memory=peak_memory()
     )
@@ -73,37 +71,43 @@ def _leaves(tree: Any, path: str = "") -> dict[str, Any]:
     return {key: value for part in parts for key, value in part.items()}
 
 
-def compared(result: Result) -> tuple[Pairs, Rows, Copies]:
-    """Go to the order of ids, in which ties are broken, and to the posts that were compared: the way in, backwards."""
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The posts of a run that were compared, in the order of ids, in which ties are broken: the way in, backwards.
+
+    Attributes:
+        pairs: those of their pairs that can change a decision, with their similarity alone.
+        order: (n,) rows of the run, in the order of ids.
+        copies: which of these were compared, and which stand behind them.
+        limits: what else is known of those that were compared.
+    """
+
+    pairs: Pairs
+    order: Rows
+    copies: Copies
+    limits: Limits
+
+
+def compared(result: Result) -> Compared:
+    """Find the posts and pairs of a run that were compared; raises FolderError, see `regroup`."""
     order = result.catalog.ids.arg_sort().to_numpy().astype(np.int64)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     stands = rank[result.copy_of[order]]
     kept = np.unique(stands)
+    n, rows = len(kept), order[kept]
     place = np.searchsorted(kept, np.arange(len(order)))[rank]  # of a row that was compared
-    a, b = place[result.pairs.left], place[result.pairs.right]
-    left, right = np.minimum(a, b), np.maximum(a, b)
-    by_ends = np.argsort(left * len(kept) + right)
-    similarity = result.similarity[by_ends]
-    pairs = Pairs(left[by_ends], right[by_ends], {SIMILARITY: similarity})
-    return pairs, order, Copies(kept, np.searchsorted(kept, stands))
-
-
-def cut_off(result: Result) -> Bools:
-    """Tell of each post that was compared, in the order of ids, whether its lists of neighbours may have been full."""
-    order = result.catalog.ids.arg_sort()
-    own: Bools = (result.copy_of == np.arange(len(result)))[order]
-    return noted_cut_off(result)[order][own]
-
-
-def _counts(result: Result) -> Rows | None:
-    """Tell how many candidates each post that was compared has, where the run does not hold them all."""
-    if result.compared is None:
-        return None
-    order = result.catalog.ids.arg_sort()
-    own: Bools = (result.copy_of == np.arange(len(result)))[order]
-    found: Rows = result.compared[order][own]
-    return found
+    left, right = place[result.pairs.left], place[result.pairs.right]
+    counts = degrees(left, right, n) if result.compared is None else result.compared[rows]
+    cut_off = noted_cut_off(result)[rows]
+    possible = result.similarity > 0
+    crowds = may_crowd(cut_off, counts, degrees(left[possible], right[possible], n))
+    some = np.flatnonzero(matter(left, right, result.similarity, crowds))
+    left, right = np.minimum(left[some], right[some]), np.maximum(left[some], right[some])
+    by_ends = np.argsort(left * n + right)
+    pairs = Pairs(left[by_ends], right[by_ends], {SIMILARITY: result.similarity[some][by_ends]})
+    limits = Limits(cut_off, Scope.of(result.catalog.take(rows)), compared=counts)
+    return Compared(pairs, order, Copies(kept, np.searchsorted(kept, stands)), limits)
 
 
 def noted_cut_off(result: Result) -> Bools:

@@ -11,7 +11,7 @@ import polars as pl
 
 from kembar.config import Config
 from kembar.errors import CatalogError, ConfigError, PhotoError, quoted, visible
-from kembar.evidence.gathering import SIMILARITY
+from kembar.evidence.pairs import SIMILARITY
 from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog
 from kembar.posts.problems import PROBLEMS

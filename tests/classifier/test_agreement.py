@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.classifier.agreement import GTIN, OTHER, Guess, agreement_weights, weighed_by_identifiers
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from properties import examples
 
 NAN = float("nan")

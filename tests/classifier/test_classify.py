@@ -7,8 +7,7 @@ import pytest
 from kembar.classifier.classify import classify, evidence_table, passed_over
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import SHIPPED, Config
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.evidence.scorers import CONFLICT, Scorer, scorers_of
 from kembar.matcher import Matcher
 from kembar.posts.catalog import Catalog

@@ -6,8 +6,8 @@ import pytest
 
 from kembar import Catalog, Config, Embeddings, EvidenceError
 from kembar.config import FUSION_RULES as RULES
-from kembar.evidence.gathering import BLENDED, CONFLICT, SIMILARITY, Evidence, blended, fused, gather
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.gathering import CONFLICT, Evidence, blended, fused, gather
+from kembar.evidence.pairs import BLENDED, SIMILARITY, Pairs
 from kembar.evidence.views import DenseView, HashView, SparseView, build_views
 from kembar.matcher import Matcher
 from kembar.posts.titles import normalize

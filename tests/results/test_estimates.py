@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.results.estimates import doubtful, estimated
 from properties import examples
 

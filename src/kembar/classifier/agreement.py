@@ -18,9 +18,8 @@ import numpy as np
 
 from kembar.arrays import Bools, Floats
 from kembar.classifier.match_weights import updated
-from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.identifier_view import WEIGHT, identifier_columns
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 
 _SURE: Final = 0.95  # a probability from which on a pair is one product; below the rest of it, two
 _GUESSED: Final = 200.0  # pairs of each kind that the guess counts for

@@ -14,7 +14,7 @@ from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import BY_RULES, PHOTOS_ALONE, SHIPPED, Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.errors import ConfigError
-from kembar.evidence.gathering import BLENDED, SIMILARITY
+from kembar.evidence.pairs import BLENDED, SIMILARITY
 from kembar.evidence.view_kinds import KINDS, PHOTO
 from kembar.evidence.views import available, vectors_section
 from kembar.posts.catalog import Catalog

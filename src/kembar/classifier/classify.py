@@ -11,13 +11,11 @@ from kembar.classifier.drift import FEWEST, LOOKED_AT
 from kembar.classifier.features import Features
 from kembar.classifier.match_weights import updated, weigh
 from kembar.classifier.pair_classifier import PairClassifier
-from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.identifier_view import WEIGHT, with_an_equal_one
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import OF_RULES, SIMILARITY, Pairs
 from kembar.evidence.scorers import CONFLICT, Scorer
 from kembar.evidence.view_kinds import HASH
 
-RULES: Final = "rules"  # the evidence column that keeps what the hand-set rules made of a pair
 ALIKE: Final = 1 - 8 / 64  # share of equal bits of the hashes of one photo, copied and scaled
 
 _PIECES: Final = "unit pieces"  # the column that tells of them
@@ -125,7 +123,7 @@ def concluded(
     if classifier.veto:
         probability = np.where(conflict > 0, np.float32(0), probability)
         more[CONFLICT] = conflict
-    return pairs.with_evidence(**more, **{RULES: pairs.evidence[SIMILARITY], SIMILARITY: probability})
+    return pairs.with_evidence(**more, **{OF_RULES: pairs.evidence[SIMILARITY], SIMILARITY: probability})
 
 
 def passed_over(pairs: Pairs, classifier: PairClassifier) -> Bools:
@@ -134,7 +132,7 @@ def passed_over(pairs: Pairs, classifier: PairClassifier) -> Bools:
     Evidence that it has not learned from may still speak for such a pair: where there is any, all are looked at.
     """
     conflict = pairs.evidence.get(CONFLICT, np.zeros(len(pairs), dtype=np.float32))
-    rules = pairs.evidence.get(RULES, pairs.evidence[SIMILARITY])
+    rules = pairs.evidence.get(OF_RULES, pairs.evidence[SIMILARITY])
     passed: Bools = (rules < np.float32(classifier.gate)) & ~(conflict > 0)
     return passed
 
@@ -147,7 +145,7 @@ def evenly(pairs: int) -> Rows:
 def seen(pairs: Pairs, classifier: PairClassifier) -> Pairs:
     """Take the columns that the classifier learned from, the rules' similarity among them as it was."""
     columns = {name: column for name, column in pairs.evidence.items() if name in classifier.names}
-    columns[SIMILARITY] = pairs.evidence.get(RULES, pairs.evidence[SIMILARITY])
+    columns[SIMILARITY] = pairs.evidence.get(OF_RULES, pairs.evidence[SIMILARITY])
     return Pairs(pairs.left, pairs.right, columns)
 
 

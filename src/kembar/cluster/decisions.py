@@ -9,8 +9,8 @@ from kembar.cluster.shared import Shared
 from kembar.cluster.verdicts import final_pairs
 from kembar.cluster.work import Task
 from kembar.evidence.copies import Copies
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
+from kembar.grouping.crowds import degrees, matter, may_crowd
 from kembar.grouping.groups import Groups
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches
@@ -70,22 +70,20 @@ def _of_rows(counts: Rows, order: Rows, copies: Copies) -> Rows:
 
 
 def _crowds(shared: Shared) -> tuple[Bools, Rows]:
-    """Find the posts that are crowded at some cut (see `crowded_posts`), and count the candidates of each post."""
+    """Find the posts that are crowded at some cut (see `may_crowd`), and count the candidates of each post."""
     n = len(shared.copies.kept)
     compared, possible = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     for part in range(len(shared.parts)):
         pairs = final_pairs(shared, part)
         some = pairs.evidence[SIMILARITY] > 0
-        for end in (pairs.left, pairs.right):
-            compared += np.bincount(end, minlength=n)
-            possible += np.bincount(end[some], minlength=n)
-    crowds: Bools = shared.cut_off & (2 * possible >= compared)
-    return crowds, compared
+        compared += degrees(pairs.left, pairs.right, n)
+        possible += degrees(pairs.left[some], pairs.right[some], n)
+    return may_crowd(shared.cut_off, compared, possible), compared
 
 
 def _matter(pairs: Pairs, crowds: Bools, labels: Rows | None = None) -> Bools:
-    """Mark the pairs that are not impossible, that crowds are known by, or that are within a group: (m,) bool."""
-    found: Bools = (pairs.evidence[SIMILARITY] > 0) | (crowds[pairs.left] & crowds[pairs.right])
+    """Mark the pairs that can change a decision, or that are within a group: (m,) bool."""
+    found = matter(pairs.left, pairs.right, pairs.evidence[SIMILARITY], crowds)
     return found if labels is None else found | (labels[pairs.left] == labels[pairs.right])
 
 

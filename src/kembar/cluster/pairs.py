@@ -10,8 +10,8 @@ from kembar.arrays import Floats, Rows, offsets_of
 from kembar.cluster.shared import Shared
 from kembar.cluster.work import Task
 from kembar.evidence.blending import neighborhood
-from kembar.evidence.gathering import SIMILARITY, sure_enough
-from kembar.evidence.pairs import Pairs, united
+from kembar.evidence.gathering import sure_enough
+from kembar.evidence.pairs import SIMILARITY, Pairs, united
 from kembar.evidence.views import DenseView, View
 
 

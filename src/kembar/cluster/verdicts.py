@@ -13,9 +13,8 @@ from kembar.classifier.pair_classifier import PairClassifier
 from kembar.classifier.ranks import Company, Standing, accompanied, companions, crowded, figures_of, ranked
 from kembar.cluster.shared import Shared
 from kembar.cluster.work import Task
-from kembar.evidence.gathering import SIMILARITY
 from kembar.evidence.identifier_view import EQUAL
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.evidence.scorers import CONFLICT
 from kembar.evidence.view_kinds import HASH
 from kembar.matcher import identified

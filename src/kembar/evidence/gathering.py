@@ -14,7 +14,7 @@ from kembar.errors import EvidenceError
 from kembar.evidence.blending import neighborhood
 from kembar.evidence.fusion import fuse, rescale
 from kembar.evidence.neighbors import Neighbors
-from kembar.evidence.pairs import Pairs, candidates
+from kembar.evidence.pairs import BLENDED, SIMILARITY, Pairs, candidates
 from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import CONFLICT, QuantityConflict
 from kembar.evidence.title_pairs import TitlePairs
@@ -23,8 +23,6 @@ from kembar.evidence.views import View
 from kembar.posts.buckets import Buckets
 from kembar.posts.quantities import Quantities
 
-SIMILARITY: Final = "similarity"  # the evidence column that decisions read
-BLENDED: Final = "_blended"  # added to a view's name
 _MODALITIES: Final = ("title", "photo")
 
 

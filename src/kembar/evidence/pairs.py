@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,12 @@ from kembar.errors import EvidenceError
 from kembar.evidence.dense import products
 from kembar.evidence.neighbors import Neighbors
 
+SIMILARITY: Final = "similarity"
+"""The evidence column that decisions read."""
+OF_RULES: Final = "rules"
+"""The evidence column that keeps what the hand-set rules made of a pair about which a classifier decides."""
+BLENDED: Final = "_blended"
+"""Added to the name of a view: its column after blending."""
 _CHUNK = 1 << 16  # pairs whose vectors are gathered at once: bounds the memory
 
 

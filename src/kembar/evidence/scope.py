@@ -6,16 +6,18 @@ categories. Where a post's source or category is unknown, nothing is ruled out.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 
 from kembar.arrays import Bools, Rows, places_in
 from kembar.evidence.neighbors import Neighbors
-from kembar.evidence.several import Search
-from kembar.evidence.views import View
 from kembar.posts.catalog import Catalog
+
+if TYPE_CHECKING:  # grouping asks what is in scope, and finds nothing: it need not wait for libraries of search
+    from kembar.evidence.several import Search
+    from kembar.evidence.views import View
 
 _FEW: Final = 8
 """Up to so many sources are each searched against all others; of more, each is a small part of what a search finds."""
@@ -68,7 +70,7 @@ class Scope:
                 wanted &= (self.within == category) | (self.within < 0)
             yield np.flatnonzero((sources == source) & (self.within == category)), np.flatnonzero(wanted)
 
-    def index(self, view: View) -> "ScopedSearch":
+    def index(self, view: "View") -> "ScopedSearch":
         """Make the n posts of a view the base of a search that finds those which a post may be one product with."""
         return ScopedSearch(self, view, tuple(self.searches()))
 
@@ -114,11 +116,11 @@ class ScopedSearch:
     """
 
     scope: Scope
-    view: View
+    view: "View"
     searches: tuple[tuple[Rows, Rows], ...]
-    _indices: dict[int, Search] = field(default_factory=dict)
+    _indices: "dict[int, Search]" = field(default_factory=dict)
 
-    def __call__(self, own: View, rows: Rows | None) -> Neighbors:
+    def __call__(self, own: "View", rows: Rows | None) -> Neighbors:
         """Find the neighbours of q of the posts, given as they are in the view and by their rows: shape (q, k)."""
         rows = np.arange(len(self.view)) if rows is None else rows
         longest = int(self.view.places().max(initial=1))
@@ -138,7 +140,7 @@ class ScopedSearch:
         index[:, 0], score[:, 0] = rows, 1
         return self._kept(rows, Neighbors(index, score, recall))
 
-    def _index(self, at: int) -> Search:
+    def _index(self, at: int) -> "Search":
         """Index the base of a search; where there are few, parts of the posts that ask later find it made."""
         if at not in self._indices:
             if len(self.searches) > _KEPT:

@@ -16,8 +16,8 @@ from kembar.config import BY_RULES, SHIPPED, Config
 from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.resources import Resources
 from kembar.errors import TrainingError
-from kembar.evidence.gathering import SIMILARITY, blended, gather
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.gathering import blended, gather
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.evidence.photo_hashes import with_photo_hashes
 from kembar.evidence.scorers import scorers_of
 from kembar.evidence.views import build_views

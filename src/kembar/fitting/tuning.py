@@ -19,8 +19,8 @@ from kembar.encoders.embeddings import Embeddings
 from kembar.encoders.resources import Resources
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.edges import directed
-from kembar.evidence.gathering import SIMILARITY, Evidence, blended
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.gathering import Evidence, blended
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.evidence.photo_hashes import with_photo_hashes
 from kembar.folders import new_folder
 from kembar.grouping.decision import decide, filled, partition

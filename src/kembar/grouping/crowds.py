@@ -34,7 +34,34 @@ def crowded_posts(
     """
     n = len(cut_off)
     near = similarity >= np.float32(cut)
-    degree = np.bincount(left, minlength=n) + np.bincount(right, minlength=n) if compared is None else compared
-    reached = np.bincount(left[near], minlength=n) + np.bincount(right[near], minlength=n)
+    degree = degrees(left, right, n) if compared is None else compared
+    reached = degrees(left[near], right[near], n)
     crowded: Bools = cut_off & (degree > 0) & (2 * reached >= degree)
     return crowded
+
+
+def degrees(left: Rows, right: Rows, n: int) -> Rows:
+    """Count the pairs of each of n posts: (n,) int64."""
+    return np.bincount(left, minlength=n) + np.bincount(right, minlength=n)
+
+
+def may_crowd(cut_off: Bools, compared: Rows, possible: Rows) -> Bools:
+    """Find the posts that are crowded at some cut, by their candidates and those among them above 0: (n,) bool."""
+    found: Bools = cut_off & (2 * possible >= compared)
+    return found
+
+
+def matter(left: Rows, right: Rows, similarity: npt.NDArray[np.floating], crowds: Bools) -> Bools:
+    """Mark the pairs that can change a decision: those above 0, and those by which crowds are known.
+
+    Args:
+        left: (m,) rows.
+        right: (m,) rows.
+        similarity: (m,) scores.
+        crowds: (n,) bool, see `may_crowd`.
+
+    Returns:
+        (m,) bool.
+    """
+    found: Bools = (similarity > 0) | (crowds[left] & crowds[right])
+    return found

@@ -9,8 +9,7 @@ import numpy as np
 from kembar.arrays import Doubles, Floats, Rows
 from kembar.config import Config
 from kembar.evidence.edges import Edges, capped, select
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.grouping.crowds import crowded_posts
 from kembar.grouping.groups import average_link, components, fill_singles
 from kembar.grouping.limits import NO_LIMITS, Limits

@@ -14,8 +14,7 @@ from kembar.arrays import Bools, Floats, Rows
 from kembar.config import Config
 from kembar.errors import ConfigError
 from kembar.evidence.edges import Edges, directed
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.evidence.scope import Scope
 
 LINKS: Final[Mapping[str, str]] = {

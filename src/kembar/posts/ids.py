@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from kembar.errors import CatalogError, quoted
+from kembar.errors import CatalogError, nearest, quoted
 from kembar.posts.notes import Note
 from kembar.posts.patterns import one_by_one
 from kembar.posts.text import as_text
@@ -110,3 +110,23 @@ def _rounded(ids: pl.Series) -> pl.Series:
 def _first(rows: pl.Series | list[int], offset: int = 1) -> str:
     shown = ", ".join(str(row + offset) for row in list(rows[:5]))
     return f"{shown}, ..." if len(rows) > 5 else shown
+
+
+def row_of(ids: pl.Series, post: str) -> int:
+    """Find the row of a post of a run.
+
+    Args:
+        ids: (n,) String.
+        post: an id.
+
+    Returns:
+        Its row.
+
+    Raises:
+        CatalogError: there is no such post.
+    """
+    found = ids.index_of(post)
+    if found is None:
+        given = f"post {quoted(post)}, which is not in the run"
+        raise CatalogError(given, "a posting id of it", f"Check the id.{nearest(post, ids)}")
+    return found

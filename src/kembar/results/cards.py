@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from kembar.posts.ids import row_of
 from kembar.posts.scripts import SIGNS
 from kembar.posts.titles import normalize
 from kembar.remote import within
-from kembar.results.explanation import row_of
 from kembar.results.html import Html, element, joined
 from kembar.results.tables import one_row_per_group
 from kembar.results.thumbnails import data_uri, thumbnail
@@ -80,7 +80,7 @@ def side_by_side(result: "Result", posts: Sequence[str]) -> Html:
     Raises:
         CatalogError: there is no such post.
     """
-    return _strip(result, [row_of(result.catalog, post) for post in posts[:_MEMBERS]], named=True)
+    return _strip(result, [row_of(result.catalog.ids, post) for post in posts[:_MEMBERS]], named=True)
 
 
 def _strip(result: "Result", rows: Sequence[int], *, named: bool = False) -> Html:

@@ -4,8 +4,7 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Doubles, Rows
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 
 COLUMNS = ("mean_similarity", "weakest_similarity", "weakest_left", "weakest_right")
 """What `cohesion` tells of each group."""

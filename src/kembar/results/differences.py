@@ -7,8 +7,7 @@ import polars as pl
 
 from kembar.arrays import Rows
 from kembar.config import Config
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches, within_groups
 
@@ -39,11 +38,15 @@ def differences(pairs: Pairs, matches: Matches, groups: Groups, config: Config) 
     """
     n = len(matches)
     source, target = matches.edges()
-    sizes = groups.sizes()[groups.labels]
-    if (np.diff(matches.offsets) == sizes).all() and (groups.labels[source] == groups.labels[target]).all():
+    labels = groups.labels
+    odd = np.diff(matches.offsets) != groups.sizes()[labels]
+    odd[source[labels[source] != labels[target]]] = True  # the lists of all others are their groups
+    if not odd.any():
         return pl.DataFrame(schema=_DIFFERENCES)  # as most runs by rule group end
-    together = within_groups(groups.labels, pairs.left, pairs.right, pairs.evidence[SIMILARITY])
-    listed, grouped = source * n + target, together[0] * n + together[1]
+    concerned = np.isin(np.arange(len(groups)), labels[odd])
+    some = np.where(concerned[labels], labels, len(groups) + np.arange(n))
+    together = within_groups(some, pairs.left, pairs.right, pairs.evidence[SIMILARITY])
+    listed, grouped = (one[odd[one]] * n + other[odd[one]] for one, other in ((source, target), together[:2]))
     apart = np.setdiff1d(listed, grouped, assume_unique=True), np.setdiff1d(grouped, listed, assume_unique=True)
     key = np.sort(np.concatenate(apart))
     source, target = np.divmod(key, max(n, 1))

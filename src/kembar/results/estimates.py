@@ -7,8 +7,7 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Doubles, Rows
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.results.cohesion import mean_within
 
 _FAINT: Final = 0.2  # a pair below this that is not in a group does not count

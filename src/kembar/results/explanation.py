@@ -7,15 +7,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from kembar.arrays import Rows
-from kembar.classifier.classify import RULES as BY_RULES
 from kembar.classifier.classify import contributions, passed_over
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.config import Config
-from kembar.errors import CatalogError, FolderError, nearest, quoted, visible
-from kembar.evidence.gathering import BLENDED, SIMILARITY
+from kembar.errors import CatalogError, FolderError, visible
 from kembar.evidence.identifier_view import EQUAL, WEIGHT
 from kembar.evidence.identity import TokenCounts
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import BLENDED, OF_RULES, SIMILARITY, Pairs
 from kembar.evidence.placeholders import as_compared
 from kembar.evidence.scope import Scope
 from kembar.evidence.scorers import CONFLICT, Scorer, scorers_of
@@ -27,6 +25,7 @@ from kembar.grouping.links import LINKS
 from kembar.grouping.matches import Matches
 from kembar.posts.catalog import Catalog
 from kembar.posts.further import BRAND
+from kembar.posts.ids import row_of
 from kembar.posts.titles import normalize
 from kembar.results import charts
 from kembar.results.apart import apart, decisive
@@ -36,7 +35,7 @@ from kembar.results.kinds import BASE, gathered
 _MEANING = {
     CONFLICT: "1 where the quantities in the titles contradict each other",
     SIMILARITY: "all of it as one similarity, after blending and the unit veto; or a classifier's probability",
-    BY_RULES: "what the hand-set rules made of it, where a classifier decided",
+    OF_RULES: "what the hand-set rules made of it, where a classifier decided",
 }
 
 
@@ -180,7 +179,7 @@ def explain(run: Run, a: str, b: str, *, whole: Whole | None = None) -> Explanat
         CatalogError: there is no such post, or the two are one.
     """
     catalog, config, pairs, matches, groups = run.catalog, run.config, run.pairs, run.matches, run.groups
-    i, j = row_of(catalog, a), row_of(catalog, b)
+    i, j = row_of(catalog.ids, a), row_of(catalog.ids, b)
     if i == j:
         raise CatalogError(f"posts {a!r} and {b!r}", "two different posts", "Name another one.")
     first, second = int(run.copy_of[i]), int(run.copy_of[j])
@@ -205,15 +204,6 @@ def explain(run: Run, a: str, b: str, *, whole: Whole | None = None) -> Explanat
     against = None if matched else decisive(parted, shares, vetoed=vetoed)
     facts = tuple(facts_of(catalog, i, j, parted))
     return Explanation(a, b, titles, matched, together, evidence, facts, tuple(reasons), shares, against)
-
-
-def row_of(catalog: Catalog, post: str) -> int:
-    """Find the row of a post; raises CatalogError where there is no such post."""
-    found = catalog.ids.index_of(post)
-    if found is None:
-        given = f"post {quoted(post)}, which is not in the run"
-        raise CatalogError(given, "a posting id of it", f"Check the id.{nearest(post, catalog.ids)}")
-    return found
 
 
 def _classified(

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from kembar.evidence.gathering import BLENDED
 from kembar.evidence.identifier_view import EQUAL
+from kembar.evidence.pairs import BLENDED
 
 BASE: Final = "base"
 _CROWD: Final = "other posts like these two"

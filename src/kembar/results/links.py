@@ -8,8 +8,7 @@ import polars as pl
 
 from kembar.arrays import Rows
 from kembar.errors import EvidenceError
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.grouping.matches import Matches
 from kembar.posts.catalog import Catalog
 from kembar.results.tables import for_spreadsheets

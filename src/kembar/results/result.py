@@ -4,16 +4,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
 from kembar.arrays import Bools, Doubles, Floats, Rows
-from kembar.classifier.classify import RULES
 from kembar.config import Config
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import OF_RULES, SIMILARITY, Pairs
 from kembar.folders import new_folder
 from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches
@@ -23,7 +21,6 @@ from kembar.remote import fetched, is_remote, place
 from kembar.results.cohesion import cohesion
 from kembar.results.counts import counts
 from kembar.results.differences import differences
-from kembar.results.explanation import Explanation, explain
 from kembar.results.links import links_frame
 from kembar.results.page import excerpt
 from kembar.results.questions import near, one_each, spread
@@ -32,6 +29,9 @@ from kembar.results.run_folder import read_run, write_run
 from kembar.results.scores import Curve, b_cubed, curve, oracle, pair_score, score_edges
 from kembar.results.tables import groups_table
 from kembar.threads import unforked
+
+if TYPE_CHECKING:
+    from kembar.results.explanation import Explanation
 
 _ENDS: Final = (("posting_id", "source"), ("other", "target"))
 
@@ -138,7 +138,7 @@ class Result:
         return curve(self.pairs.left, self.pairs.right, self.pairs.evidence[SIMILARITY], labels)
 
     @unforked
-    def explain(self, a: str, b: str) -> Explanation:
+    def explain(self, a: str, b: str) -> "Explanation":
         """Explain why two posts match or do not.
 
         Args:
@@ -151,6 +151,8 @@ class Result:
         Raises:
             CatalogError: there is no such post, or the two are one.
         """
+        from kembar.results.explanation import explain  # with it come the libraries that compare posts
+
         return explain(self, a, b)
 
     @unforked
@@ -200,10 +202,10 @@ class Result:
             that `kembar tune --labels` reads; in the order in which they are best asked.
         """
         evidence, draws = self.pairs.evidence, self.draws()
-        if self.config.by_rules or RULES not in evidence:
+        if self.config.by_rules or OF_RULES not in evidence:
             order = near(evidence[SIMILARITY], self.cut(), draws)
         else:
-            order = spread(evidence[SIMILARITY], evidence[RULES], draws)
+            order = spread(evidence[SIMILARITY], evidence[OF_RULES], draws)
         chosen = one_each(self.pairs, order, self.groups.labels, n)
         frame: dict[str, pl.Series] = {}
         for name, rows in (("left", self.pairs.left[chosen]), ("right", self.pairs.right[chosen])):

@@ -7,8 +7,7 @@ import numpy as np
 
 from kembar.arrays import Bools, Floats, Rows, connected
 from kembar.config import Config
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.evidence.scope import Scope
 from kembar.grouping.decision import partition
 from kembar.grouping.limits import Limits

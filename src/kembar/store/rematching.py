@@ -2,21 +2,20 @@
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from kembar.arrays import Bools, Rows, connected
 from kembar.config import Config
-from kembar.evidence.gathering import SIMILARITY
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.evidence.scope import Scope
 from kembar.grouping.decision import decide
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import shopee_shares
 from kembar.outcome import of_all_posts
-from kembar.regrouping import compared, cut_off
+from kembar.regrouping import compared
 from kembar.results.result import Result
 from kembar.store.decisions import Constraints, constraints
 from kembar.store.tables import Moves, all_pairs, codes_of, move, named_group, put_pairs
@@ -34,7 +33,8 @@ def labels_under(result: Result, said: Constraints) -> Rows:
     """
     if not len(said.same) and not len(said.apart):
         return result.groups.labels
-    pairs, order, copies = compared(result)
+    found = compared(result)
+    order, copies = found.order, found.copies
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     place = copies.place[rank]  # among the posts that were compared, of each row
@@ -42,13 +42,8 @@ def labels_under(result: Result, said: Constraints) -> Rows:
     start = connected(place[said.same[:, 0]], place[said.same[:, 1]], n)
     apart = place[said.apart]
     apart = apart[start[apart[:, 0]] != start[apart[:, 1]]]  # copies share their fate in the run, and part below
-    limits = Limits(
-        cut_off(result),
-        Scope.of(result.catalog.take(order[copies.kept])),
-        start,
-        apart=(apart[:, 0], apart[:, 1]) if len(apart) else None,
-    )
-    edges, labels = decide(pairs, n, result.config, shopee_shares(), limits)
+    limits = replace(found.limits, start=start, apart=(apart[:, 0], apart[:, 1]) if len(apart) else None)
+    edges, labels = decide(found.pairs, n, result.config, shopee_shares(), limits)
     restored = of_all_posts(edges, labels, order, copies, result.config)[1]
     return _parted(restored, said)
 
