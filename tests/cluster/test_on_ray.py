@@ -13,6 +13,7 @@ from test_in_parts import check_same, whole
 
 from kembar import Catalog, ConfigError, FolderError
 from kembar.arrays import Progress
+from kembar.cluster import executors
 from kembar.cluster.executors import OnRay
 from kembar.cluster.match import Running, match_in_parts
 from kembar.cluster.work import Task
@@ -85,6 +86,28 @@ def test_what_a_task_refuses_is_told_as_anywhere(shop: Catalog, on_ray: OnRay, t
     (tmp_path / "judgements-00001.joblib").write_bytes(b"nothing")
     with pytest.raises(FolderError, match=r"judgements-00001\.joblib"):
         match_in_parts(shop, tmp_path, running=Running(2, on_ray))
+
+
+def test_tasks_that_encode_have_a_gpu_each(tmp_path: Path) -> None:
+    ray.shutdown()
+    ray.init(num_cpus=1, num_gpus=2, include_dashboard=False, log_to_driver=False)  # Ray takes one's word for it
+
+    def noted(folder: Path, task: Task) -> None:
+        found = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+        (folder / task.stage).write_text(str(len(found)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executors, "perform", noted)
+        for gpus, wanted in ((True, "1"), (False, "0")):
+            running = OnRay(gpus=gpus)
+            for stage in ("encoded", "near"):
+                running.run(tmp_path, [Task(stage, 0)], None)
+            assert (tmp_path / "encoded").read_text() == wanted
+            assert (tmp_path / "near").read_text() == "0"
+    ray.shutdown()
+    ray.init(num_cpus=1, num_gpus=0, include_dashboard=False, log_to_driver=False)
+    with pytest.raises(ConfigError, match="a Ray cluster that has none"):
+        OnRay(gpus=True)
 
 
 def test_an_address_where_nobody_answers() -> None:

@@ -82,7 +82,9 @@ class Large:
             return Running(least, Local(), means.device, cache)
         workers = self.workers or default_threads()
         parts = max(least, _TASKS * workers, -(-posts // _POSTS))
-        return Running(min(parts, posts), OnRay(self.on.partition(":")[2], self.workers), means.device, cache)
+        gpus = means.device.partition(":")[0] == "cuda"  # each worker sees its own alone, as the first
+        executor = OnRay(self.on.partition(":")[2], self.workers, gpus=gpus)
+        return Running(min(parts, posts), executor, "cuda" if gpus else means.device, cache)
 
     def clean(self, output: Path) -> None:
         """Remove the work folder of a run that is there."""

@@ -13,6 +13,7 @@ from kembar.cluster.work import Task, Work
 from kembar.errors import ConfigError, KembarError, MissingExtraError, quoted
 
 _PATIENCE: Final = 10.0  # seconds
+_ENCODING: Final = "encoded"  # the stage whose tasks have use for a GPU
 
 
 class Executor(Protocol):
@@ -47,13 +48,15 @@ class OnRay:
     Args:
         address: of a running cluster, "auto" for the one of this machine; "": one is started here.
         workers: tasks at once, where a cluster is started here.
+        gpus: tasks that encode ask for a GPU each. Others, and all where this is not said, see none: that is how Ray
+            deals them out.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        ConfigError: no cluster answers there.
+        ConfigError: no cluster answers there, or it has no GPU and one is asked for.
     """
 
-    def __init__(self, address: str = "", workers: int | None = None) -> None:
+    def __init__(self, address: str = "", workers: int | None = None, *, gpus: bool = False) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray would report its use to its makers
         try:
             import ray
@@ -71,12 +74,18 @@ class OnRay:
                 "a running cluster, such as auto or 10.0.0.1:6379",
                 "Start one with `ray start --head`, or leave the address out.",
             ) from error
+        self.gpus = gpus
+        if gpus and not self._ray.cluster_resources().get("GPU"):
+            raise ConfigError(
+                "a GPU for encoders, on a Ray cluster that has none", "nodes with GPUs", "Leave device='cuda' out."
+            )
 
     def run(self, folder: Path, tasks: Sequence[Task], progress: Progress | None) -> None:
         """Do tasks side by side."""
         work, ray = Work(folder), self._ray
         wanted = [task for task in tasks if not work.done(task)]
-        remote = ray.remote(max_retries=5)(perform)
+        gpus = int(self.gpus and tasks[0].stage == _ENCODING)
+        remote = ray.remote(max_retries=5, num_gpus=gpus)(perform)
         waiting = [remote.remote(folder, task) for task in wanted]
         while waiting:
             if progress:
