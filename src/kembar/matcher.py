@@ -240,7 +240,8 @@ class Matcher:
             return gather(views, titles, config, spare=spare)
 
     def _hashed(self, catalog: Catalog, progress: Progress | None) -> Catalog:
-        return with_photo_hashes(catalog, self.config, progress, buckets=Buckets.of(catalog.ids, self.buckets))
+        buckets = Buckets.of(catalog.ids, self.buckets)
+        return with_photo_hashes(catalog, self.config, progress, buckets=buckets, store=self.store)
 
     def _speaking(self, catalog: Catalog) -> tuple[Catalog, Catalog]:
         """Leave out what says nothing, and what is not to tell products apart; keep the posts as they were given."""

@@ -155,7 +155,7 @@ def prepared(posts: Catalog, matcher: Matcher, known: Mapping[str, Embeddings] |
         matcher: with the configuration, and the encoders that are open.
         known: vectors of these posts that were made before.
     """
-    hashed = with_photo_hashes(posts, matcher.config)
+    hashed = with_photo_hashes(posts, matcher.config, store=matcher.store)
     compared = as_compared(hashed, matcher.config.variants)
     encoded, vectors = matcher.encoded(compared, known)
     if not len(encoded.problems):

@@ -32,7 +32,7 @@ _ROWS = 1 << 14  # vectors copied at once
 def hashed(shared: Shared, task: Task) -> dict[str, Any]:
     """Compute the hashes of the photos of a part."""
     part = shared.ordered.take(shared.all_parts.rows(task.part or 0))
-    found = with_photo_hashes(part, shared.start.config)
+    found = with_photo_hashes(part, shared.start.config, store=shared.matcher.store)
     photos = found.photos()
     return {"hashes": photos.hashes, "hashed": photos.hashed, "problems": _fresh(found, part)}
 

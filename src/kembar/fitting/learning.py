@@ -69,7 +69,7 @@ def fit_classifier(
     config = (config or Config()).with_model(SHIPPED).at_pool(len(catalog))
     how, means = how or Fitting(), resources or Resources()
     folds, progress = how.folds, means.progress
-    catalog = with_photo_hashes(catalog, config, progress)
+    catalog = with_photo_hashes(catalog, config, progress, store=means.store)
     matcher = Matcher(config.with_model(BY_RULES), device=means.device, store=means.store)
     catalog, vectors = matcher.encoded(catalog, embeddings, progress)
     labels = catalog.labels

@@ -138,7 +138,7 @@ def tune(
     how, means, config = how or Fitting(), resources or Resources(), (config or Config()).with_model(BY_RULES)
     folds, pool = how.folds, how.pool
     labels = _labels(catalog, folds, pool)
-    catalog = with_photo_hashes(catalog, config, means.progress)
+    catalog = with_photo_hashes(catalog, config, means.progress, store=means.store)
     matcher = Matcher(config, device=means.device, store=means.store)
     catalog, embeddings = matcher.encoded(catalog, embeddings, means.progress)
     fold = fold_numbers(labels, folds)
