@@ -246,6 +246,14 @@ def test_photos_that_cannot_be_read(memory: str) -> None:
             open_photo(place(f"{memory}/{name}"))
 
 
+def test_photos_that_fsspec_keeps_are_read_once(memory: str) -> None:
+    kept = place(f"simplecache::{memory}/shop/photos/0000001.jpg")
+    assert open_photo(kept).size == (48, 48)
+    UPath(f"{memory}/shop/photos/0000001.jpg").unlink()
+    assert open_photo(kept).size == (48, 48)
+    assert place(str(kept)) == kept
+
+
 def test_paths_of_this_machine_stay_what_they_are(tmp_path: Path) -> None:
     assert type(place("a/b")) is type(Path("a/b"))
     assert place(tmp_path) == tmp_path

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from kembar.errors import FolderError, InputError, KembarError, MissingExtraError
 
-_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: `C:` is a drive
+_ADDRESS: Final = re.compile(r"(?:[a-z]+::)*[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: `C:` is a drive
 _COMPLETE: Final = "manifest.json"
 _PROBE: Final = ".kembar"
 _LARGEST: Final = 1 << 28  # bytes of one photo
