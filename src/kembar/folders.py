@@ -120,8 +120,8 @@ def reserved(target: Path | str, *, overwrite: bool = False, mark: str = "pairs.
         FolderError: the target exists, holds something else, cannot be written, or another process is writing it.
     """
     target = place(target)
-    check_free(target, overwrite=overwrite, mark=mark)
     if is_remote(target):
+        check_free(target, overwrite=overwrite, mark=mark)
         check_writable(target)
         yield
         return
