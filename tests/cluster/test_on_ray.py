@@ -3,10 +3,10 @@
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 
 import pytest
 from test_in_parts import check_same, whole
@@ -86,6 +86,37 @@ def test_what_a_task_refuses_is_told_as_anywhere(shop: Catalog, on_ray: OnRay, t
     (tmp_path / "judgements-00001.joblib").write_bytes(b"nothing")
     with pytest.raises(FolderError, match=r"judgements-00001\.joblib"):
         match_in_parts(shop, tmp_path, running=Running(2, on_ray))
+
+
+class LosesANode(OnRay):
+    """Loses one of two nodes before some stage: what it was to do is done by the other."""
+
+    def __init__(self, address: str, lose: Callable[[], None]) -> None:
+        super().__init__(address)
+        self.lose = lose
+
+    def run(self, folder: Path, tasks: Sequence[Task], progress: Progress | None) -> None:
+        if tasks[0].stage == "near" and not tasks[0].step:
+            Timer(1.0, self.lose).start()  # in the middle of it
+        super().run(folder, tasks, progress)
+
+
+def test_two_nodes_of_which_one_is_lost(shop: Catalog, tmp_path: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    ray.shutdown()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        other = cluster.add_node(num_cpus=1)
+        both = OnRay(cluster.address)
+        assert len([node for node in ray.nodes() if node["Alive"]]) == 2
+        check_same(whole(shop), match_in_parts(shop, tmp_path / "both", running=Running(4, both)))
+        losing = LosesANode(cluster.address, lambda: cluster.remove_node(other, allow_graceful=False))
+        check_same(whole(shop), match_in_parts(shop, tmp_path / "one", running=Running(4, losing)))
+        assert not other.any_processes_alive()
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 def test_tasks_that_encode_have_a_gpu_each(tmp_path: Path) -> None:
