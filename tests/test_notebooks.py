@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import blocks
 import notebook_pages
 from places import ROOT
 
@@ -38,7 +39,8 @@ def test_the_notebook_runs_and_shows_what_it_explains(name: str, tmp_path: Path)
     del notebook.cells[0]
     text, _ = notebook_pages.page(name, notebook)
     kept = (notebook_pages.PAGES / f"{name}.md").read_text(encoding="utf-8")
-    assert notebook_pages.words(text) == notebook_pages.words(kept), "run docs/notebook_pages.py"
+    shown, printed = notebook_pages.words(kept), notebook_pages.words(text)
+    assert shown == printed or blocks.near(shown, printed), "run docs/notebook_pages.py"
 
 
 def test_pages_of_notebooks_are_as_new_as_these(tmp_path: Path) -> None:
