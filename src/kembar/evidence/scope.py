@@ -23,7 +23,7 @@ _FEW: Final = 8
 """Up to so many sources are each searched against all others; of more, each is a small part of what a search finds."""
 _CHUNK: Final = 1 << 16  # queries at once: bounds the memory
 _KEPT: Final = 3
-"""Up to so many searches, as of two catalogues, keep their indices: together they hold no more than one of all."""
+"""Up to so many searches, as of two catalogues, keep their indices: each holds a part of all posts, or all of them."""
 _PAIRS: Final = 1 << 22  # pairs of a group looked at at once
 
 
@@ -72,7 +72,7 @@ class Scope:
 
     def index(self, view: "View") -> "ScopedSearch":
         """Make the n posts of a view the base of a search that finds those which a post may be one product with."""
-        return ScopedSearch(self, view, tuple(self.searches()))
+        return ScopedSearch(self, view)
 
     def apart(self, labels: Rows) -> tuple[Rows, Rows]:
         """List the pairs within groups that are ruled out.
@@ -112,12 +112,10 @@ class ScopedSearch:
     Attributes:
         scope: of n posts.
         view: of the same posts.
-        searches: see `Scope.searches`.
     """
 
     scope: Scope
     view: "View"
-    searches: tuple[tuple[Rows, Rows], ...]
     _indices: "dict[int, Search]" = field(default_factory=dict)
 
     def __call__(self, own: "View", rows: Rows | None) -> Neighbors:
@@ -126,12 +124,12 @@ class ScopedSearch:
         longest = int(self.view.places().max(initial=1))
         index = np.full((len(rows), longest), -1, dtype=np.int32)
         score, recall = np.zeros((len(rows), longest), dtype=np.float32), 1.0
-        for at, (queries, base) in enumerate(self.searches):
+        for at, (queries, base) in enumerate(self.scope.searches()):  # one at a time: of many, all are too large
             asking = np.flatnonzero(np.isin(rows, queries, assume_unique=True)) if len(base) else queries[:0]
             most = 1 + max(1, round((longest - 1) * min(1.0, len(base) / max(1, len(queries)))))
             for begin in range(0, len(asking), _CHUNK):
                 some = asking[begin : begin + _CHUNK]
-                found = self._index(at)(own.take(some), places_in(base, rows[some]))
+                found = self._index(at, base)(own.take(some), places_in(base, rows[some]))
                 recall = min(recall, found.recall)
                 width = min(most, found.index.shape[1])
                 table = found.index[:, :width]
@@ -140,12 +138,12 @@ class ScopedSearch:
         index[:, 0], score[:, 0] = rows, 1
         return self._kept(rows, Neighbors(index, score, recall))
 
-    def _index(self, at: int) -> "Search":
+    def _index(self, at: int, base: Rows) -> "Search":
         """Index the base of a search; where there are few, parts of the posts that ask later find it made."""
         if at not in self._indices:
-            if len(self.searches) > _KEPT:
-                self._indices.clear()  # before the next is made
-            self._indices[at] = self.view.take(self.searches[at][1]).index()
+            if at >= _KEPT:  # then there are more: one at a time is kept, and let go of before the next is made
+                self._indices.clear()
+            self._indices[at] = self.view.take(base).index()
         return self._indices[at]
 
     def _kept(self, rows: Rows, found: Neighbors) -> Neighbors:
