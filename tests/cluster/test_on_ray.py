@@ -1,5 +1,6 @@
 """On Ray: the same result, whatever happens to its workers."""
 
+import gc
 import os
 import signal
 import time
@@ -20,6 +21,14 @@ from kembar.cluster.work import Task
 from kembar.synthesis import synthesize
 
 ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leave_no_client() -> Iterator[None]:
+    """A client of Ray that a process forked later collects as garbage brings that process down."""
+    yield
+    ray.shutdown()
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """Dense rows in large numbers: cells of what is alike, of which a query looks into the nearest.
 
 How many cells that takes is measured, not assumed: a sample of the rows is compared with all, and as many cells are
-looked into as hold the stated share of what the sample finds. Scores are exact in any case.
+looked into as hold the stated share of the neighbours that matter to it, or as many as there is time for: then the
+share that is found is told. Scores are exact in any case.
 """
 
 import itertools
@@ -20,11 +21,14 @@ from kembar.evidence.rounding import COLUMNS, Codes, Rounded, right_steps, rough
 from kembar.evidence.shortlists import SLACK, Shortlist
 
 RECALL: Final = 0.995
-"""The share of the neighbours to be found."""
+"""The share of the neighbours that matter to be found."""
+MATTERS: Final = 0.5
+"""The cosine at which a neighbour matters: one that is further away is hardly ever one product by this alone."""
 
 _PER_CELL, _SAMPLE, _ROUNDS = 4.0, 40, 4  # cells for each root of the rows, rows for each to find them by, rounds
 _ASKED: Final = 1024  # rows that are compared with all, half of them to choose by and half to report by
 _MOST: Final = 0.25  # with a larger share of the cells to look into, comparing all with all is no slower
+_COMPARED: Final = 1 << 13  # rows a query is compared with at most, so that the time grows with the rows, not faster
 _STEPS: Final = (1, 8)  # the nearest cells first: what they hold tells most of the others off
 _BATCH: Final = 1 << 15  # queries that look into cells at once: bounds the memory
 
@@ -38,7 +42,7 @@ class Probing:
     Attributes:
         cells: cells looked into.
         of: cells there are.
-        recall: of the neighbours of rows that had no part in choosing, the share that is found, in [0, 1].
+        recall: of the neighbours that matter to rows that had no part in choosing, the share that is found, in [0, 1].
         pairs: neighbours it was measured on.
     """
 
@@ -94,8 +98,8 @@ class Cells:
 
         Args:
             k: rows sought.
-            floor: neighbours at or below it need not be found.
-            recall: the share of the others to be found.
+            floor: neighbours at or below it are of no use.
+            recall: the share of the others, as far as they matter, to be found.
         """
         key = k, floor, recall
         if key not in self._probing:
@@ -108,14 +112,15 @@ class Cells:
         asked = np.arange(0, len(self.rows), max(1, len(self.rows) // _ASKED))
         queries, number = self.rows[asked], len(self.centres)
         source, target, score = best(nearest(queries, self.rows, k, floor), len(asked), k)
-        others = (score > floor) & (asked[source] != target)
+        others = (score > max(floor, MATTERS)) & (asked[source] != target)
         home = np.empty(len(self.rows), dtype=np.int64)
         home[self.members] = np.repeat(np.arange(number), np.diff(self.offsets))
         place = np.empty((len(asked), number), dtype=np.int64)
         np.put_along_axis(place, self._order(queries, number), np.arange(number)[None], axis=1)
         needed = 1 + place[source, home[target]]
         choosing, reporting = (np.sort(needed[others & (source % 2 == half)]) for half in (0, 1))
-        cells = int(choosing[int(np.ceil(recall * len(choosing))) - 1]) if len(choosing) else 1
+        wanted = int(choosing[int(np.ceil(recall * len(choosing))) - 1]) if len(choosing) else 1
+        cells = min(wanted, max(1, number * _COMPARED // len(self.rows)))
         reached = float(np.mean(reporting <= cells)) if len(reporting) else 1.0
         return Probing(cells, number, reached, len(reporting))
 

@@ -39,7 +39,8 @@ class Closing(sqlite3.Connection):
 
 def store(groups: Sequence[int], pairs: Sequence[Pair]) -> sqlite3.Connection:
     """A store of posts p1, p2, ... in these groups, with these pairs."""
-    connection = sqlite3.connect(":memory:", isolation_level=None, factory=Closing)
+    # The garbage is collected by whichever thread comes by, which then closes it.
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=Closing, check_same_thread=False)
     connection.executescript(TABLES)
     connection.executemany("INSERT INTO groups VALUES (?, ?)", [(row, f"g{row}") for row in sorted(set(groups))])
     connection.executemany(
