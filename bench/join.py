@@ -10,7 +10,8 @@ is 2 n^2 d divided by the rate of numpy's matrix product, taken between the othe
 can stay below it. The peers compare each row with all, so they are asked a part of the rows and the time is scaled.
 
 Beyond the size up to which all is compared, kembar looks into cells of similar rows: what that costs, making and
-choosing them included, and what it finds of what comparing all finds. Peers are installed by hand: pip install usearch.
+choosing them included, and what it finds of the neighbours that matter among those that comparing all finds. Peers are
+installed by hand: pip install usearch.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from usearch.index import MetricKind
 from usearch.index import search as usearch
 
 from kembar.arrays import unit_rows
+from kembar.evidence.probing import MATTERS
 from kembar.evidence.search import DenseIndex, dense_neighbors
 
 K, LEAST = 51, 0.2
@@ -138,7 +140,8 @@ def measured(n: int, d: int, runs: int) -> list[str]:
 def beyond(n: int, d: int) -> list[str]:
     """Compare the search by cells with comparing all."""
     rows = drawn(n, d)
-    seconds, exact = spent(lambda: dense_neighbors(rows, K, floor=LEAST, exact=n).index)
+    seconds, every = spent(lambda: dense_neighbors(rows, K, floor=LEAST, exact=n))
+    exact = np.where(every.score > MATTERS, every.index, -1)
     building, index = spent(lambda: DenseIndex.of(rows, exact=n - 1))
     choosing, probing = spent(lambda: index.probing(K, LEAST))
     if probing is None:

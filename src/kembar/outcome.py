@@ -13,6 +13,7 @@ from kembar.config import Config
 from kembar.evidence.copies import Copies
 from kembar.evidence.edges import Edges
 from kembar.evidence.pairs import Pairs
+from kembar.evidence.probing import MATTERS
 from kembar.grouping.decision import decide
 from kembar.grouping.groups import Groups
 from kembar.grouping.limits import Limits
@@ -92,8 +93,8 @@ def restored(
 
 def noted(catalog: Catalog, recall: Mapping[str, float]) -> Catalog:
     """Note of which views not all neighbours were found: by name, the share that was, measured on a sample."""
-    words = "posts were compared with those in cells of similar ones, not with all; of their neighbours"
-    told = [Note("search", f"by {name!r}, {words} {share:.2%} are found") for name, share in recall.items()]
+    words = "posts were compared with those in cells of similar ones, not with all; of their neighbours at or above"
+    told = [Note("search", f"by {name!r}, {words} {MATTERS} {share:.2%} are found") for name, share in recall.items()]
     return replace(catalog, notes=(*catalog.notes, *told))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from kembar.evidence import dense, probing
 from kembar.evidence.neighbors import best
-from kembar.evidence.probing import Cells
+from kembar.evidence.probing import MATTERS, Cells
 from kembar.evidence.search import DenseIndex, dense_neighbors
 from oracles import units
 
@@ -47,6 +47,18 @@ def test_more_recall_takes_more_cells():
 def test_neighbours_that_do_not_matter_take_no_cells():
     cells = Cells.of(grouped(6000))
     assert cells.probing(20, 0.6).cells < cells.probing(20, 0.0).cells
+    assert cells.probing(20, MATTERS).cells == cells.probing(20, -1.0).cells
+
+
+def test_a_query_is_compared_with_so_many_rows_and_what_that_finds_is_told(monkeypatch):
+    cells = Cells.of(grouped(6000, noise=0.7))
+    wanted = cells.probing(10, 0.0)
+    assert wanted.cells > 20
+    monkeypatch.setattr(probing, "_COMPARED", 300)
+    fewer = Cells.of(cells.rows).probing(10, 0.0)
+    assert fewer.cells == len(cells.centres) * 300 // 6000
+    assert 0.3 < fewer.recall < wanted.recall
+    assert fewer.pairs == wanted.pairs
 
 
 def test_without_neighbours_above_the_floor_one_cell_is_enough():

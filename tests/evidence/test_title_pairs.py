@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
 
-from kembar.evidence.title_pairs import TitlePairs
+from kembar.evidence import vocabulary
+from kembar.evidence.identity import TokenCounts
+from kembar.evidence.title_pairs import TitlePairs, TitleTerms
 from kembar.posts.quantities import Quantities
 from kembar.posts.units import CATEGORIES
 from properties import examples
@@ -95,6 +97,18 @@ def test_a_missing_title_makes_everything_missing_but_the_flag() -> None:
     missing = found.pop("titles missing")
     assert missing.tolist() == [1, 1]
     assert all(np.isnan(column).all() for column in found.values())
+
+
+def test_a_catalogue_is_counted_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words, titles and tokens: the same counts, and a code that one slice spells is known in the others."""
+    titles = pl.Series(["ab 12 cd34", "cd 34 red", "", "ab ab cd-34", "x5y6z7 red", "x5 y6 z7"])
+    further = pl.DataFrame({"model": ["q9w8", "", "q9 w8", None, "1,50", "1.5"]})
+    whole = TitleTerms.fit(titles), TokenCounts.fit(titles, further)
+    monkeypatch.setattr(vocabulary, "_AT_ONCE", 2)
+    cut = TitleTerms.fit(titles), TokenCounts.fit(titles, further)
+    assert whole[0].words.equals(cut[0].words)
+    assert whole[1].counts.equals(cut[1].counts)
+    assert cut[1].counts.filter(pl.col("token") == "cd34")["df"].to_list() == [3]
 
 
 def test_copies_of_a_title_are_counted() -> None:

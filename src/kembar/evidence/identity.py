@@ -23,7 +23,7 @@ from rapidfuzz.distance import Indel
 
 from kembar.arrays import Doubles, Floats, Hashes, Rows, Sparse, offsets_of
 from kembar.evidence.tokens import CODE, KINDS, NUMBER, VARIANT, WORD, codes, runs, runs_of, tokens, tokens_of
-from kembar.evidence.vocabulary import Vocabulary, narrowed, stacked_rows
+from kembar.evidence.vocabulary import Vocabulary, narrowed, slices, stacked_rows, summed
 from kembar.posts.patterns import extracted, one_by_one
 from kembar.posts.titles import normalize
 
@@ -51,8 +51,10 @@ class TokenCounts:
     def fit(cls, titles: pl.Series, further: pl.DataFrame | None = None) -> "TokenCounts":
         """Count the tokens of a catalogue; arguments as of `apply`."""
         texts = (titles, *map(normalize, () if further is None else further))
-        known = pl.concat([codes(text)["token"] for text in texts]).unique()
-        return cls(len(titles), _counted(_read(titles, further, known)))
+        parts = list(slices(len(titles)))
+        known = pl.concat([codes(text[part])["token"].unique() for text in texts for part in parts]).unique()
+        read = (_read(titles[part], None if further is None else further[part], known) for part in parts)
+        return cls(len(titles), summed(map(_counted, read), "kind", "token"))
 
     def save(self, folder: Path) -> None:
         """Write title-tokens.parquet into a folder that is there."""
@@ -305,7 +307,7 @@ def _read(titles: pl.Series, further: pl.DataFrame | None, known: pl.Series, *, 
 
 
 def _counted(found: pl.DataFrame) -> pl.DataFrame:
-    return found.group_by("kind", "token").agg(df=pl.len().cast(pl.Int64)).sort("kind", "token")
+    return found.group_by("kind", "token").agg(df=pl.len().cast(pl.Int64))
 
 
 def _keyed(found: pl.DataFrame) -> pl.Series:

@@ -33,7 +33,8 @@ class Neighbors:
             the others -1 where a query has fewer neighbours.
         score: (q, k) float32 similarities in [-1, 1], not rising along a row; 0 where index is -1, but 1 for the query
             itself.
-        recall: which share of them was found of a sample of the base; 1 where all rows were compared.
+        recall: which share of those that matter (see `kembar.evidence.probing`) was found of a sample of the base; 1
+            where all rows were compared.
     """
 
     index: npt.NDArray[np.int32]

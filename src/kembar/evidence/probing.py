@@ -66,7 +66,8 @@ class Cells:
         centres: (c, d) float32 unit rows.
         members: (n,) int64, the rows cell by cell.
         offsets: (c + 1,) int64, the bounds of the cells in `members`.
-        rounded: the rows of each cell, to be multiplied roughly (`Rounded.standing`), and all of them.
+        rounded: the rows of each cell, to be multiplied roughly (`Rounded.standing`), and how rough that is: `Rounded`
+            of no rows.
     """
 
     rows: Floats
@@ -91,7 +92,7 @@ class Cells:
             return cls(rows, centres, members, offsets, None)
         rounded = Rounded.of(rows, right_steps())
         standing = [rounded.standing(members[a:b]) for a, b in itertools.pairwise(offsets)]
-        return cls(rows, centres, members, offsets, (rounded, standing))
+        return cls(rows, centres, members, offsets, (rounded.emptied(), standing))
 
     def probing(self, k: int, floor: float, recall: float = RECALL) -> Probing:
         """Choose how many cells to look into, by the neighbours of a sample; the same for any queries.
@@ -166,8 +167,8 @@ class Cells:
         """Choose how some of the queries are multiplied with a cell, and tell twice the most by which that is wrong."""
         if self.rounded is None:
             return lambda some, cell: queries[some] @ self.rows[self._there(cell)].T, SLACK
-        left, (every, standing) = Rounded.of(queries), self.rounded
-        return lambda some, cell: rough_product(*left.raised(some), *standing[cell]), left.slack(every)
+        left, (how, standing) = Rounded.of(queries), self.rounded
+        return lambda some, cell: rough_product(*left.raised(some), *standing[cell]), left.slack(how)
 
     def _there(self, cell: int) -> Rows:
         """List the rows of a cell."""

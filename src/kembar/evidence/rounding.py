@@ -11,7 +11,7 @@ that is taken here. The scale is that of RaBitQ (Gao and Long, SIGMOD 2024), whi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -74,6 +74,10 @@ class Rounded:
             lost = max(lost, float(np.einsum("ij,ij->i", whole, whole).max()) ** 0.5)
             longest = max(longest, float(length.max()) ** 0.5)
         return cls(codes, worth, lost, longest, steps)
+
+    def emptied(self) -> "Rounded":
+        """Keep only how rough it is."""
+        return replace(self, codes=self.codes[:0].copy(), worth=self.worth[:0].copy())
 
     @property
     def error(self) -> float:

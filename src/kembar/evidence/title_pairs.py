@@ -14,7 +14,7 @@ from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Indel
 
 from kembar.arrays import Bools, Floats, Rows, Sparse, offsets_of
-from kembar.evidence.vocabulary import Vocabulary, narrowed, stacked_rows
+from kembar.evidence.vocabulary import Vocabulary, narrowed, slices, stacked_rows, summed
 from kembar.posts.patterns import contains, extracted, one_by_one
 from kembar.posts.quantities import Quantities
 from kembar.posts.units import CATEGORIES
@@ -55,7 +55,7 @@ class TitleTerms:
     @classmethod
     def fit(cls, titles: pl.Series) -> "TitleTerms":
         """Count the words and the titles of a catalogue: (n,) String in normal form."""
-        words = _words(titles).group_by("word").agg(pl.len().cast(pl.Int64).alias("df")).sort("word")
+        words = summed((_counted(titles[part]) for part in slices(len(titles))), "word")
         copies = pl.DataFrame({"title": titles}).group_by("title").agg(pl.len().cast(pl.Int64).alias("copies"))
         return cls(len(titles), words, copies.sort("title"))
 
@@ -264,6 +264,11 @@ class _Read:
         words = [word for own in each for word in own]
         number = np.array([contains(_NUMBER, word) for word in words], dtype=bool)
         return cls(row, words, number, np.array([len(title) for title in few], dtype=np.int64))
+
+
+def _counted(titles: pl.Series) -> pl.DataFrame:
+    """Count the titles that hold each word: columns word, df."""
+    return _words(titles).group_by("word").agg(df=pl.len().cast(pl.Int64))
 
 
 def _words(titles: pl.Series) -> pl.DataFrame:
