@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kembar.evidence import dense, probing
+from kembar.evidence.distinct import Picked
 from kembar.evidence.neighbors import best
 from kembar.evidence.probing import MATTERS, Cells
 from kembar.evidence.search import DenseIndex, dense_neighbors
@@ -100,3 +101,28 @@ def test_near_copies_of_which_a_list_has_no_room_for_all():
     assert (np.bincount(found[0]) == 10).sum() >= 300
     for one, other in zip(found, exact, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_rows_that_are_picked_from_a_table_are_searched_like_rows_of_their_own():
+    table = grouped(4000)
+    picked = Picked(table, np.arange(1, 4000, 2))
+    own, taken = picked[:], np.arange(0, 2000, 3)
+    cells, others = Cells.of(picked), Cells.of(own)
+    assert isinstance(cells.rows, Picked)
+    assert cells.probing(10, 0.0) == others.probing(10, 0.0)
+    queries = own[taken]
+    for one, other in zip(cells.nearest(queries, 10, 0.0, 9), others.nearest(queries, 10, 0.0, 9), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(dense.self_join(picked, 10, 0.0), dense.self_join(own, 10, 0.0), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_copies_among_many_rows_are_found_and_take_no_memory_again():
+    rows = np.concatenate([grouped(3000), grouped(3000)[:500]])
+    index = DenseIndex.of(rows, exact=1000, recall=1.0)
+    assert isinstance(index.rows, Picked)
+    assert len(index.rows) == 3000
+    found = index.search(rows, 12, own=np.arange(3500), floor=MATTERS)
+    exact = dense_neighbors(rows, 12, floor=MATTERS)
+    assert len(pairs(found) & pairs(exact)) >= 0.99 * len(pairs(exact))
+    assert all(3000 + row in found.index[row] for row in range(500))

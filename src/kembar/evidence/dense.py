@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from kembar.arrays import Floats, Rows, default_threads
+from kembar.evidence.distinct import Table
 from kembar.evidence.neighbors import CELLS, Edges, best, joined, replaced
 from kembar.evidence.rounding import MOST, Rounded, Tiles
 from kembar.evidence.shortlists import SLACK, Shortlist
@@ -29,7 +30,7 @@ TILE: Final = 1 << 10
 _threads = Lock()  # held by whoever told the matrix product how many threads to take
 
 
-def products(rows: Floats, source: Rows, base: Floats, target: Rows) -> Floats:
+def products(rows: Table, source: Rows, base: Table, target: Rows) -> Floats:
     """Compute inner products of pairs, each by itself: (m,) float32."""
     found = np.empty(len(source), dtype=np.float32)
     step = max(1, CHUNK // max(1, rows.shape[1]))
@@ -39,7 +40,7 @@ def products(rows: Floats, source: Rows, base: Floats, target: Rows) -> Floats:
     return found
 
 
-def nearest(queries: Floats, base: Floats, k: int, floor: float, rounded: Rounded | None = None) -> Edges:
+def nearest(queries: Table, base: Table, k: int, floor: float, rounded: Rounded | None = None) -> Edges:
     """Find the k best rows of a base for each query, and what comes close to the last of them.
 
     Args:
@@ -68,7 +69,7 @@ def nearest(queries: Floats, base: Floats, k: int, floor: float, rounded: Rounde
     return _edges(queries, base, k, blocks, lists, rounded)
 
 
-def self_join(rows: Floats, k: int, floor: float, rounded: Rounded | None = None) -> Edges:
+def self_join(rows: Table, k: int, floor: float, rounded: Rounded | None = None) -> Edges:
     """Find for each row what `nearest` finds for it among all; each pair is compared once, for both of its rows.
 
     Args:
@@ -101,7 +102,7 @@ def self_join(rows: Floats, k: int, floor: float, rounded: Rounded | None = None
 
 
 def _product(
-    queries: Floats, blocks: list[slice], base: Floats, others: list[slice], rounded: Rounded | None
+    queries: Table, blocks: list[slice], base: Table, others: list[slice], rounded: Rounded | None
 ) -> tuple[Callable[[int, int], Floats], float]:
     """Choose how blocks are multiplied, and tell twice the most by which a product is wrong."""
     if rounded is None:
@@ -123,7 +124,7 @@ def _numbers(block: slice, n: int) -> Rows:
 
 
 def _edges(
-    queries: Floats, base: Floats, k: int, blocks: list[slice], lists: list[Shortlist], rounded: Rounded | None
+    queries: Table, base: Table, k: int, blocks: list[slice], lists: list[Shortlist], rounded: Rounded | None
 ) -> Edges:
     """Compute the scores of what is listed, and compare those queries again of which the lists hold too little."""
     found, crowded, bars = [], [], []
@@ -144,7 +145,7 @@ def _edges(
     return replaced(edges, rows, [(rows[source], target, score) for source, target, score in again])
 
 
-def _again(queries: Floats, base: Floats, k: int, bars: Floats, rounded: Rounded | None) -> Iterator[Edges]:
+def _again(queries: Floats, base: Table, k: int, bars: Floats, rounded: Rounded | None) -> Iterator[Edges]:
     """Find the k best of queries among all that reach their bars, be they ever so many."""
     step, whole = max(1, CELLS // max(1, len(base))), [slice(None)]
     for begin in range(0, len(queries), step):
@@ -156,7 +157,7 @@ def _again(queries: Floats, base: Floats, k: int, bars: Floats, rounded: Rounded
         yield begin + source, target, score
 
 
-def scores(queries: Floats, source: Rows, base: Floats, target: Rows) -> Floats:
+def scores(queries: Table, source: Rows, base: Table, target: Rows) -> Floats:
     """Compute inner products, each by itself; what rounding lifts above 1 is 1."""
     return np.clip(products(queries, source, base, target), -1, 1)
 

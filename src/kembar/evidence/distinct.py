@@ -2,13 +2,40 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, mixed, offsets_of
 
 _NUMBERS: Final = 1 << 16  # numbers of rows looked at at once: they stay in the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Some rows of a table, taken when they are asked for: those of a large one would fill the memory again.
+
+    Attributes:
+        table: (n, d) float32.
+        picked: (u,) which rows.
+    """
+
+    table: Floats
+    picked: Rows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Give (u, d)."""
+        return len(self.picked), self.table.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.picked)
+
+    def __getitem__(self, at: slice | Rows) -> Floats:
+        return self.table[self.picked[at]]
+
+
+Table: TypeAlias = Floats | Picked
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 from kembar.arrays import Floats, Rows, Sparse, offsets_of, unit_rows
 from kembar.arrays import members as members_of
 from kembar.evidence.dense import in_threads, nearest, scores
+from kembar.evidence.distinct import Table
 from kembar.evidence.neighbors import Edges, best, joined
 from kembar.evidence.rounding import COLUMNS, Codes, Rounded, right_steps, rough_product
 from kembar.evidence.shortlists import SLACK, Shortlist
@@ -70,7 +71,7 @@ class Cells:
             of no rows.
     """
 
-    rows: Floats
+    rows: Table
     centres: Floats
     members: Rows
     offsets: Rows
@@ -78,7 +79,7 @@ class Cells:
     _probing: dict[tuple[int, float, float], Probing] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, rows: Floats) -> "Cells":
+    def of(cls, rows: Table) -> "Cells":
         """Deal (n, d) float32 unit rows to cells by spherical k-means, on a part of the rows."""
         number = round(_PER_CELL * len(rows) ** 0.5)
         sample = rows[:: max(1, len(rows) // (number * _SAMPLE))]
@@ -129,7 +130,7 @@ class Cells:
         """List the nearest cells of each query: (q, number)."""
         return best(nearest(queries, self.centres, number, -1), len(queries), number)[1].reshape(-1, number)
 
-    def nearest(self, queries: Floats, k: int, floor: float, cells: int) -> Edges:
+    def nearest(self, queries: Table, k: int, floor: float, cells: int) -> Edges:
         """Find rows as the function of this name does, those in cells far away left out.
 
         Args:
@@ -192,7 +193,7 @@ def _meetings(cells: Rows) -> Iterator[tuple[Rows, int]]:
         yield own // cells.shape[1], int(flat[own[0]])
 
 
-def _homes(rows: Floats, centres: Floats) -> Rows:
+def _homes(rows: Table, centres: Floats) -> Rows:
     """Find the nearest centre of each row: (n,) int64."""
     return best(nearest(rows, centres, 1, -1), len(rows), 1)[1]
 

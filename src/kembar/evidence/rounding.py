@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kembar.arrays import Floats, Rows
+from kembar.evidence.distinct import Table
 
 Codes = npt.NDArray[np.int8]
 
@@ -53,7 +54,7 @@ class Rounded:
     steps: int
 
     @classmethod
-    def of(cls, rows: Floats, steps: int = MOST) -> "Rounded":
+    def of(cls, rows: Table, steps: int = MOST) -> "Rounded":
         """Turn and round rows.
 
         Args:

@@ -14,7 +14,16 @@ from sparse_dot_topn import sp_matmul_topn
 from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads
 from kembar.errors import ConfigError
 from kembar.evidence.dense import nearest, self_join
-from kembar.evidence.distinct import Distinct, distinct_hashes, distinct_rows, row_keys, sorted_rows, sparse_keys
+from kembar.evidence.distinct import (
+    Distinct,
+    Picked,
+    Table,
+    distinct_hashes,
+    distinct_rows,
+    row_keys,
+    sorted_rows,
+    sparse_keys,
+)
 from kembar.evidence.hash_ranges import HashRanges
 from kembar.evidence.neighbors import CELLS, Edges, Neighbors, arranged, best, check_columns, checked, replaced
 from kembar.evidence.probing import RECALL, Cells, Probing
@@ -23,6 +32,7 @@ from kembar.evidence.small import MOST, dense_table, hash_table, of_table, spars
 from kembar.threads import unforked
 
 _ROUNDED_ROWS, _ROUNDED_QUERIES = 4096, 1024  # with fewer, rounding takes longer than it saves
+_AT_ONCE = 1 << 13  # rows that are looked at at once: bounds the memory
 
 
 @unforked
@@ -193,7 +203,8 @@ class DenseIndex:
         """Index dense rows.
 
         Of more than `exact` distinct rows nearly all neighbours are found: those in the cells whose centres are
-        nearest, so that the time grows with the rows to the power 1.5, not 2. Scores are exact in any case.
+        nearest, of which a query looks into so many that the time grows with the rows, not with their square. Scores
+        are exact in any case.
 
         Args:
             vectors: (n, d) float32 unit rows; an all-zero row has no evidence and is never found.
@@ -218,15 +229,17 @@ class DenseIndex:
         return Distinct.of(row_keys(self._plain))
 
     @cached_property
-    def rows(self) -> Floats:
+    def rows(self) -> Table:
         """Give the different rows: (u, d) float32."""
-        return self._plain[self.distinct.first]
+        if not self.distinct.copies:
+            return self._plain
+        picked = Picked(self._plain, self.distinct.first)
+        return picked if len(picked) > self.exact else picked[:]
 
     @cached_property
     def known(self) -> Bools:
         """Tell which of them are not all zero: (u,) bool."""
-        known: Bools = np.any(self.rows != 0, axis=1)
-        return known
+        return _known(self.rows)
 
     @cached_property
     def cells(self) -> Cells | None:
@@ -270,7 +283,7 @@ class DenseIndex:
             distinct = Distinct.of(row_keys(queries))
             rows = queries[distinct.first]
         source, target, score = self._found(rows, k, floor)
-        here = self.known if rows is self.rows else np.any(rows != 0, axis=1)
+        here = self.known if rows is self.rows else _known(rows)
         keep = (score > floor) & here[source] & self.known[target]
         found = arranged((source[keep], target[keep], score[keep]), distinct, self.distinct, own, k)
         probing = self.probing(k, floor)
@@ -286,7 +299,7 @@ class DenseIndex:
         probing = None if self.cells is None else self.cells.probing(k, floor, self.recall)
         return probing if probing is not None and probing.pays else None
 
-    def _found(self, rows: Floats, k: int, floor: float) -> Edges:
+    def _found(self, rows: Table, k: int, floor: float) -> Edges:
         probing = self.probing(k, floor)
         if self.cells is not None and probing is not None:
             return self.cells.nearest(rows, k, floor, probing.cells)
@@ -294,6 +307,12 @@ class DenseIndex:
         if rows is self.rows:
             return self_join(rows, k, floor, rounded)
         return nearest(rows, self.rows, k, floor, rounded)
+
+
+def _known(rows: Table) -> Bools:
+    """Tell which rows are not all zero, some at a time: (n,) bool."""
+    parts = [np.any(rows[begin : begin + _AT_ONCE] != 0, axis=1) for begin in range(0, len(rows), _AT_ONCE)]
+    return np.concatenate([np.zeros(0, dtype=bool), *parts])
 
 
 @dataclass(frozen=True)
