@@ -169,7 +169,13 @@ class Cells:
         if self.rounded is None:
             return lambda some, cell: queries[some] @ self.rows[self._there(cell)].T, SLACK
         left, (how, standing) = Rounded.of(queries), self.rounded
-        return lambda some, cell: rough_product(*left.raised(some), *standing[cell]), left.slack(how)
+        codes, worth = left.raised(slice(None))
+
+        def product(some: Rows, cell: int) -> Floats:
+            """Multiply some of the queries with a cell, roughly."""
+            return rough_product(codes.take(some, axis=0), worth.take(some, axis=0), *standing[cell])
+
+        return product, left.slack(how)
 
     def _there(self, cell: int) -> Rows:
         """List the rows of a cell."""
