@@ -11,7 +11,7 @@ can stay below it. The peers compare each row with all, so they are asked a part
 
 Beyond the size up to which all is compared, kembar looks into cells of similar rows: what that costs, making and
 choosing them included, and what it finds of the neighbours that matter among those that comparing all finds. Peers are
-installed by hand: pip install usearch.
+installed by hand: pip install faiss-cpu usearch.
 """
 
 import argparse

@@ -69,8 +69,8 @@ def main() -> None:
         parser.error(f"at most {FURTHER} look-ups and adds together")
     lines = [
         f"`python bench/live_load.py --sizes {' '.join(map(str, arguments.sizes))} --asks {arguments.asks} --adds "
-        f"{arguments.adds}`: Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, faiss "
-        f"{version('faiss-cpu')}, {os.cpu_count()} cores; load {os.getloadavg()[0]:.1f} at the start, LOAD at the end. "
+        f"{arguments.adds}`: Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, numpy "
+        f"{version('numpy')}, {os.cpu_count()} cores; load {os.getloadavg()[0]:.1f} at the start, LOAD at the end. "
         "Milliseconds: median (99th of 100; longest).",
         "",
         "| posts | open, s | MiB, per post KiB | look-up, ms | CPU, ms | per s, 1 and 4 threads | durable add, ms "

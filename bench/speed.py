@@ -44,7 +44,7 @@ def main() -> None:
         return
     lines = [
         f"Python {platform.python_version()}, numpy {version('numpy')}, sparse-dot-topn {version('sparse-dot-topn')}, "
-        f"scikit-learn {version('scikit-learn')}, faiss {version('faiss-cpu')}; {processor()}; "
+        f"scikit-learn {version('scikit-learn')}; {processor()}; "
         f"{arguments.runs} runs each, median (min-max).",
         "",
         *ladder(arguments.sizes, arguments.runs),

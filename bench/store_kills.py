@@ -69,7 +69,6 @@ def main() -> None:
 
 def serve(posts: Path) -> None:
     """Fork a process for each line that comes in; it tells what it does through a pipe that the line names."""
-    import faiss  # noqa: F401
     import lightgbm  # noqa: F401
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are not waited for

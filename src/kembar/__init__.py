@@ -6,7 +6,7 @@
 
 Each stage is a plain function of arrays in a module of its own: see docs/how/index.md. The public names stand in
 `__init__.pyi`; each is imported when it is first asked for, so that `import kembar` stays quick, and a process that
-only hashes photos never loads faiss.
+only hashes photos never loads LightGBM.
 """
 
 import os

@@ -95,7 +95,7 @@ WITHOUT = """
 import builtins, sys
 imports = builtins.__import__
 def without(name, *rest, **more):
-    if name.split(".")[0] == "faiss":
+    if name.split(".")[0] == "sparse_dot_topn":
         raise ImportError("libgomp.so.1: cannot open shared object file")
     return imports(name, *rest, **more)
 builtins.__import__ = without

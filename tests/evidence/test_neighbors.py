@@ -71,16 +71,16 @@ def test_hash_neighbors_are_exact(given_hashes, k, radius):
 
 @examples(40)
 @given(hash_tables(), st.integers(1, 25), st.integers(0, 12))
-def test_multi_hash_finds_what_a_scan_finds(given_hashes, k, radius):
+def test_tables_of_words_find_what_a_scan_finds(given_hashes, k, radius):
     hashes, hashed = given_hashes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hash_ranges, "_MULTI_HASH_ROWS", 1)
+        patch.setattr(hash_ranges, "_FEW", 0)
         indexed = hash_neighbors(hashes, hashed, k, radius=radius)
     same(indexed, oracles.neighbors(oracles.hash_table(hashes, hashed, radius), k))
 
 
 @pytest.mark.parametrize("radius", [0, 3, 8, 11])
-def test_multi_hash_finds_what_a_scan_finds_among_thousands(monkeypatch, radius):
+def test_tables_of_words_find_what_a_scan_finds_among_thousands(monkeypatch, radius):
     rng = np.random.default_rng(radius)
     seeds = rng.integers(0, 2**64, 300, dtype=np.uint64)
     hashes = np.repeat(seeds, 10)
@@ -90,7 +90,7 @@ def test_multi_hash_finds_what_a_scan_finds_among_thousands(monkeypatch, radius)
     hashes[::50] = hashes[1]
     hashed = rng.random(len(hashes)) < 0.95
     scanned = hash_neighbors(hashes, hashed, 20, radius=radius)
-    monkeypatch.setattr(hash_ranges, "_MULTI_HASH_ROWS", 1)
+    monkeypatch.setattr(hash_ranges, "_FEW", 0)
     indexed = hash_neighbors(hashes, hashed, 20, radius=radius)
     same(indexed, (scanned.index, scanned.score))
     assert (scanned.index[:, 1] >= 0).any()

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = "kembar run"
 _VERSION: Final = 1
-_PACKAGES: Final = (
-    *("kembar", "numpy", "scipy", "polars", "lightgbm", "onnxruntime", "faiss-cpu", "sparse-dot-topn", "pillow"),
-)
+_PACKAGES: Final = (*("kembar", "numpy", "scipy", "polars", "lightgbm", "onnxruntime", "sparse-dot-topn", "pillow"),)
 
 
 def write_run(result: "Result", target: Path, like: Path | None = None) -> None:
