@@ -102,11 +102,11 @@ class LosesANode(OnRay):
 
     def __init__(self, address: str, lose: Callable[[], None]) -> None:
         super().__init__(address)
-        self.lose = lose
+        self.losing = Timer(1.0, lose)
 
     def run(self, folder: Path, tasks: Sequence[Task], progress: Progress | None) -> None:
         if tasks[0].stage == "near" and not tasks[0].step:
-            Timer(1.0, self.lose).start()  # in the middle of it
+            self.losing.start()  # in the middle of it
         super().run(folder, tasks, progress)
 
 
@@ -115,6 +115,7 @@ def test_two_nodes_of_which_one_is_lost(shop: Catalog, tmp_path: Path) -> None:
 
     ray.shutdown()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    head = cluster.head_node
     try:
         other = cluster.add_node(num_cpus=1)
         both = OnRay(cluster.address)
@@ -122,10 +123,12 @@ def test_two_nodes_of_which_one_is_lost(shop: Catalog, tmp_path: Path) -> None:
         check_same(whole(shop), match_in_parts(shop, tmp_path / "both", running=Running(4, both)))
         losing = LosesANode(cluster.address, lambda: cluster.remove_node(other, allow_graceful=False))
         check_same(whole(shop), match_in_parts(shop, tmp_path / "one", running=Running(4, losing)))
+        losing.losing.join()
         assert not other.any_processes_alive()
     finally:
         ray.shutdown()
         cluster.shutdown()
+        head._gcs_client = None  # the node itself stays until this process ends, see `leave_no_client`
 
 
 def test_tasks_that_encode_have_a_gpu_each(tmp_path: Path) -> None:
