@@ -91,6 +91,7 @@ def test_tables_of_words_find_what_a_scan_finds_among_thousands(monkeypatch, rad
     hashed = rng.random(len(hashes)) < 0.95
     scanned = hash_neighbors(hashes, hashed, 20, radius=radius)
     monkeypatch.setattr(hash_ranges, "_FEW", 0)
+    monkeypatch.setattr(hash_ranges, "CELLS", 1000)
     indexed = hash_neighbors(hashes, hashed, 20, radius=radius)
     same(indexed, (scanned.index, scanned.score))
     assert (scanned.index[:, 1] >= 0).any()

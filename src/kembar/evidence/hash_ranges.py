@@ -68,19 +68,24 @@ class HashRanges:
     def _tabled(self, queries: Hashes, radius: int) -> Iterator[Found]:
         """Compare queries with the hashes that have nearly the same word, word by word."""
         flips = radius // _WORDS
-        for at, (members, bounds) in enumerate(self._tables):
-            wanted = _word(queries, at)[:, None] ^ _masks(flips)
-            counts = (bounds[wanted + 1] - bounds[wanted]).sum(axis=1)
-            for some in _batches(counts):
-                asked = wanted[some].ravel()
-                begins, number = bounds[asked], bounds[asked + 1] - bounds[asked]
-                edge, place = ragged(number)
-                source, target = some.start + edge // wanted.shape[1], members[begins[edge] + place]
+        for at in range(_WORDS):
+            for source, target in self._candidates(queries, at, _masks(flips)):
                 differ = queries[source] ^ self._values[target]
                 near = np.bitwise_count(differ) <= radius
                 for before in range(at):  # found by that word
                     near &= np.bitwise_count(_word(differ, before)) > flips
                 yield source[near], target[near], np.bitwise_count(differ[near]).astype(np.int64)
+
+    def _candidates(self, queries: Hashes, at: int, masks: Rows) -> Iterator[tuple[Rows, Rows]]:
+        """List the hashes whose word differs from that of a query by one of the masks, some millions at a time."""
+        members, bounds = self._tables[at]
+        step = max(1, CELLS // len(masks))
+        for first in range(0, len(queries), step):
+            wanted = _word(queries[first : first + step], at)[:, None] ^ masks
+            begins, counts = bounds[wanted], bounds[wanted + 1] - bounds[wanted]
+            for some in _batches(counts.sum(axis=1)):
+                edge, place = ragged(counts[some].ravel())
+                yield first + some.start + edge // len(masks), members[begins[some].ravel()[edge] + place]
 
 
 def _word(hashes: Hashes, at: int) -> Rows:
