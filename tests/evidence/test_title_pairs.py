@@ -10,7 +10,8 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
 
 from kembar.evidence import vocabulary
-from kembar.evidence.identity import TokenCounts
+from kembar.evidence.identity import Identity, TokenCounts
+from kembar.evidence.pairs import posts_of
 from kembar.evidence.title_pairs import TitlePairs, TitleTerms
 from kembar.posts.quantities import Quantities
 from kembar.posts.units import CATEGORIES
@@ -109,6 +110,20 @@ def test_a_catalogue_is_counted_in_slices(monkeypatch: pytest.MonkeyPatch) -> No
     assert whole[0].words.equals(cut[0].words)
     assert whole[1].counts.equals(cut[1].counts)
     assert cut[1].counts.filter(pl.col("token") == "cd34")["df"].to_list() == [3]
+
+
+def test_few_pairs_of_many_posts_are_compared_as_among_all() -> None:
+    """Bit for bit: for few pairs only their own posts are looked at."""
+    titles = pl.Series([f"kopi {n} cd{n % 7}-{n % 5}4 x{n % 3} {'red' * (n % 2)} 85 g isi {n % 4}" for n in range(60)])
+    titles[7] = ""
+    left, right = (ends.astype(np.int64) for ends in np.triu_indices(60, 1))
+    some = np.array([0, 6, 7, 400, 401, 1200])
+    for read in (TitlePairs.of(titles), Identity.of(titles)):
+        whole, few = read.score(left, right), read.score(left[some], right[some])
+        for name, one, other in zip(read.names, whole, few, strict=True):
+            np.testing.assert_array_equal(one[some], other, err_msg=name)
+    assert posts_of(left, right, 60) is None
+    assert posts_of(left[:0], right[:0], 60) is None
 
 
 def test_copies_of_a_title_are_counted() -> None:

@@ -22,6 +22,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
 from kembar.arrays import Doubles, Floats, Hashes, Rows, Sparse, offsets_of
+from kembar.evidence.pairs import posts_of
 from kembar.evidence.tokens import CODE, KINDS, NUMBER, VARIANT, WORD, codes, runs, runs_of, tokens, tokens_of
 from kembar.evidence.vocabulary import Vocabulary, narrowed, slices, stacked_rows, summed
 from kembar.posts.patterns import extracted, one_by_one
@@ -217,6 +218,9 @@ class Identity:
 
     def score(self, left: Rows, right: Rows) -> list[Floats]:
         """Compare pairs: one (m,) float32 for each of `names`, NaN where a title is missing or nothing can be said."""
+        some = posts_of(left, right, len(self.titles))
+        if some is not None:
+            return self.take(some[0]).score(*some[1:])
         found = [*self._shares(left, right), *self._codes(left, right), *self._numbers(left, right)]
         found.append(self._first(left, right))
         bare = (self.titles == "").to_numpy()

@@ -101,6 +101,24 @@ def united(keys: Sequence[Rows], n: int) -> tuple[Rows, Rows]:
     return left, right
 
 
+def posts_of(left: Rows, right: Rows, n: int) -> tuple[Rows, Rows, Rows] | None:
+    """Tell of which posts pairs are: what is compared by a pass over all posts is then done for these alone.
+
+    Args:
+        left: (m,) rows.
+        right: (m,) rows.
+        n: number of all posts.
+
+    Returns:
+        (p,) int64, these posts, rising, and the place of each left and each right row among them, (m,) int64 each; None
+        where they may well be most of all posts, or there are no pairs.
+    """
+    if not len(left) or 2 * len(left) >= n:
+        return None
+    posts, place = np.unique(np.concatenate([left, right]), return_inverse=True)
+    return posts, place[: len(left)], place[len(left) :]
+
+
 def sparse_similarity(
     vectors: Sparse, left: Rows, right: Rows, *, base: Sparse = None, threads: int | None = None
 ) -> Floats:
