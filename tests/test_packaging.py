@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-PEERS = {"dedupe", "imagededup", "pgserver", "psycopg", "semhash", "splink", "tantivy", "usearch"}
+PEERS = {"dedupe", "faiss", "imagededup", "pgserver", "psycopg", "semhash", "splink", "tantivy", "usearch"}
 """What bench/peers.py, join.py, title_join.py and live_load.py compare kembar with, each installed by hand."""
 
 
