@@ -93,8 +93,9 @@ def restored(
 
 def noted(catalog: Catalog, recall: Mapping[str, float]) -> Catalog:
     """Note of which views not all neighbours were found: by name, the share that was, measured on a sample."""
-    words = "posts were compared with those in cells of similar ones, not with all; of their neighbours at or above"
-    told = [Note("search", f"by {name!r}, {words} {MATTERS} {share:.2%} are found") for name, share in recall.items()]
+    near = f"(with a cosine above {MATTERS}, where there are enough of these)"
+    words = f"posts were compared with those in cells of similar ones, not with all; of their neighbours {near}"
+    told = [Note("search", f"by {name!r}, {words} {share:.2%} are found") for name, share in recall.items()]
     return replace(catalog, notes=(*catalog.notes, *told))
 
 

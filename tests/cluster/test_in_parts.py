@@ -110,7 +110,7 @@ def test_the_report_says_which_share_of_the_neighbours_is_found(
     for result in (whole(shop, clip=clip), in_parts(shop, tmp_path / "work", 3, clip=clip)):
         told = [note for note in result.catalog.notes if note.kind == "search"]
         assert [note.detail.split(",")[0] for note in told] == ["by 'title'", "by 'clip'"]
-        assert all(note.detail.endswith("of their neighbours at or above 0.5 99.53% are found") for note in told)
+        assert all(note.detail.endswith("where there are enough of these) 99.53% are found") for note in told)
         result.save(tmp_path / "run", overwrite=True)
         assert Result.load(tmp_path / "run").catalog.notes == result.catalog.notes
         assert "search: by 'title', posts were compared" in (tmp_path / "run" / "report.md").read_text()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kembar.arrays import unit_rows
 from kembar.evidence import dense, probing
 from kembar.evidence.distinct import Picked
 from kembar.evidence.neighbors import best
@@ -49,6 +50,15 @@ def test_neighbours_that_do_not_matter_take_no_cells():
     cells = Cells.of(grouped(6000))
     assert cells.probing(20, 0.6).cells < cells.probing(20, 0.0).cells
     assert cells.probing(20, MATTERS).cells == cells.probing(20, -1.0).cells
+
+
+def test_where_hardly_a_neighbour_is_that_near_all_above_the_floor_count():
+    """Vectors of another scale: one cell would find nearly nothing, and say that it found all."""
+    rows = unit_rows(np.random.default_rng(0).normal(size=(3000, 400)).astype(np.float32))
+    assert (dense_neighbors(rows, 3, floor=0.0).score[:, 1:] < MATTERS).all()
+    far = Cells.of(rows).probing(3, 0.0, 0.9)
+    assert far.pairs > 500
+    assert far.cells > 10
 
 
 def test_a_query_is_compared_with_so_many_rows_and_what_that_finds_is_told(monkeypatch):

@@ -28,6 +28,7 @@ MATTERS: Final = 0.5
 
 _PER_CELL, _SAMPLE, _ROUNDS = 4.0, 40, 4  # cells for each root of the rows, rows for each to find them by, rounds
 _ASKED: Final = 1024  # rows that are compared with all, half of them to choose by and half to report by
+_FEWEST: Final = 100  # neighbours that matter to them; with fewer, all above the floor count
 _MOST: Final = 0.25  # with a larger share of the cells to look into, comparing all with all is no slower
 _COMPARED: Final = 1 << 13  # rows a query is compared with at most, so that the time grows with the rows, not faster
 _STEPS: Final = (1, 8)  # the nearest cells first: what they hold tells most of the others off
@@ -114,7 +115,9 @@ class Cells:
         asked = np.arange(0, len(self.rows), max(1, len(self.rows) // _ASKED))
         queries, number = self.rows[asked], len(self.centres)
         source, target, score = best(nearest(queries, self.rows, k, floor), len(asked), k)
-        others = (score > max(floor, MATTERS)) & (asked[source] != target)
+        others = (score > floor) & (asked[source] != target)
+        matter = others & (score > MATTERS)
+        others = matter if np.count_nonzero(matter) >= _FEWEST else others  # vectors may be of another scale
         home = np.empty(len(self.rows), dtype=np.int64)
         home[self.members] = np.repeat(np.arange(number), np.diff(self.offsets))
         place = np.empty((len(asked), number), dtype=np.int64)
