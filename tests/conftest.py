@@ -1,8 +1,10 @@
 """What several test modules share: small synthetic shops, made once, and the way to real data where it is at hand."""
 
 import os
+import shutil
 import signal
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +96,16 @@ def oracle_vectors(catalog: Catalog) -> np.ndarray:
     rng = np.random.default_rng(5)
     products = rng.normal(size=(catalog.labels.max() + 1, 32))
     return (products[catalog.labels] + 0.8 * rng.normal(size=(len(catalog), 32))).astype(np.float32)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 96 KiB; skips where none may be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    words = [mount or "mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(folder)]
+    if mount is None or subprocess.run(words, capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,14 @@ Vectors: TypeAlias = Any
 """(n, d) unit rows: a Sparse, or Floats."""
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told (stage, done, total) now and then; total is 0 where it is not known."""
+TEXTS: Final = 1 << 16
+"""Texts that are read at once: bounds the memory."""
+
+
+def slices(rows: int, size: int | None = None) -> list[slice]:
+    """Cut rows into slices of a size, by default `TEXTS`, which are worked on one by one; at least one."""
+    step = size or TEXTS
+    return [slice(begin, min(begin + step, rows)) for begin in range(0, max(1, rows), step)]
 
 
 def offsets_of(counts: npt.NDArray[np.integer]) -> Rows:

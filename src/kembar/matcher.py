@@ -36,7 +36,7 @@ from kembar.evidence.views import View, build_views, vectors_section, views_of
 from kembar.grouping.groups import Groups
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches
-from kembar.outcome import decided, noted, restored
+from kembar.outcome import decided, noted, of_rows, restored
 from kembar.plan import Clock, Plan, Stage, peak_memory
 from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
@@ -180,7 +180,7 @@ class Matcher:
                     "results",
                     ("catalog", "given", "order", "copies", "pairs", "cut_off"),
                     ("catalog", "pairs", "copy_of", "cut_off"),
-                    restored,
+                    _restored,
                 ),
             ),
         )
@@ -323,6 +323,13 @@ def _decided(
 ) -> tuple[Matches, Groups]:
     limits = Limits(cut_off, Scope.of(catalog.take(order[copies.kept])))
     return decided(pairs, order, copies, config, catalog, limits)
+
+
+def _restored(
+    catalog: Catalog, given: Catalog, order: Rows, copies: Copies, pairs: Pairs, cut_off: Bools
+) -> tuple[Catalog, Pairs, Rows, Bools]:
+    told, copy_of, limited = restored(catalog, given, order, copies, cut_off)
+    return told, of_rows(pairs, order[copies.kept]), copy_of, limited
 
 
 def identified(pairs: Pairs, quantities: Quantities, kept: Catalog, classifier: PairClassifier | None) -> Pairs:

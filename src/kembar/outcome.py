@@ -65,8 +65,8 @@ def of_all_posts(edges: Edges, labels: Rows, order: Rows, copies: Copies, config
 
 
 def restored(
-    catalog: Catalog, given: Catalog, order: Rows, copies: Copies, pairs: Pairs, cut_off: Bools
-) -> tuple[Catalog, Pairs, Rows, Bools]:
+    catalog: Catalog, given: Catalog, order: Rows, copies: Copies, cut_off: Bools
+) -> tuple[Catalog, Rows, Bools]:
     """Go back from the order of ids to the order of the catalogue's rows, and to the posts as they were given.
 
     Args:
@@ -74,21 +74,24 @@ def restored(
         given: the posts as they were given, their photos hashed.
         order: (n,) rows of the catalogue, in the order of ids.
         copies: which posts, in the order of ids, were compared.
-        pairs: between places in `copies.kept`.
         cut_off: (m,) bool of the posts that were compared.
 
     Returns:
-        The posts as they were given with all problems, pairs of rows, and for each row the post that stands for it, and
-        whether that was cut off.
+        The posts as they were given with all problems, and for each row the post that stands for it, and whether that
+        was cut off.
     """
     kept = order[copies.kept]
-    left, right = kept[pairs.left], kept[pairs.right]
-    low, high = np.minimum(left, right), np.maximum(left, right)
-    rank = np.lexsort((high, low))
-    evidence = {name: column[rank] for name, column in pairs.evidence.items()}
     copy_of, limited = np.empty_like(order), np.zeros(len(order), dtype=bool)
     copy_of[order], limited[kept] = kept[copies.place], cut_off
-    return replace(given, problems=catalog.problems), Pairs(low[rank], high[rank], evidence), copy_of, limited
+    return replace(given, problems=catalog.problems), copy_of, limited
+
+
+def of_rows(pairs: Pairs, rows: Rows) -> Pairs:
+    """Give pairs other rows: (n,) int64, one for each of the n that they are between."""
+    left, right = rows[pairs.left], rows[pairs.right]
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    rank = np.lexsort((high, low))
+    return Pairs(low[rank], high[rank], {name: column[rank] for name, column in pairs.evidence.items()})
 
 
 def noted(catalog: Catalog, recall: Mapping[str, float]) -> Catalog:

@@ -4,13 +4,11 @@ import csv
 import json
 import os
 import resource
-import shutil
 import struct
 import subprocess
 import sys
 import tracemalloc
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -335,19 +333,6 @@ def test_questions_that_a_run_cannot_answer(cli: Cli, refused, tmp_path: Path) -
 
 
 # --- where nothing can be written
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 96 KiB; skips where none may be mounted."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    words = [mount or "mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(folder)]
-    if mount is None or subprocess.run(words, capture_output=True).returncode:
-        pytest.skip("no file system may be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk(cli: Cli, posts: pl.DataFrame, tmp_path: Path, mounted: Path) -> None:

@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar import ConfigError
+from kembar import ConfigError, FolderError
 from kembar.cluster.parts import FEWEST, PART_POST, POST, START, Parts, memory_of, parts_within
+from kembar.cluster.work import Work
 from properties import examples
 
 
@@ -44,3 +47,13 @@ def test_every_row_is_in_one_part(posts: int, number: int) -> None:
     for part, own in enumerate(rows):
         assert (parts.holding(own) == part).all()
         np.testing.assert_array_equal(parts.among(part, np.arange(posts)), own)
+
+
+def test_an_array_takes_its_room_on_the_disk_at_once(mounted: Path) -> None:
+    """Found out while it is filled, a full disk would kill the process."""
+    with pytest.raises(FolderError, match="No space left"), Work(mounted).array("large", np.float32, (100_000,)):
+        pytest.fail("there is no room for it")
+    assert list(mounted.iterdir()) == []
+    with Work(mounted).array("small", np.float32, (3, 2)) as small:
+        small[:] = 7
+    assert Work(mounted).mapped("small.npy").tolist() == [[7, 7]] * 3

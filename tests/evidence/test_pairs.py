@@ -121,6 +121,19 @@ def test_candidates_of_nobody():
         assert left.tolist() == right.tolist() == []
 
 
+# some of the pairs
+
+
+def test_pairs_within_groups_and_a_range_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Pairs(np.array([0, 0, 1, 2]), np.array([1, 2, 3, 3]), {"title": np.arange(4, dtype=np.float32)})
+    labels = np.array([0, 0, 1, 1])
+    assert found.within(labels).tolist() == [True, False, False, True]
+    monkeypatch.setattr(pairs, "_CHUNK", 3)
+    assert found.within(labels).tolist() == [True, False, False, True]
+    assert found.take(slice(0, 0)).within(labels).tolist() == []
+    assert found.part(slice(1, 3)).frame(pl.Series(list("abcd"))).rows() == [("a", "c", 1.0), ("b", "d", 2.0)]
+
+
 # similarities
 
 

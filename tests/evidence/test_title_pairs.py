@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
 
-from kembar.evidence import vocabulary
+from kembar import arrays
+from kembar.arrays import Floats
 from kembar.evidence.identity import Identity, TokenCounts
 from kembar.evidence.pairs import posts_of
 from kembar.evidence.title_pairs import TitlePairs, TitleTerms
@@ -100,16 +101,29 @@ def test_a_missing_title_makes_everything_missing_but_the_flag() -> None:
     assert all(np.isnan(column).all() for column in found.values())
 
 
-def test_a_catalogue_is_counted_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Words, titles and tokens: the same counts, and a code that one slice spells is known in the others."""
+def test_a_catalogue_is_read_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same counts, tables and quantities; a code that one slice spells is known in the others."""
     titles = pl.Series(["ab 12 cd34", "cd 34 red", "", "ab ab cd-34", "x5y6z7 red", "x5 y6 z7"])
     further = pl.DataFrame({"model": ["q9w8", "", "q9 w8", None, "1,50", "1.5"]})
-    whole = TitleTerms.fit(titles), TokenCounts.fit(titles, further)
-    monkeypatch.setattr(vocabulary, "_AT_ONCE", 2)
-    cut = TitleTerms.fit(titles), TokenCounts.fit(titles, further)
+    left, right = (np.array(ends) for ends in everyone(len(titles)))
+
+    def read() -> tuple[TitleTerms, TokenCounts, list[Floats]]:
+        words, tokens = TitleTerms.fit(titles), TokenCounts.fit(titles, further)
+        scored = [
+            *words.apply(titles).score(left, right),
+            *words.apply(titles, Quantities.parse(titles)).score(left, right),
+            *tokens.apply(titles, further).score(left, right),
+        ]
+        return words, tokens, scored
+
+    whole = read()
+    monkeypatch.setattr(arrays, "TEXTS", 2)
+    cut = read()
     assert whole[0].words.equals(cut[0].words)
     assert whole[1].counts.equals(cut[1].counts)
     assert cut[1].counts.filter(pl.col("token") == "cd34")["df"].to_list() == [3]
+    for one, other in zip(whole[2], cut[2], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_few_pairs_of_many_posts_are_compared_as_among_all() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from kembar import Catalog, Config, Embeddings, EvidenceError, FolderError, Groups, Matcher, Result
 from kembar.plan import peak_memory
+from kembar.results import run_folder
 from kembar.results.report import scores_table, summary
 from kembar.results.scores import b_cubed, curve, oracle, pair_score, score_edges
 
@@ -431,3 +432,16 @@ def test_differences_among_copies_that_were_never_compared() -> None:
     told = found.differences()
     assert len(told) == 30 * 27
     assert told["similarity"].null_count() == len(told)
+
+
+@pytest.mark.parametrize("size", [1, 40])
+def test_pairs_are_written_some_at_a_time(
+    result: Result, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Matcher().match(result.catalog.take(np.arange(size)))
+    monkeypatch.setattr(run_folder, "_PAIRS", 7)
+    few.save(tmp_path / "run")
+    found = pl.read_parquet(tmp_path / "run" / "pairs.parquet")
+    assert found.equals(few.pairs.frame(few.catalog.ids))
+    assert size == 1 or len(found) > 14
+    same(Result.load(tmp_path / "run"), few)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from kembar.arrays import Bools, Rows
+from kembar.cluster.joined import joined
 from kembar.cluster.shared import Shared
 from kembar.cluster.verdicts import final_pairs
 from kembar.cluster.work import Task
@@ -22,13 +23,10 @@ from kembar.results.result import Result
 def decisions(shared: Shared, _task: Task) -> dict[str, Any]:
     """Decide about all posts, by the pairs that can change anything; count the others."""
     crowds, compared = _crowds(shared)
-    found = []
-    for part in range(len(shared.parts)):
-        pairs = final_pairs(shared, part)
-        found.append(_narrow(pairs.take(_matter(pairs, crowds))))
+    pairs = joined(shared, "decided", lambda pairs: _narrow(pairs.take(_matter(pairs, crowds))))
     order, config, catalog = shared.start.order, shared.config, shared.start.catalog
     limits = Limits(shared.cut_off, shared.scope, compared=compared)
-    matches, groups = decided(_joined(found), order, shared.copies, config, catalog, limits)
+    matches, groups = decided(pairs, order, shared.copies, config, catalog, limits)
     return {"matches": matches, "groups": groups, "compared": compared, "crowds": crowds}
 
 
@@ -37,17 +35,13 @@ def result(shared: Shared, seconds: dict[str, float]) -> Result:
     made, order, copies = shared.work.read("decisions"), shared.start.order, shared.copies
     matches, groups = Matches(made["matches"].offsets, made["matches"].rows), made["groups"]
     labels = groups.labels[order[copies.kept]]
-    found = []
-    for part in range(len(shared.parts)):
-        pairs = final_pairs(shared, part)
-        found.append(pairs.take(_matter(pairs, made["crowds"], labels)))
-    pairs = _joined(found)
+    rows = order[copies.kept]
+    pairs = joined(shared, "result", lambda pairs: pairs.take(_matter(pairs, made["crowds"], labels)), rows)
     encoded = shared.work.read("vectors")["problems"]
     compared, given = shared.work.read("speaking")
     place = np.argsort(order, kind="stable")
     told = compared.with_hashes(compared.hashes, compared.hashed, encoded)
-    back = restored(told.take(place), given.take(place), order, copies, pairs, shared.cut_off)
-    catalog, pairs, copy_of, cut_off = back
+    catalog, copy_of, cut_off = restored(told.take(place), given.take(place), order, copies, shared.cut_off)
     return Result(
         catalog=noted(catalog, shared.recall),
         config=shared.config,
@@ -84,16 +78,8 @@ def _crowds(shared: Shared) -> tuple[Bools, Rows]:
 def _matter(pairs: Pairs, crowds: Bools, labels: Rows | None = None) -> Bools:
     """Mark the pairs that can change a decision, or that are within a group: (m,) bool."""
     found = matter(pairs.left, pairs.right, pairs.evidence[SIMILARITY], crowds)
-    return found if labels is None else found | (labels[pairs.left] == labels[pairs.right])
+    return found if labels is None else found | pairs.within(labels)
 
 
 def _narrow(pairs: Pairs) -> Pairs:
     return Pairs(pairs.left, pairs.right, {SIMILARITY: pairs.evidence[SIMILARITY]})
-
-
-def _joined(parts: list[Pairs]) -> Pairs:
-    """Put the pairs of parts one behind the other, which are in order, and let go of the parts."""
-    evidence = {name: np.concatenate([part.evidence[name] for part in parts]) for name in parts[0].evidence}
-    left, right = (np.concatenate([getattr(part, end) for part in parts]) for end in ("left", "right"))
-    parts.clear()
-    return Pairs(left, right, evidence)

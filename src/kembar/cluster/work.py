@@ -100,19 +100,36 @@ class Work:
         Returns:
             The name for `mapped`.
         """
-        target = self.folder / f"{name}.npy"
-        with new_file(target) as path:
-            first, at = next(parts), 0
-            whole = np.lib.format.open_memmap(path, "w+", first.dtype, (rows, *first.shape[1:]))
+        first, at = next(parts), 0
+        with self.array(name, first.dtype, (rows, *first.shape[1:])) as whole:
             for part in chain([first], parts):
                 whole[at : at + len(part)] = part
                 at += len(part)
+        return f"{name}.npy"
+
+    @contextmanager
+    def array(self, name: str, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> Iterator[npt.NDArray[Any]]:
+        """Make an array in a file of its own, NAME.npy, to be filled; `mapped` reads it when it is whole.
+
+        Raises:
+            FolderError: the file cannot be written, or there is no room for it on the disk.
+        """
+        with new_file(self.folder / f"{name}.npy") as path:
+            whole = np.lib.format.open_memmap(path, "w+", dtype, shape)
+            _reserve(path)
+            yield whole
             whole.flush()
-        return target.name
 
     def mapped(self, name: str) -> npt.NDArray[Any]:
-        """Map what `stack` wrote."""
+        """Map what `stack` or `array` wrote."""
         return np.asarray(np.load(self.folder / name, mmap_mode="r"))
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a file on the disk at once: where a mapped file finds none later, the process is killed."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 @contextmanager

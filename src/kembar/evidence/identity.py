@@ -21,10 +21,10 @@ import scipy.sparse as sp
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from kembar.arrays import Doubles, Floats, Hashes, Rows, Sparse, offsets_of
+from kembar.arrays import Doubles, Floats, Hashes, Rows, Sparse, offsets_of, slices
 from kembar.evidence.pairs import posts_of
 from kembar.evidence.tokens import CODE, KINDS, NUMBER, VARIANT, WORD, codes, runs, runs_of, tokens, tokens_of
-from kembar.evidence.vocabulary import Vocabulary, narrowed, slices, stacked_rows, summed
+from kembar.evidence.vocabulary import Vocabulary, narrowed, stacked_rows, summed
 from kembar.posts.patterns import extracted, one_by_one
 from kembar.posts.titles import normalize
 
@@ -52,7 +52,7 @@ class TokenCounts:
     def fit(cls, titles: pl.Series, further: pl.DataFrame | None = None) -> "TokenCounts":
         """Count the tokens of a catalogue; arguments as of `apply`."""
         texts = (titles, *map(normalize, () if further is None else further))
-        parts = list(slices(len(titles)))
+        parts = slices(len(titles))
         known = pl.concat([codes(text[part])["token"].unique() for text in texts for part in parts]).unique()
         read = (_read(titles[part], None if further is None else further[part], known) for part in parts)
         return cls(len(titles), summed(map(_counted, read), "kind", "token"))
@@ -77,6 +77,10 @@ class TokenCounts:
         Returns:
             The titles, ready to be compared.
         """
+        parts = slices(len(titles))
+        if len(parts) > 1:
+            texts = [(titles[part], None if further is None else further[part]) for part in parts]
+            return Identity.joined([self.apply(*part) for part in texts])
         row, keys = self._read(titles, further)
         column = self.vocabulary.columns(keys)
         df = self._df[np.minimum(column, len(self.counts))]

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads, run_starts
+from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads, run_starts, slices
 from kembar.errors import EvidenceError
 from kembar.evidence.dense import products
 from kembar.evidence.neighbors import Neighbors
@@ -48,7 +48,8 @@ class Pairs:
             raise EvidenceError(
                 "a pair whose left row is not below its right row", "left < right", "Swap the two ends of such pairs."
             )
-        risen = (np.diff(self.left) > 0) | ((np.diff(self.left) == 0) & (np.diff(self.right) > 0))
+        same, higher = self.left[1:] == self.left[:-1], self.right[1:] > self.right[:-1]
+        risen = (self.left[1:] > self.left[:-1]) | (same & higher)
         if not risen.all():
             raise EvidenceError(
                 f"pairs out of order or given twice, the first at {int(risen.argmin()) + 1}",
@@ -63,9 +64,18 @@ class Pairs:
         """Add or replace evidence columns."""
         return replace(self, evidence={**self.evidence, **columns})
 
+    def within(self, labels: Rows) -> Bools:
+        """Mark the pairs of posts with one label, some at a time: (n,) int64 labels to (m,) bool."""
+        parts = slices(len(self), _CHUNK)
+        return np.concatenate([labels[self.left[part]] == labels[self.right[part]] for part in parts])
+
     def take(self, keep: Bools | Rows) -> "Pairs":
         """Keep some of the pairs, given as a mask or as row numbers in rising order."""
         return Pairs(self.left[keep], self.right[keep], {name: c[keep] for name, c in self.evidence.items()})
+
+    def part(self, rows: slice) -> "Pairs":
+        """Look at a range of the pairs; nothing is copied."""
+        return Pairs(self.left[rows], self.right[rows], {name: c[rows] for name, c in self.evidence.items()})
 
     def frame(self, ids: pl.Series) -> pl.DataFrame:
         """Show the pairs as a table: columns left, right (posting ids) and every evidence column.

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from sparse_dot_topn import sp_matmul_topn
 
-from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads
+from kembar.arrays import Bools, Floats, Hashes, Rows, Sparse, default_threads, slices
 from kembar.errors import ConfigError
 from kembar.evidence.dense import nearest, self_join
 from kembar.evidence.distinct import (
@@ -311,8 +311,7 @@ class DenseIndex:
 
 def _known(rows: Table) -> Bools:
     """Tell which rows are not all zero, some at a time: (n,) bool."""
-    parts = [np.any(rows[begin : begin + _AT_ONCE] != 0, axis=1) for begin in range(0, len(rows), _AT_ONCE)]
-    return np.concatenate([np.zeros(0, dtype=bool), *parts])
+    return np.concatenate([np.any(rows[part] != 0, axis=1) for part in slices(len(rows), _AT_ONCE)])
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import scipy.sparse as sp
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Indel
 
-from kembar.arrays import Bools, Floats, Rows, Sparse, offsets_of
+from kembar.arrays import Bools, Floats, Rows, Sparse, offsets_of, slices
 from kembar.evidence.pairs import posts_of
-from kembar.evidence.vocabulary import Vocabulary, narrowed, slices, stacked_rows, summed
+from kembar.evidence.vocabulary import Vocabulary, narrowed, stacked_rows, summed
 from kembar.posts.patterns import contains, extracted, one_by_one
 from kembar.posts.quantities import Quantities
 from kembar.posts.units import CATEGORIES
@@ -70,6 +70,11 @@ class TitleTerms:
         Returns:
             The titles, ready to be compared.
         """
+        parts = slices(len(titles))
+        if len(parts) > 1:
+            rows = np.arange(len(titles))
+            own = [None if quantities is None else quantities[rows[part]] for part in parts]
+            return TitlePairs.joined([self.apply(titles[part], own[at]) for at, part in enumerate(parts)])
         read = _Read.of(titles)
         column = self.vocabulary.columns(read.words)
         df = self._df[np.minimum(column, len(self._df) - 1)]

@@ -2,16 +2,13 @@
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
 from kembar.arrays import Rows, Sparse
 from kembar.posts.patterns import FEW
-
-_AT_ONCE: Final = 1 << 16  # titles that are counted at once: bounds the memory
 
 
 class Vocabulary:
@@ -86,11 +83,6 @@ class Vocabulary:
         if self._place is None:
             self._place = {text: at for at, text in enumerate(self.known)}
         return self._place
-
-
-def slices(posts: int) -> Iterator[slice]:
-    """Cut the rows of a catalogue into slices, in which its texts are counted; at least one."""
-    return (slice(begin, begin + _AT_ONCE) for begin in range(0, max(1, posts), _AT_ONCE))
 
 
 def summed(counts: Iterable[pl.DataFrame], *keys: str) -> pl.DataFrame:

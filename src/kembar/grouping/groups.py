@@ -1,13 +1,14 @@
 """Groups: one partition of all posts, by connected components or by average link, with ids that outlive row order."""
 
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Doubles, Rows, connected, run_starts
+from kembar.arrays import Bools, Doubles, Rows, connected, run_starts, slices
 from kembar.errors import ConfigError, EvidenceError
 from kembar.grouping.limits import NO_LIMITS, Limits, forbidden
 from kembar.threads import unforked
@@ -18,6 +19,9 @@ EXCUSED: Final = 0.006
 Not 0: a few strong pairs between two large groups must not join them. At .006 two groups can join at a cut of .4 from
 about one compared pair in 250 on, if all of these agree.
 """
+
+_PAIRS: Final = 1 << 20  # looked at at once: bounds the memory
+_Scored: TypeAlias = tuple[Rows, Rows, npt.NDArray[np.floating]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +213,8 @@ def average_link_tree(
     """Run average link once for all cuts: arguments as in `average_link`; no merge below the cut is kept."""
     cut = max(_lowered(cut), float(np.finfo(np.float64).tiny))
     crowd = np.zeros(n) if limits.crowded is None else limits.crowded.astype(np.float64)
-    total = np.where(similarity > 0, similarity, 0).astype(np.float64)
     name = np.arange(n) if limits.start is None else _first_rows(limits.start)
-    links = _Links(name[left], name[right], total, crowd[left] * crowd[right], np.zeros(len(left)))
-    links = links.reachable(name, cut, limits).contracted(n)
+    links = _Links.reachable((left, right, similarity), name, crowd, cut, limits).contracted(n)
     height, kept, gone = _merges(
         links, np.bincount(name, minlength=n), np.bincount(name, crowd, n).astype(np.float64), cut
     )
@@ -250,21 +252,42 @@ class _Links:
     known: Doubles
     barred: Doubles
 
-    def reachable(self, name: Rows, cut: float, limits: Limits) -> "_Links":
-        """Drop pairs that no merge can ever join: a mean reaches the cut only where some single pair does.
+    def take(self, keep: Bools) -> "_Links":
+        """Keep some of them."""
+        return _Links(self.low[keep], self.high[keep], self.total[keep], self.known[keep], self.barred[keep])
 
-        Pairs of rows, under the names of their groups, (n,), that are out of scope or to stay apart are added where a
-        chain of others could join them.
+    @classmethod
+    def reachable(cls, pairs: _Scored, name: Rows, crowd: Doubles, cut: float, limits: Limits) -> "_Links":
+        """Take the pairs that a merge can join: a mean reaches the cut only where some single pair does.
+
+        Pairs that are out of scope or to stay apart are added where a chain of others could join them.
+
+        Args:
+            pairs: left and right rows and their similarity.
+            name: (n,) the names of the groups that rows are in.
+            crowd: (n,) float64, 1 for crowded posts.
+            cut: above 0.
+            limits: what else is known of the posts.
         """
-        strong = self.total >= cut
-        part = components(self.low[strong], self.high[strong], len(name))
-        keep = (part[self.low] == part[self.high]) & ((self.total > 0) | (self.known > 0))
-        low, high, total, known = self.low[keep], self.high[keep], self.total[keep], self.known[keep]
+        strong = [links.take(links.total >= cut) for links in cls._sliced(pairs, name, crowd)]
+        low, high = (np.concatenate([getattr(links, end) for links in strong]) for end in ("low", "high"))
+        part = components(low, high, len(name))
+        found = [
+            links.take((part[links.low] == part[links.high]) & ((links.total > 0) | (links.known > 0)))
+            for links in cls._sliced(pairs, name, crowd)
+        ]
         left, right = forbidden(name, part, limits)
-        if not len(left):
-            return _Links(low, high, total, known, np.zeros(len(low)))
-        nothing, barred = np.zeros(len(left)), np.r_[np.zeros(len(low)), np.ones(len(left))]
-        return _Links(np.r_[low, left], np.r_[high, right], np.r_[total, nothing], np.r_[known, nothing], barred)
+        nothing = np.zeros(len(left))
+        found.append(cls(left, right, nothing, nothing, nothing + 1))
+        return cls(*(np.concatenate([getattr(links, each.name) for links in found]) for each in fields(cls)))
+
+    @classmethod
+    def _sliced(cls, pairs: _Scored, name: Rows, crowd: Doubles) -> "Iterator[_Links]":
+        """Look at pairs, some at a time: most of them are dropped."""
+        for rows in slices(len(pairs[0]), _PAIRS):
+            left, right, similarity = (each[rows] for each in pairs)
+            total, nothing = np.where(similarity > 0, similarity, 0).astype(np.float64), np.zeros(len(left))
+            yield cls(name[left], name[right], total, crowd[left] * crowd[right], nothing)
 
     def contracted(self, n: int) -> "_Links":
         """Sum parallel links and drop loops: low < high, ordered by low, then high.

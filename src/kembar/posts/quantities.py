@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Bools, Doubles, Rows, offsets_of, ragged
+from kembar.arrays import Bools, Doubles, Rows, offsets_of, ragged, slices
 from kembar.errors import CatalogError, EvidenceError
 from kembar.posts.mentions import read, read_one
 from kembar.posts.patterns import one_by_one
@@ -82,9 +82,13 @@ class Quantities:
         few = one_by_one(series)
         if few is not None:
             return cls._of([read_one(title) for title in few])
-        frame = read(series)
-        counts = np.bincount(frame["row"].to_numpy(), minlength=len(series))
-        offsets = offsets_of(counts)
+        return cls.joined([cls._read(series[part]) for part in slices(len(series))])
+
+    @classmethod
+    def _read(cls, titles: pl.Series) -> Quantities:
+        """Read many titles at once."""
+        frame = read(titles)
+        offsets = offsets_of(np.bincount(frame["row"].to_numpy(), minlength=len(titles)))
         return cls(offsets, frame["category"].to_numpy().astype(np.int8), frame["value"].to_numpy())
 
     @classmethod

@@ -21,7 +21,7 @@ def mean_within(pairs: Pairs, groups: Rows, sizes: Rows) -> Doubles:
     Returns:
         (g,) float64, 0 for groups of one.
     """
-    together = groups[pairs.left] == groups[pairs.right]
+    together = pairs.within(groups)
     total = np.bincount(groups[pairs.left[together]], pairs.evidence[SIMILARITY][together], len(sizes))
     mean: Doubles = total / np.maximum(1, sizes * (sizes - 1) / 2)
     return mean
@@ -46,7 +46,7 @@ def cohesion(pairs: Pairs, groups: Rows, copy_of: Rows, ids: pl.Series) -> pl.Da
     n = int(groups.max(initial=-1)) + 1
     sizes = np.bincount(groups[copy_of == np.arange(len(groups))], minlength=n)
     mean = pl.Series(mean_within(pairs, groups, sizes)).set(pl.Series(sizes < 2), None)
-    own = np.flatnonzero(groups[pairs.left] == groups[pairs.right])
+    own = np.flatnonzero(pairs.within(groups))
     ends = pl.DataFrame({"a": ids.gather(pairs.left[own]), "b": ids.gather(pairs.right[own])})
     within = ends.select(
         pl.Series("group", groups[pairs.left[own]]),

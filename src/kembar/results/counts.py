@@ -8,7 +8,7 @@ import polars as pl
 
 from kembar.evidence.pairs import Pairs
 from kembar.posts.catalog import Catalog
-from kembar.results.estimates import doubtful, estimated
+from kembar.results.estimates import counting, doubtful, estimated
 
 if TYPE_CHECKING:
     from kembar.results.result import Result
@@ -87,7 +87,7 @@ def _estimate(result: "Result") -> dict[str, Any]:
     """Tell how good the run is likely to be, by the posts that were compared: copies share the fate of one of them."""
     kept = np.unique(result.copy_of)
     place = np.searchsorted(kept, np.arange(len(result)))
-    pairs = Pairs(place[result.pairs.left], place[result.pairs.right], result.pairs.evidence)
-    groups = result.groups.labels[kept]
+    some = result.pairs.take(counting(result.pairs, result.groups.labels, result.similarity))
+    pairs, groups = Pairs(place[some.left], place[some.right], some.evidence), result.groups.labels[kept]
     told = doubtful(pairs, groups, result.groups.ids)
     return {**asdict(estimated(pairs, groups)), "doubtful": told.to_dicts()}

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Doubles, Rows
+from kembar.arrays import Bools, Doubles, Floats, Rows
 from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.results.cohesion import mean_within
 
@@ -45,16 +45,22 @@ def estimated(pairs: Pairs, groups: Rows, probability: Doubles | None = None) ->
     Returns:
         The estimate; 1 and 1 where there are no posts.
     """
-    n = len(groups)
-    p = (pairs.evidence[SIMILARITY] if probability is None else probability).astype(np.float64)
-    together = groups[pairs.left] == groups[pairs.right]
-    p = np.where(together | (p >= np.float32(_FAINT)), p, 0.0)
-    every = np.bincount(pairs.left, p, n) + np.bincount(pairs.right, p, n)
-    inside = np.bincount(pairs.left, p * together, n) + np.bincount(pairs.right, p * together, n)
+    n, told = len(groups), pairs.evidence[SIMILARITY] if probability is None else probability
+    some = np.flatnonzero(counting(pairs, groups, told))
+    left, right, p = pairs.left[some], pairs.right[some], told[some].astype(np.float64)
+    together = groups[left] == groups[right]
+    every = np.bincount(left, p, n) + np.bincount(right, p, n)
+    inside = np.bincount(left, p * together, n) + np.bincount(right, p * together, n)
     size = np.bincount(groups, minlength=1)[groups] if n else np.ones(0)
     if not n:
         return Estimate(1.0, 1.0)
     return Estimate(float(((1 + inside) / size).mean()), float(((1 + inside) / (1 + every)).mean()))
+
+
+def counting(pairs: Pairs, groups: Rows, probability: Floats | Doubles) -> Bools:
+    """Mark the pairs that an estimate looks at: those in a group, and others that are not faint; (m,) bool."""
+    found: Bools = pairs.within(groups) | (probability >= np.float32(_FAINT))
+    return found
 
 
 def doubtful(pairs: Pairs, groups: Rows, ids: pl.Series, *, most: int = _DOUBTFUL) -> pl.DataFrame:

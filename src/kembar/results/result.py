@@ -168,7 +168,7 @@ class Result:
         """
         labels = self.groups.labels
         own = self.copy_of == np.arange(len(self))
-        inside = labels[self.pairs.left] == labels[self.pairs.right]
+        inside = self.pairs.within(labels)
         similarity = self.pairs.evidence[SIMILARITY][inside].astype(np.float64)
         total = np.bincount(self.pairs.left[inside], similarity, len(self))
         total += np.bincount(self.pairs.right[inside], similarity, len(self))

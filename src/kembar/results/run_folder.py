@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
+from polars.io.plugins import register_io_source
 
-from kembar.arrays import Rows, offsets_of
+from kembar.arrays import Rows, offsets_of, slices
 from kembar.config import CONFIG_FILE, Config
 from kembar.errors import FolderError
 from kembar.evidence.pairs import Pairs
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = "kembar run"
 _VERSION: Final = 1
+_PAIRS: Final = 1 << 18  # written at once: bounds the memory
 _PACKAGES: Final = (*("kembar", "numpy", "scipy", "polars", "lightgbm", "onnxruntime", "sparse-dot-topn", "pillow"),)
 
 
@@ -50,7 +52,7 @@ def write_run(result: "Result", target: Path, like: Path | None = None) -> None:
     if result.config.rule in LINKS:
         write_links(target, result.catalog, result.pairs, result.matches)
     if like is None:
-        result.pairs.frame(result.catalog.ids).write_parquet(target / "pairs.parquet")
+        _write_pairs(result.pairs, result.catalog.ids, target / "pairs.parquet")
         result.catalog.save(target / "catalog")
     else:
         shutil.copyfile(like / "pairs.parquet", target / "pairs.parquet")
@@ -99,6 +101,13 @@ def read_run(source: Path) -> dict[str, Any]:
         }
     except (OSError, pl.exceptions.PolarsError, KeyError) as error:
         raise _incomplete(source, str(error).splitlines()[0]) from error
+
+
+def _write_pairs(pairs: Pairs, ids: pl.Series, path: Path) -> None:
+    """Write a table of pairs, some at a time: in memory, the ids alone would be larger than all evidence."""
+    parts = (pairs.part(rows).frame(ids) for rows in slices(len(pairs), _PAIRS))
+    schema = pairs.part(slice(0)).frame(ids).schema
+    register_io_source(lambda *_: parts, schema=schema).sink_parquet(path, row_group_size=_PAIRS, maintain_order=True)
 
 
 def _pairs(path: Path, rows: pl.DataFrame) -> Pairs:
