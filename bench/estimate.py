@@ -24,7 +24,6 @@ from kembar.synthesis import write_shop
 
 TARGETS = (10_000_000, 100_000_000, 1_000_000_000)
 PART = 12_500
-WORKER = 4_000  # bytes for each post that the search holds, measured at 100,000
 
 
 class Timed(Local):
@@ -92,8 +91,8 @@ def estimates(sizes: list[int], measured: list[tuple[dict[str, float], set[str],
     small, large = (each[0] for each in measured)
     _, alone, disk = measured[1]
     lines = [
-        "| posts | CPU hours | of them by one worker alone | memory per worker | of the command | work folder |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| posts | CPU hours | of them by one worker alone | memory of each process | work folder |",
+        "| ---: | ---: | ---: | ---: | ---: |",
     ]
     for posts in TARGETS:
         factor = posts / sizes[1]
@@ -101,8 +100,7 @@ def estimates(sizes: list[int], measured: list[tuple[dict[str, float], set[str],
         hours = {name: seconds * factor ** powers[name] / 3600 for name, seconds in large.items()}
         lines.append(
             f"| {posts:,} | {sum(hours.values()):,.0f} | {sum(hours[name] for name in alone):,.0f} "
-            f"| {posts * WORKER / 2**30:,.0f} GiB | {posts * POST / 2**30:,.0f} GiB "
-            f"| {disk * factor / 2**40:,.2f} TiB |"
+            f"| {posts * POST / 2**30:,.0f} GiB | {disk * factor / 2**40:,.2f} TiB |"
         )
     return lines
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from kembar.arrays import Bools, Rows
-from kembar.cluster.joined import joined
+from kembar.cluster.joined import joined, of_other_rows
 from kembar.cluster.shared import Shared
 from kembar.cluster.verdicts import final_pairs
 from kembar.cluster.work import Task
@@ -23,7 +23,7 @@ from kembar.results.result import Result
 def decisions(shared: Shared, _task: Task) -> dict[str, Any]:
     """Decide about all posts, by the pairs that can change anything; count the others."""
     crowds, compared = _crowds(shared)
-    pairs = joined(shared, "decided", lambda pairs: _narrow(pairs.take(_matter(pairs, crowds))))
+    pairs = joined(shared, "pairs decided", lambda pairs: _narrow(pairs.take(_matter(pairs, crowds))))
     order, config, catalog = shared.start.order, shared.config, shared.start.catalog
     limits = Limits(shared.cut_off, shared.scope, compared=compared)
     matches, groups = decided(pairs, order, shared.copies, config, catalog, limits)
@@ -35,8 +35,8 @@ def result(shared: Shared, seconds: dict[str, float]) -> Result:
     made, order, copies = shared.work.read("decisions"), shared.start.order, shared.copies
     matches, groups = Matches(made["matches"].offsets, made["matches"].rows), made["groups"]
     labels = groups.labels[order[copies.kept]]
-    rows = order[copies.kept]
-    pairs = joined(shared, "result", lambda pairs: pairs.take(_matter(pairs, made["crowds"], labels)), rows)
+    pairs = joined(shared, "pairs kept", lambda pairs: pairs.take(_matter(pairs, made["crowds"], labels)))
+    pairs = of_other_rows(shared.work, "pairs of rows", pairs, order[copies.kept])
     encoded = shared.work.read("vectors")["problems"]
     compared, given = shared.work.read("speaking")
     place = np.argsort(order, kind="stable")

@@ -2,75 +2,74 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from kembar.arrays import Rows
+from kembar.arrays import Rows, offsets_of, slices
 from kembar.cluster.shared import Shared
 from kembar.cluster.verdicts import final_pairs
+from kembar.cluster.work import Work
 from kembar.evidence.pairs import Pairs
 
-_ENDS = ("left", "right")
+_AT_ONCE: Final = 1 << 20  # pairs that are moved at once: bounds the memory
 
 
-def joined(shared: Shared, name: str, chosen: Callable[[Pairs], Pairs], rows: Rows | None = None) -> Pairs:
-    """Put pairs of all parts into one table.
+def joined(shared: Shared, name: str, chosen: Callable[[Pairs], Pairs]) -> Pairs:
+    """Put pairs of all parts one behind the other.
 
     Args:
         shared: the run.
         name: of the files, without their suffix.
         chosen: which pairs of a part, and which evidence of them; asked twice for each part.
-        rows: (n,) other rows for the posts; None: they keep theirs.
 
     Returns:
         The pairs, in order.
     """
-    n = 0 if rows is None else int(rows.max(initial=-1)) + 1
-    lengths, keys = [], []
-    types: dict[str, np.dtype[Any]] = dict.fromkeys(_ENDS, np.dtype(np.int64))
-    for pairs in _each(shared, chosen):
-        lengths.append(len(pairs))
-        types |= {column: values.dtype for column, values in pairs.evidence.items()}
-        if rows is not None:
-            keys.append(_keys(rows[pairs.left], rows[pairs.right], n))
-    bounds = np.cumsum([0, *lengths])
+
+    def each() -> Iterator[Pairs]:
+        return (chosen(final_pairs(shared, part)) for part in range(len(shared.parts)))
+
+    bounds = offsets_of(np.array([len(pairs) for pairs in each()]))
+    names: list[str] = []
     with ExitStack() as stack:
-        files = [shared.work.array(f"{name}-{at}", kind, (int(bounds[-1]),)) for at, kind in enumerate(types.values())]
-        table = dict(zip(types, map(stack.enter_context, files), strict=True))
-        place = None if rows is None else _placed(keys, n, table)
-        for at, pairs in enumerate(_each(shared, chosen)):
-            own = slice(*bounds[at : at + 2])
-            columns = dict(pairs.evidence) if place is not None else {**_ends(pairs), **pairs.evidence}
-            for column, values in columns.items():
-                table[column][own if place is None else place[own]] = values
-    found = {column: shared.work.mapped(f"{name}-{at}.npy") for at, column in enumerate(types)}
-    left, right = (found.pop(end) for end in _ENDS)
-    return Pairs(left, right, found)
+        files: list[npt.NDArray[Any]] = []
+        for at, pairs in enumerate(each()):
+            columns: list[npt.NDArray[Any]] = [pairs.left, pairs.right, *pairs.evidence.values()]
+            names = list(pairs.evidence)
+            for column in columns[len(files) :]:
+                array = shared.work.array(f"{name}-{len(files)}", column.dtype, (int(bounds[-1]),))
+                files.append(stack.enter_context(array))
+            for file, column in zip(files, columns, strict=True):
+                file[bounds[at] : bounds[at + 1]] = column
+    return _mapped(shared.work, name, names)
 
 
-def _each(shared: Shared, chosen: Callable[[Pairs], Pairs]) -> Iterator[Pairs]:
-    return (chosen(final_pairs(shared, part)) for part in range(len(shared.parts)))
+def of_other_rows(work: Work, name: str, pairs: Pairs, rows: Rows) -> Pairs:
+    """Give pairs other rows, as `kembar.outcome.of_rows` does.
 
+    Args:
+        work: where the files go.
+        name: of the files, without their suffix.
+        pairs: m of them.
+        rows: (n,) int64, one for each of the n posts that they are between.
 
-def _ends(pairs: Pairs) -> dict[str, Rows]:
-    return dict(zip(_ENDS, (pairs.left, pairs.right), strict=True))
-
-
-def _keys(one: Rows, other: Rows, n: int) -> Rows:
-    """Write each pair of n rows as one number, which sorts by the lower row, then the higher one."""
-    return np.minimum(one, other) * n + np.maximum(one, other)
-
-
-def _placed(keys: list[Rows], n: int, table: dict[str, npt.NDArray[Any]]) -> Rows:
-    """Write the ends of pairs in order, and tell the place of each: (m,) int64."""
-    key = np.concatenate(keys)
-    keys.clear()
+    Returns:
+        The pairs, in order.
+    """
+    n, parts = int(rows.max(initial=0)) + 1, slices(len(pairs), _AT_ONCE)
+    ends = ((rows[pairs.left[part]], rows[pairs.right[part]]) for part in parts)
+    key = np.concatenate([np.minimum(one, other) * n + np.maximum(one, other) for one, other in ends])
     order = np.argsort(key)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
     key.sort()
-    np.floor_divide(key, max(n, 1), out=table[_ENDS[0]])
-    np.remainder(key, max(n, 1), out=table[_ENDS[1]])
-    return place
+    work.stack(f"{name}-0", (key[part] // n for part in parts), len(pairs))
+    work.stack(f"{name}-1", (key[part] % n for part in parts), len(pairs))
+    for at, column in enumerate(pairs.evidence.values(), start=2):
+        work.stack(f"{name}-{at}", (column[order[part]] for part in parts), len(pairs))
+    return _mapped(work, name, list(pairs.evidence))
+
+
+def _mapped(work: Work, name: str, evidence: list[str]) -> Pairs:
+    left, right, *columns = (work.mapped(f"{name}-{at}.npy") for at in range(2 + len(evidence)))
+    return Pairs(left, right, dict(zip(evidence, columns, strict=True)))
