@@ -122,3 +122,30 @@ def peak_memory() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def free_memory(proc: Path = Path("/proc"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that processes can still take: of this machine and, where there is less, of this container (cgroup v2).
+
+    Args:
+        proc: where Linux tells of the machine.
+        group: where it tells of the container.
+
+    Returns:
+        None where the system does not tell.
+    """
+    told = [_number(proc / "meminfo", r"MemAvailable:\s+(\d+) kB")]
+    whole, used = (_number(group / name, r"(\d+)") for name in ("memory.max", "memory.current"))
+    if whole is not None and used is not None:
+        files = _number(group / "memory.stat", r"(?m)^inactive_file (\d+)") or 0  # given back when asked for
+        told.append((whole - used + files) // 1024)
+    return min((1024 * each for each in told if each is not None), default=None)
+
+
+def _number(path: Path, pattern: str) -> int | None:
+    """Read a number from a file of the system; None where it is not there."""
+    try:
+        found = re.search(pattern, path.read_text(encoding="ascii"))
+    except OSError:
+        return None
+    return int(found[1]) if found else None

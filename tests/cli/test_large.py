@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from conftest import Cli
+from kembar import plan
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,25 @@ def test_the_same_files_within_a_memory(cli: Cli, csv: Path, tmp_path: Path) -> 
     assert whole.join(kept, on=["left", "right"], how="anti")["similarity"].sum() == 0
     assert whole.join(kept, on=["left", "right"], how="semi").equals(kept, null_equal=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "parts"]  # no work folder is left
+
+
+@pytest.mark.parametrize("free", [200 << 20, 64 << 30, None])
+def test_posts_that_may_not_fit_into_the_memory_are_warned_of(
+    cli: Cli,
+    csv: Path,
+    tmp_path: Path,
+    free: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(plan, "free_memory", lambda: free)
+    assert cli("match", csv, "-o", tmp_path / "run").exit_code == 0
+    told = [message for message in caplog.messages if "GiB are free" in message]
+    assert len(told) == (free == 200 << 20)
+    if told:
+        memory = told[0].rpartition("`--memory ")[2].partition("`")[0]
+        assert told[0].startswith("120 posts take some 0.4 GiB of memory, and 0.2 GiB are free")
+        assert cli("match", csv, "-o", tmp_path / "again", "--quiet", "--memory", memory).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar import ConfigError, FolderError
-from kembar.cluster.parts import FEWEST, PART_POST, POST, START, Parts, memory_of, parts_within
+from kembar.cluster.parts import PART_POST, POST, START, Parts, least_memory, memory_of, parts_within
 from kembar.cluster.work import Work
+from kembar.plan import free_memory
 from properties import examples
 
 
@@ -31,7 +32,7 @@ def test_parts_fit_the_memory_or_it_is_refused(posts: int, memory: int) -> None:
     try:
         parts = parts_within(memory, posts)
     except ConfigError:
-        assert memory < START + posts * POST + FEWEST * PART_POST
+        assert memory < least_memory(posts)
         return
     fixed = START + posts * POST
     assert fixed + -(-posts // parts) * PART_POST <= memory + PART_POST
@@ -47,6 +48,21 @@ def test_every_row_is_in_one_part(posts: int, number: int) -> None:
     for part, own in enumerate(rows):
         assert (parts.holding(own) == part).all()
         np.testing.assert_array_equal(parts.among(part, np.arange(posts)), own)
+
+
+def test_the_memory_that_is_free_is_that_of_the_machine_or_of_the_container(tmp_path: Path) -> None:
+    free, proc, group = free_memory(), tmp_path / "proc", tmp_path / "group"
+    assert free is None or 10 << 20 < free < 1 << 50
+    proc.mkdir()
+    group.mkdir()
+    assert free_memory(proc, group) is None
+    (proc / "meminfo").write_text("MemTotal:  9000 kB\nMemAvailable:    4000 kB\n")
+    assert free_memory(proc, group) == 4000 << 10
+    for name, told in {"max": "max", "current": str(500 << 10), "stat": f"anon 7\ninactive_file {100 << 10}\n"}.items():
+        (group / f"memory.{name}").write_text(told)
+    assert free_memory(proc, group) == 4000 << 10  # the container may take all
+    (group / "memory.max").write_text(str(1000 << 10))
+    assert free_memory(proc, group) == (1000 - 500 + 100) << 10
 
 
 def test_an_array_takes_its_room_on_the_disk_at_once(mounted: Path) -> None:

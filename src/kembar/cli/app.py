@@ -206,6 +206,7 @@ def match(
                 catalog, work_beside(output), chosen, running=running, embeddings=brought, progress=progress
             )
         else:
+            large.warn(len(catalog))
             matcher = Matcher(chosen, device=means.device, store=means.store)
             result = matcher.match(catalog, embeddings=brought, progress=progress)
         progress("writing", 0, 0)

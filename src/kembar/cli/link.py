@@ -94,6 +94,7 @@ def link(
             running = large.running(len(posts), means)
             result = match_in_parts(posts, work_beside(output), chosen, running=running, progress=progress)
         else:
+            large.warn(len(posts))
             result = Matcher(chosen, device=means.device, store=means.store).match(posts, progress=progress)
         progress("writing", 0, 0)
         result.save(output, overwrite=overwrite)

@@ -1,5 +1,6 @@
 """The options of `kembar match` for catalogues that are large for one memory, or for one machine."""
 
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from kembar.cluster.match import Running
     from kembar.encoders.resources import Resources
 
+log = logging.getLogger(__name__)
 _PANEL = "Large catalogues"
 _POSTS = 50_000  # of a part on a cluster, where no memory is given
 _TASKS = 2  # parts for each worker at least, so that none waits for long
@@ -85,6 +87,21 @@ class Large:
         gpus = means.device.partition(":")[0] == "cuda"  # each worker sees its own alone, as the first
         executor = OnRay(self.on.partition(":")[2], self.workers, gpus=gpus)
         return Running(min(parts, posts), executor, "cuda" if gpus else means.device, cache)
+
+    def warn(self, posts: int) -> None:
+        """Say so, in the log, where so many posts may be too many for the memory that is free, matched at once."""
+        from kembar.cluster.parts import AT_ONCE, START, least_memory
+        from kembar.plan import free_memory
+
+        free, needed = free_memory(), START + posts * AT_ONCE
+        if free is not None and needed > free:
+            log.warning(
+                "%s posts take some %.1f GiB of memory, and %.1f GiB are free; with `--memory %dMiB` they take no more",
+                f"{posts:,}",
+                needed / 2**30,
+                free / 2**30,
+                -(-max(free * 3 // 4, least_memory(posts)) >> 20),
+            )
 
     def clean(self, output: Path) -> None:
         """Remove the work folder of a run that is there."""

@@ -16,6 +16,8 @@ POST: Final = 3_000
 """Bytes for each post that some stage holds however small its parts are: the posts, and what is searched."""
 PART_POST: Final = 40_000
 """Bytes for each post of a part: its candidate pairs with their evidence."""
+AT_ONCE: Final = 30_000
+"""Bytes for each post of titles and hashes that are matched at once."""
 FEWEST: Final = 1_000
 """Posts of the smallest part."""
 
@@ -79,10 +81,14 @@ def parts_within(memory: int, posts: int) -> int:
     Raises:
         ConfigError: the memory is too small even for the smallest parts.
     """
-    free, least = memory - START - posts * POST, FEWEST * PART_POST
-    if free < least:
-        needed = -(-(START + posts * POST + least) >> 20)
+    if memory < least_memory(posts):
+        needed = -(-least_memory(posts) >> 20)
         raise ConfigError(
             f"memory of {memory >> 20:,} MiB for {posts:,} posts", f"at least {needed:,} MiB", "Give more memory."
         )
-    return max(1, -(-posts * PART_POST // free))
+    return max(1, -(-posts * PART_POST // (memory - START - posts * POST)))
+
+
+def least_memory(posts: int) -> int:
+    """Tell which memory a run needs in the smallest parts: bytes."""
+    return START + posts * POST + FEWEST * PART_POST
