@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kembar import folders
 from kembar.errors import FolderError
 from kembar.folders import check_free, new_file, new_folder, remove_litter, reserved
 
@@ -116,6 +117,19 @@ def test_an_interrupt_while_cleaning_up_waits_until_all_is_clean(tmp_path, monke
             (folder / MARK).write_text("new")
     assert names(tmp_path) == ["run", f"run/{MARK}"]
     assert (tmp_path / "run" / MARK).read_text() == "new"
+
+
+def test_an_interrupt_while_a_name_is_taken_leaves_nothing(tmp_path, monkeypatch):
+    empty = folders._empty
+
+    def interrupted(path: Path) -> None:
+        signal.raise_signal(signal.SIGINT)
+        empty(path)
+
+    monkeypatch.setattr(folders, "_empty", interrupted)
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "a" / "run"):
+        pytest.fail("it was interrupted before")
+    assert names(tmp_path) == []
 
 
 def killed(code: str, folder: Path) -> None:

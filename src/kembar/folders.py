@@ -12,8 +12,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ import polars as pl
 
 from kembar.errors import FolderError, quoted
 from kembar.remote import check_writable, is_remote, place, reaching, sent
+from kembar.threads import undisturbed
 
 try:
     import fcntl
@@ -35,22 +34,6 @@ _LEAST_FREE: Final = 1 << 16  # bytes free below which a disk counts as full
 _LONGEST: Final = 255 - len("..12345678.partial")  # bytes of a name that leave room for those while it is written
 _PARTIAL: Final = re.compile(r"\.(.+)\.[0-9a-f]{8}\.partial", re.DOTALL)
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Put Ctrl-C off until what must not stop half-way is done."""
-    if threading.current_thread() is not threading.main_thread():  # others are never interrupted
-        yield
-        return
-    seen: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
-        if seen:
-            signal.raise_signal(signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +60,7 @@ class _Claim:
         """What it replaces, while it does so."""
         return _beside(self.target, "old")
 
-    @_undisturbed()
+    @undisturbed()
     def put(self, *, overwrite: bool, mark: str) -> None:
         """Give the complete folder its name; what was made there meanwhile is not touched."""
         check_free(self.target, overwrite=overwrite, mark=mark)
@@ -92,7 +75,7 @@ class _Claim:
             _log.warning("%s is there again: the run that was to replace it was stopped", quoted(self.target))
         shutil.rmtree(self.old, ignore_errors=True)
 
-    @_undisturbed()
+    @undisturbed()
     def release(self, *, done: bool) -> None:
         """Let others have the name, and leave nothing behind that is not complete."""
         if not done:
@@ -172,8 +155,20 @@ def new_folder(target: Path | str, *, overwrite: bool = False, mark: str = "pair
         claim.release(done=done)
 
 
-@_undisturbed()
 def _claimed(target: Path, overwrite: bool, mark: str) -> _Claim:
+    """Claim a folder; interrupted meanwhile, let it go again."""
+    held: list[_Claim] = []
+    try:
+        with undisturbed():
+            held.append(_taken(target, overwrite, mark))
+    except KeyboardInterrupt:
+        for claim in held:
+            claim.release(done=False)
+        raise
+    return held[0]
+
+
+def _taken(target: Path, overwrite: bool, mark: str) -> _Claim:
     check_free(target, overwrite=overwrite, mark=mark)
     missing = tuple(folder for folder in target.parents if not folder.exists())
     partial = _beside(target, "partial")
@@ -189,7 +184,7 @@ def _claimed(target: Path, overwrite: bool, mark: str) -> _Claim:
     claim = _Claim(target, lock, missing)
     if not _holds(lock, partial):  # the other has just ended
         _unlock(lock)
-        return _claimed(target, overwrite, mark)
+        return _taken(target, overwrite, mark)
     try:
         claim.recover()
         _empty(partial)

@@ -1,6 +1,8 @@
-"""Threads: work ahead of whoever takes the outcomes; and what becomes of threads when a process forks."""
+"""Threads: work ahead of whoever takes the outcomes; what becomes of threads when a process forks; Ctrl-C put off."""
 
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,6 +40,22 @@ def unforked(function: Callable[Given, Outcome]) -> Callable[Given, Outcome]:
         return function(*args, **kwargs)
 
     return checked
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put Ctrl-C off until what must not stop half-way is done."""
+    if threading.current_thread() is not threading.main_thread():  # others are never interrupted
+        yield
+        return
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+        if seen:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager
