@@ -31,7 +31,7 @@ from kembar.evidence.pairs import SIMILARITY
 from kembar.fitting.tuning import edge_scores, fold_numbers, group_scores
 from kembar.grouping.groups import average_link, average_link_tree, components, fill_singles
 from kembar.grouping.matches import chisel, expected_f1, shopee_shares
-from kembar.plan import peak_memory
+from kembar.memory import peak_memory
 from kembar.posts.catalog import Catalog
 from kembar.results import charts
 from pools import EVERYTHING, LACKING, Pool, described, fitted, fold_pools, merged

@@ -15,7 +15,7 @@ from time import process_time
 import numpy as np
 
 from kembar.linking import link
-from kembar.plan import peak_memory
+from kembar.memory import peak_memory
 from kembar.synthesis import synthesize
 
 HEAD = "| left x right | CPU-s | peak MiB | links | precision | recall |\n| --- | ---: | ---: | ---: | ---: | ---: |"

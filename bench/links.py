@@ -17,7 +17,7 @@ import numpy as np
 
 from kembar.grouping.groups import average_link
 from kembar.grouping.matches import shopee_shares
-from kembar.plan import peak_memory
+from kembar.memory import peak_memory
 
 EDGES_A_POST = 10
 

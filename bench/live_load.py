@@ -42,7 +42,7 @@ import numpy as np
 
 from kembar import Catalog, Matcher
 from kembar.evidence.search import DenseIndex
-from kembar.plan import peak_memory
+from kembar.memory import peak_memory
 from kembar.store import Live
 from kembar.synthesis import synthesize
 

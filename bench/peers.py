@@ -57,7 +57,7 @@ def child(name: str, posts: Posts, inputs: Inputs) -> Iterator[Line]:
 
 def costs() -> dict[str, float]:
     """CPU seconds and peak memory in MiB of this process and those it started, so far."""
-    from kembar.plan import peak_memory
+    from kembar.memory import peak_memory
 
     own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     cpu = sum(each.ru_utime + each.ru_stime for each in (own, others))

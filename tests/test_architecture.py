@@ -117,7 +117,7 @@ import kembar
 for module in pkgutil.walk_packages(kembar.__path__, "kembar."):
     if module.name != "kembar.__main__":
         importlib.import_module(module.name)
-from kembar.plan import peak_memory
+from kembar.memory import peak_memory
 print(peak_memory())
 """
 

@@ -16,9 +16,10 @@ from kembar.grouping.decision import decide
 from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches, shopee_shares
 from kembar.matcher import Matcher
+from kembar.memory import peak_memory
 from kembar.newcomers import Base, Part, compare, fitted_on, prepared
 from kembar.outcome import of_all_posts
-from kembar.plan import Clock, peak_memory
+from kembar.plan import Clock
 from kembar.posts.catalog import Catalog
 from kembar.posts.united import stacked
 from kembar.regrouping import compared, noted_cut_off

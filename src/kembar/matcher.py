@@ -36,8 +36,9 @@ from kembar.evidence.views import View, build_views, vectors_section, views_of
 from kembar.grouping.groups import Groups
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches
+from kembar.memory import peak_memory
 from kembar.outcome import decided, noted, of_rows, restored
-from kembar.plan import Clock, Plan, Stage, peak_memory
+from kembar.plan import Clock, Plan, Stage
 from kembar.posts.buckets import Buckets
 from kembar.posts.catalog import Catalog
 from kembar.posts.columns import Columns

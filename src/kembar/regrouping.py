@@ -15,8 +15,9 @@ from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.evidence.scope import Scope
 from kembar.grouping.crowds import degrees, matter, may_crowd
 from kembar.grouping.limits import Limits
+from kembar.memory import peak_memory
 from kembar.outcome import decided
-from kembar.plan import Clock, peak_memory
+from kembar.plan import Clock
 from kembar.results.result import Result
 
 DECIDING: Final = ("cut", "rule", "target_size", "single", "advanced.decide", "advanced.group.link")

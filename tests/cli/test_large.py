@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from conftest import Cli
-from kembar import plan
+from kembar import memory
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +37,14 @@ def test_posts_that_may_not_fit_into_the_memory_are_warned_of(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(plan, "free_memory", lambda: free)
+    monkeypatch.setattr(memory, "free_memory", lambda: free)
     assert cli("match", csv, "-o", tmp_path / "run").exit_code == 0
     told = [message for message in caplog.messages if "GiB are free" in message]
     assert len(told) == (free == 200 << 20)
     if told:
-        memory = told[0].rpartition("`--memory ")[2].partition("`")[0]
+        amount = told[0].rpartition("`--memory ")[2].partition("`")[0]
         assert told[0].startswith("120 posts take some 0.4 GiB of memory, and 0.2 GiB are free")
-        assert cli("match", csv, "-o", tmp_path / "again", "--quiet", "--memory", memory).exit_code == 0
+        assert cli("match", csv, "-o", tmp_path / "again", "--quiet", "--memory", amount).exit_code == 0
 
 
 @pytest.mark.parametrize(

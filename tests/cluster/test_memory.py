@@ -1,3 +1,4 @@
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from kembar import ConfigError, FolderError
 from kembar.cluster.parts import PART_POST, POST, START, Parts, least_memory, memory_of, parts_within
 from kembar.cluster.work import Work
-from kembar.plan import free_memory
+from kembar.memory import free_memory, give_back
 from properties import examples
 
 
@@ -63,6 +64,21 @@ def test_the_memory_that_is_free_is_that_of_the_machine_or_of_the_container(tmp_
     assert free_memory(proc, group) == 4000 << 10  # the container may take all
     (group / "memory.max").write_text(str(1000 << 10))
     assert free_memory(proc, group) == (1000 - 500 + 100) << 10
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep nothing")
+def test_memory_between_blocks_in_use_is_given_back() -> None:
+    def held() -> int:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:"))
+
+    give_back()
+    begin, blocks = held(), [np.ones(1 << 13) for _ in range(2000)]  # 125 MiB in blocks too small to be mapped
+    kept = blocks[::100]
+    del blocks
+    give_back()
+    assert held() - begin < 40 << 20
+    assert len(kept) == 20
 
 
 def test_an_array_takes_its_room_on_the_disk_at_once(mounted: Path) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from kembar import Catalog, Config, Embeddings, EvidenceError, FolderError, Groups, Matcher, Result
-from kembar.plan import peak_memory
+from kembar.memory import peak_memory
 from kembar.results import run_folder
 from kembar.results.report import scores_table, summary
 from kembar.results.scores import b_cubed, curve, oracle, pair_score, score_edges

@@ -91,7 +91,7 @@ class Large:
     def warn(self, posts: int) -> None:
         """Say so, in the log, where so many posts may be too many for the memory that is free, matched at once."""
         from kembar.cluster.parts import AT_ONCE, START, least_memory
-        from kembar.plan import free_memory
+        from kembar.memory import free_memory
 
         free, needed = free_memory(), START + posts * AT_ONCE
         if free is not None and needed > free:

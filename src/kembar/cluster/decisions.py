@@ -15,8 +15,8 @@ from kembar.grouping.crowds import degrees, matter, may_crowd
 from kembar.grouping.groups import Groups
 from kembar.grouping.limits import Limits
 from kembar.grouping.matches import Matches
+from kembar.memory import peak_memory
 from kembar.outcome import decided, noted, restored
-from kembar.plan import peak_memory
 from kembar.results.result import Result
 
 

@@ -12,7 +12,7 @@ from kembar.errors import ConfigError
 
 START: Final = 400 << 20
 """Bytes that a process holds before the first post: the libraries, the classifier and the title encoder."""
-POST: Final = 3_000
+POST: Final = 3_500
 """Bytes for each post that some stage holds however small its parts are: the posts, and what is searched."""
 PART_POST: Final = 40_000
 """Bytes for each post of a part: its candidate pairs with their evidence."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 from kembar.cluster import decisions, pairs, posts, verdicts
 from kembar.cluster.shared import Shared
 from kembar.cluster.work import Task, Work
+from kembar.memory import give_back
 from kembar.threads import unforked
 
 STAGES: Final[dict[str, Callable[[Shared, Task], Any]]] = {
@@ -46,6 +47,7 @@ def perform(folder: Path, task: Task) -> None:
 def forget() -> None:
     """Let go of what the tasks of the last stage shared."""
     _shared.cache_clear()
+    give_back()
 
 
 @lru_cache(maxsize=1)
