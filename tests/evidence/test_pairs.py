@@ -131,7 +131,7 @@ def test_pairs_within_groups_and_a_range_of_them(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pairs, "_CHUNK", 3)
     assert found.within(labels).tolist() == [True, False, False, True]
     assert found.take(slice(0, 0)).within(labels).tolist() == []
-    assert found.part(slice(1, 3)).frame(pl.Series(list("abcd"))).rows() == [("a", "c", 1.0), ("b", "d", 2.0)]
+    assert found.take(slice(1, 3)).frame(pl.Series(list("abcd"))).rows() == [("a", "c", 1.0), ("b", "d", 2.0)]
 
 
 # similarities

@@ -13,7 +13,7 @@ from kembar.cluster.verdicts import final_pairs
 from kembar.cluster.work import Work
 from kembar.evidence.pairs import Pairs
 
-_AT_ONCE: Final = 1 << 20  # pairs that are moved at once: bounds the memory
+_PAIRS: Final = 1 << 20  # pairs that are moved at once: bounds the memory
 
 
 def joined(shared: Shared, name: str, chosen: Callable[[Pairs], Pairs]) -> Pairs:
@@ -58,7 +58,7 @@ def of_other_rows(work: Work, name: str, pairs: Pairs, rows: Rows) -> Pairs:
     Returns:
         The pairs, in order.
     """
-    n, parts = int(rows.max(initial=0)) + 1, slices(len(pairs), _AT_ONCE)
+    n, parts = int(rows.max(initial=0)) + 1, slices(len(pairs), _PAIRS)
     ends = ((rows[pairs.left[part]], rows[pairs.right[part]]) for part in parts)
     key = np.concatenate([np.minimum(one, other) * n + np.maximum(one, other) for one, other in ends])
     order = np.argsort(key)

@@ -69,13 +69,9 @@ class Pairs:
         parts = slices(len(self), _CHUNK)
         return np.concatenate([labels[self.left[part]] == labels[self.right[part]] for part in parts])
 
-    def take(self, keep: Bools | Rows) -> "Pairs":
-        """Keep some of the pairs, given as a mask or as row numbers in rising order."""
+    def take(self, keep: Bools | Rows | slice) -> "Pairs":
+        """Keep some of the pairs, given as a mask, as row numbers in rising order, or as a range, which is not copied."""
         return Pairs(self.left[keep], self.right[keep], {name: c[keep] for name, c in self.evidence.items()})
-
-    def part(self, rows: slice) -> "Pairs":
-        """Look at a range of the pairs; nothing is copied."""
-        return Pairs(self.left[rows], self.right[rows], {name: c[rows] for name, c in self.evidence.items()})
 
     def frame(self, ids: pl.Series) -> pl.DataFrame:
         """Show the pairs as a table: columns left, right (posting ids) and every evidence column.

@@ -105,8 +105,8 @@ def read_run(source: Path) -> dict[str, Any]:
 
 def _write_pairs(pairs: Pairs, ids: pl.Series, path: Path) -> None:
     """Write a table of pairs, some at a time: in memory, the ids alone would be larger than all evidence."""
-    parts = (pairs.part(rows).frame(ids) for rows in slices(len(pairs), _PAIRS))
-    schema = pairs.part(slice(0)).frame(ids).schema
+    parts = (pairs.take(rows).frame(ids) for rows in slices(len(pairs), _PAIRS))
+    schema = pairs.take(slice(0)).frame(ids).schema
     register_io_source(lambda *_: parts, schema=schema).sink_parquet(path, row_group_size=_PAIRS, maintain_order=True)
 
 
