@@ -70,7 +70,7 @@ class Pairs:
         return np.concatenate([labels[self.left[part]] == labels[self.right[part]] for part in parts])
 
     def take(self, keep: Bools | Rows | slice) -> "Pairs":
-        """Keep some of the pairs, given as a mask, as row numbers in rising order, or as a range, which is not copied."""
+        """Keep some of the pairs: a mask, row numbers in rising order, or a range, of which nothing is copied."""
         return Pairs(self.left[keep], self.right[keep], {name: c[keep] for name, c in self.evidence.items()})
 
     def frame(self, ids: pl.Series) -> pl.DataFrame:
