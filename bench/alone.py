@@ -16,7 +16,7 @@ from fusion import by_rules
 from kembar.classifier.trees import Growth
 from kembar.evidence.pairs import SIMILARITY
 from kembar.fitting.tuning import fold_numbers, group_scores
-from kembar.grouping.groups import average_link_tree
+from kembar.grouping.average_link import average_link_tree
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
 from pools import Pool, described, fitted

@@ -14,7 +14,7 @@ import polars as pl
 from sklearn.metrics import f1_score
 
 from kembar.evidence.pairs import SIMILARITY, Pairs
-from kembar.grouping.groups import average_link_tree
+from kembar.grouping.average_link import average_link_tree
 from kembar.posts.catalog import Catalog
 from kembar.results.estimates import estimated
 from lessons import keys, places

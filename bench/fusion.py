@@ -29,7 +29,8 @@ from kembar.config import Config
 from kembar.evidence.edges import directed
 from kembar.evidence.pairs import SIMILARITY
 from kembar.fitting.tuning import edge_scores, fold_numbers, group_scores
-from kembar.grouping.groups import average_link, average_link_tree, components, fill_singles
+from kembar.grouping.average_link import average_link, average_link_tree
+from kembar.grouping.groups import components, fill_singles
 from kembar.grouping.matches import chisel, expected_f1, shopee_shares
 from kembar.memory import peak_memory
 from kembar.posts.catalog import Catalog

@@ -15,7 +15,7 @@ from time import perf_counter
 
 import numpy as np
 
-from kembar.grouping.groups import average_link
+from kembar.grouping.average_link import average_link
 from kembar.grouping.matches import shopee_shares
 from kembar.memory import peak_memory
 

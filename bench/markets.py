@@ -26,7 +26,7 @@ from kembar.classifier.trees import Growth, Trees, grow
 from kembar.config import BY_RULES, Config
 from kembar.evidence.edges import directed
 from kembar.fitting.tuning import group_scores
-from kembar.grouping.groups import average_link_tree
+from kembar.grouping.average_link import average_link_tree
 from lessons import ACROSS
 from titles import SHOPEE
 

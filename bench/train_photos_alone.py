@@ -26,7 +26,7 @@ from kembar.classifier.trees import Growth, Trees, grow
 from kembar.config import Config
 from kembar.fitting.tuning import group_scores
 from kembar.folders import new_folder
-from kembar.grouping.groups import average_link_tree
+from kembar.grouping.average_link import average_link_tree
 from photo_pools import FOLDS, PARTS, Bank, Pool, pools
 
 VIEWS = ("photo", "hash")

@@ -1,5 +1,6 @@
 """What several test modules share: small synthetic shops, made once, and the way to real data where it is at hand."""
 
+import gc
 import os
 import shutil
 import signal
@@ -108,4 +109,5 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
     if mount is None or subprocess.run(words, capture_output=True).returncode:
         pytest.skip("no file system may be mounted here")
     yield folder
+    gc.collect()  # a file that an error's frames still map keeps the file system in use
     subprocess.run(["umount", str(folder)], check=True)

@@ -292,3 +292,14 @@ def units(n: int, d: int, seed: int = 0, density: float = 1.0) -> np.ndarray:
     vectors = np.abs(rng.normal(size=(n, d))) * (rng.random((n, d)) < density)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+
+
+def scored_pairs(seed: int, n: int, density: float, digits: int | None = None) -> tuple[Array, Array, Array, int]:
+    """Scored pairs in any order of pairs and of ends; rounded scores have many ties."""
+    rng = np.random.default_rng(seed)
+    left, right = np.triu_indices(n, 1)
+    chosen = rng.permutation(len(left))[: int(density * len(left))]
+    flip = rng.random(len(chosen)) < 0.5
+    low, high = np.where(flip, right[chosen], left[chosen]), np.where(flip, left[chosen], right[chosen])
+    similarity = rng.random(len(chosen))
+    return low, high, (similarity if digits is None else np.round(similarity, digits)), n

@@ -12,8 +12,8 @@ from kembar.config import FUSION_RULES as RULES
 from kembar.encoders.protocol import Encoder
 from kembar.encoders.registry import open_encoder
 from kembar.evidence.photo_hashes import with_photo_hashes
+from kembar.grouping.average_link import average_link
 from kembar.grouping.decision import decide, partition
-from kembar.grouping.groups import average_link
 from kembar.grouping.matches import within_groups
 from kembar.plan import Clock
 from kembar.posts.titles import normalize

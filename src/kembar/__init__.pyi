@@ -40,8 +40,8 @@ from .fitting.learning import fit_classifier as fit_classifier
 from .fitting.tuning import Fitting as Fitting
 from .fitting.tuning import Tuned as Tuned
 from .fitting.tuning import tune as tune
+from .grouping.average_link import average_link as average_link
 from .grouping.groups import Groups as Groups
-from .grouping.groups import average_link as average_link
 from .grouping.matches import Matches as Matches
 from .linking import link as link
 from .matcher import Matcher as Matcher

@@ -32,6 +32,11 @@ def slices(rows: int, size: int | None = None) -> list[slice]:
     return [slice(begin, min(begin + step, rows)) for begin in range(0, max(1, rows), step)]
 
 
+def places_where(rows: int, test: Callable[[slice], Bools], size: int = 1 << 20) -> Rows:
+    """Find the places, of this many rows, where a test holds that is asked about some of them at a time: (k,) int64."""
+    return np.concatenate([part.start + np.flatnonzero(test(part)) for part in slices(rows, size)])
+
+
 def offsets_of(counts: npt.NDArray[np.integer]) -> Rows:
     """Turn the lengths of n lists into their bounds in one array: (n + 1,) int64 from 0."""
     offsets = np.zeros(len(counts) + 1, dtype=np.int64)

@@ -13,8 +13,8 @@ from kembar.encoders.resources import Resources
 from kembar.evidence.edges import select
 from kembar.evidence.gathering import blended
 from kembar.fitting.tuning import Fitting, edge_scores, fold_numbers, group_scores
+from kembar.grouping.average_link import average_link
 from kembar.grouping.decision import decide
-from kembar.grouping.groups import average_link
 from kembar.grouping.matches import row_shares
 from kembar.results.scores import score_edges
 from properties import examples

@@ -4,9 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
-from kembar.grouping import groups
+from kembar.grouping import average_link as linking
+from kembar.grouping.average_link import average_link, average_link_tree
 from kembar.grouping.crowds import crowded_posts
-from kembar.grouping.groups import average_link, average_link_tree, number_by_first
+from kembar.grouping.groups import number_by_first
 from kembar.grouping.limits import Limits
 from properties import examples
 
@@ -40,7 +41,7 @@ def test_average_link_of_crowded_posts_equals_its_slow_twin(seed, n, density, cu
     scored = pairs(seed, n, density)
     crowded = np.random.default_rng(seed).random(n) < 0.6
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(groups, "EXCUSED", excused)
+        patch.setattr(linking, "EXCUSED", excused)
         labels = average_link(*scored, cut=cut, limits=Limits(crowded))
         tree = average_link_tree(*scored, limits=Limits(crowded))
     expected, nearest = oracles.average_link_of_crowds(*scored, crowded, excused, cut)

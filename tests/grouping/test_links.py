@@ -8,8 +8,8 @@ from kembar.config import Config
 from kembar.errors import ConfigError
 from kembar.evidence.pairs import Pairs
 from kembar.evidence.scope import Scope
+from kembar.grouping.average_link import average_link
 from kembar.grouping.decision import decide, partition
-from kembar.grouping.groups import average_link
 from kembar.grouping.limits import Limits
 from kembar.grouping.links import best_links
 from properties import examples

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.arrays import connected
-from kembar.grouping.groups import average_link
+from kembar.grouping.average_link import average_link
 from kembar.grouping.limits import Limits
 from kembar.store.decisions import Constraints
 from properties import examples

@@ -59,8 +59,10 @@ def of_other_rows(work: Work, name: str, pairs: Pairs, rows: Rows) -> Pairs:
         The pairs, in order.
     """
     n, parts = int(rows.max(initial=0)) + 1, slices(len(pairs), _PAIRS)
-    ends = ((rows[pairs.left[part]], rows[pairs.right[part]]) for part in parts)
-    key = np.concatenate([np.minimum(one, other) * n + np.maximum(one, other) for one, other in ends])
+    key = np.empty(len(pairs), dtype=np.int64)
+    for part in parts:
+        one, other = rows[pairs.left[part]], rows[pairs.right[part]]
+        key[part] = np.minimum(one, other) * n + np.maximum(one, other)
     order = np.argsort(key)
     key.sort()
     work.stack(f"{name}-0", (key[part] // n for part in parts), len(pairs))

@@ -23,8 +23,8 @@ from kembar.evidence.gathering import Evidence, blended
 from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.evidence.photo_hashes import with_photo_hashes
 from kembar.folders import new_folder
+from kembar.grouping.average_link import average_link_tree
 from kembar.grouping.decision import decide, filled, partition
-from kembar.grouping.groups import average_link_tree
 from kembar.grouping.matches import row_shares
 from kembar.matcher import Matcher
 from kembar.plan import Clock

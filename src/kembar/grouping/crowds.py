@@ -7,7 +7,7 @@ brought a pair says nothing. Where a list goes on into other products, it has se
 import numpy as np
 import numpy.typing as npt
 
-from kembar.arrays import Bools, Rows
+from kembar.arrays import Bools, Rows, places_where
 
 
 def crowded_posts(
@@ -33,7 +33,7 @@ def crowded_posts(
         (n,) bool.
     """
     n = len(cut_off)
-    near = similarity >= np.float32(cut)
+    near = places_where(len(left), lambda rows: similarity[rows] >= np.float32(cut))
     degree = degrees(left, right, n) if compared is None else compared
     reached = degrees(left[near], right[near], n)
     crowded: Bools = cut_off & (degree > 0) & (2 * reached >= degree)

@@ -10,8 +10,9 @@ from kembar.arrays import Doubles, Floats, Rows
 from kembar.config import Config
 from kembar.evidence.edges import Edges, capped, select
 from kembar.evidence.pairs import SIMILARITY, Pairs
+from kembar.grouping.average_link import average_link
 from kembar.grouping.crowds import crowded_posts
-from kembar.grouping.groups import average_link, components, fill_singles
+from kembar.grouping.groups import components, fill_singles
 from kembar.grouping.limits import NO_LIMITS, Limits
 from kembar.grouping.links import LINKS, linked
 from kembar.grouping.matches import chisel, expected_f1, mutual, within_groups

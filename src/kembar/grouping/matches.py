@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Doubles, Floats, Rows, offsets_of, ragged
+from kembar.arrays import Doubles, Floats, Rows, offsets_of, places_where, ragged
 from kembar.errors import ConfigError, EvidenceError
 from kembar.evidence.edges import Edges, capped, directed
 from kembar.posts.cells import listed
@@ -241,9 +241,9 @@ def within_groups(labels: Rows, left: Rows, right: Rows, similarity: Floats) -> 
     target = order[begin[labels][source] + place]
     source, target = source[source < target], target[source < target]
     n = len(labels)
-    together = labels[left] == labels[right]
-    low, high = np.minimum(left, right)[together], np.maximum(left, right)[together]
-    key, score = low * n + high, similarity[together]
+    together = places_where(len(left), lambda rows: labels[left[rows]] == labels[right[rows]])
+    left, right, similarity = left[together], right[together], similarity[together]
+    key, score = np.minimum(left, right) * n + np.maximum(left, right), similarity
     sorter = np.argsort(key)
     place = np.searchsorted(key[sorter], source * n + target)
     place[place == len(key)] = 0

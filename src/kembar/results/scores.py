@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from kembar.arrays import Bools, Doubles, Rows, run_ends
+from kembar.arrays import Bools, Doubles, Rows, places_where, run_ends
 from kembar.errors import EvidenceError
 
 _ROUNDING = 1e-12  # sums of the same F1 gains in another order differ by less
@@ -134,10 +134,9 @@ def oracle(left: Rows, right: Rows, labels: Rows, rows: Rows | None = None) -> S
     Returns:
         The score of the true candidates; its precision is 1.
     """
-    true = (labels[left] == labels[right]) & (labels[left] >= 0)
-    source, target = np.concatenate([left, right]), np.concatenate([right, left])
-    both = np.concatenate([true, true])
-    return score_edges(source[both], target[both], labels, rows)
+    true = places_where(len(left), lambda part: (labels[left[part]] == labels[right[part]]) & (labels[left[part]] >= 0))
+    left, right = left[true], right[true]
+    return score_edges(np.concatenate([left, right]), np.concatenate([right, left]), labels, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import polars as pl
 
 from kembar.arrays import Floats, Rows, connected
 from kembar.errors import ConfigError, InputError, UnknownError, nearest, quoted
-from kembar.grouping.groups import average_link
+from kembar.grouping.average_link import average_link
 from kembar.grouping.limits import Limits
 from kembar.store.connection import chunks
 from kembar.store.decisions import constraints, constraints_among
