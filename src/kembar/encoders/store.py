@@ -137,7 +137,7 @@ class _EncoderVectors:
         records["key"], records["vector"] = keys, vectors
         buffer = io.BytesIO()
         np.save(buffer, records, allow_pickle=False)
-        content = buffer.getbuffer()
+        content = buffer.getvalue()  # a view of it, in the frames of an error, crashes Python 3.12.1
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
