@@ -30,13 +30,13 @@ def linked(left, right, similarity, n, labels) -> np.ndarray:
     st.floats(0.05, 0.9),
     st.sampled_from([1, 3, 1 << 20]),
 )
-def test_average_link_is_scipys(seed, n, density, cut, slice_of):
+def test_average_link_is_scipys(seed, n, density, cut, links_at_once):
     scored = oracles.scored_pairs(seed, n, density)
     heights = oracles.average_link_heights(*scored)
     if np.abs(heights - cut).min() < 1e-6:
         cut += 2e-6
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linking, "_LINKS", slice_of)
+        patch.setattr(linking, "_LINKS", links_at_once)
         labels = average_link(*scored, cut=cut)
     assert oracles.parts(labels.tolist()) == oracles.average_link(*scored, cut)
     np.testing.assert_array_equal(labels, number_by_first(labels))

@@ -36,12 +36,14 @@ def lists(n: int, k: int, seed: int, first: int = 0):
     st.sampled_from([0.2, 0.5, 0.9]),
     st.floats(0.05, 0.9),
     st.sampled_from([0.005, 0.3]),
+    st.sampled_from([1, 3, 1 << 20]),
 )
-def test_average_link_of_crowded_posts_equals_its_slow_twin(seed, n, density, cut, excused):
+def test_average_link_of_crowded_posts_equals_its_slow_twin(seed, n, density, cut, excused, links_at_once):
     scored = pairs(seed, n, density)
     crowded = np.random.default_rng(seed).random(n) < 0.6
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linking, "EXCUSED", excused)
+        patch.setattr(linking, "_LINKS", links_at_once)
         labels = average_link(*scored, cut=cut, limits=Limits(crowded))
         tree = average_link_tree(*scored, limits=Limits(crowded))
     expected, nearest = oracles.average_link_of_crowds(*scored, crowded, excused, cut)

@@ -247,8 +247,10 @@ class _Links:
         found = [piece.take((piece.total > 0) | (piece.known > 0)).renamed(name, part) for piece in read]
         left, right = forbidden(name, part, limits)
         found.append(_Piece.of(left, right, np.full(len(left), -np.inf), np.zeros(len(left))).renamed(name, part))
-        ends = np.cumsum(np.sum([np.bincount(piece.low, minlength=n) for piece in found], axis=0))
-        within = np.searchsorted(ends, np.arange(_LINKS, ends.max(initial=0), _LINKS))
+        counts = np.zeros(n, dtype=np.int64)
+        for piece in found:
+            counts += np.bincount(piece.low, minlength=n)
+        within = np.searchsorted(np.cumsum(counts), np.arange(_LINKS, counts.sum(), _LINKS))
         return cls.of(_used_up(found), np.unique(np.r_[0, within]))
 
     @classmethod
