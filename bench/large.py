@@ -95,7 +95,7 @@ def measured(folder: Path, posts: int, parts: int, memory: str) -> Iterator[str]
     disk = sum(path.stat().st_size for path in (folder / "work").iterdir())
     yield (
         f"{posts:,} posts of titles and hashes in {parts} parts (`--memory {memory}`), {platform.machine()}, "
-        f"{default_threads()} threads, one run: F1 {result.scores()['f1']:.4f}, work folder {disk >> 20:,} MiB."
+        f"{default_threads()} threads at most, one run: F1 {result.scores()['f1']:.4f}, work folder {disk >> 20:,} MiB."
     )
     yield ""
     yield "| stage | seconds | CPU seconds | memory, MiB |"

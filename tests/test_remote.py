@@ -85,7 +85,9 @@ def test_a_run_from_a_store_into_a_store(cli: Cli, bucket: str, at_once: Result,
     assert a in cli("explain", run, a, b).output
     assert cli("evaluate", run, "--json").exit_code == 0
     assert cli("regroup", run, "-o", f"{bucket}/runs/two", "--set", "cut=.6").exit_code == 0
-    assert Result.load(f"{bucket}/runs/two").cut() == 0.6
+    two = Result.load(f"{bucket}/runs/two")
+    assert two.cut() == 0.6
+    assert list(two.pairs.evidence) == list(at_once.pairs.evidence)
     new = (
         pl.read_csv(shop_posts(bucket))
         .head(2)

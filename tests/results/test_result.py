@@ -12,6 +12,7 @@ import pytest
 
 from kembar import Catalog, Config, Embeddings, EvidenceError, FolderError, Groups, Matcher, Result
 from kembar.memory import peak_memory
+from kembar.regrouping import regroup
 from kembar.results import run_folder
 from kembar.results.report import scores_table, summary
 from kembar.results.scores import b_cubed, curve, oracle, pair_score, score_edges
@@ -445,3 +446,18 @@ def test_pairs_are_written_some_at_a_time(
     assert found.equals(few.pairs.frame(few.catalog.ids))
     assert size == 1 or len(found) > 14
     same(Result.load(tmp_path / "run"), few)
+
+
+def test_pairs_are_read_some_at_a_time_and_with_the_evidence_asked_for(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Matcher().match(result.catalog.take(np.arange(40)))
+    few.save(tmp_path / "run")
+    monkeypatch.setattr(run_folder, "_READ", 7)
+    same(Result.load(tmp_path / "run"), few)
+    found = Result.load(tmp_path / "run", evidence=("similarity", "no such column"))
+    assert list(found.pairs.evidence) == ["similarity"]
+    assert len(found.pairs) > 14
+    assert found.scores() == few.scores()
+    regroup(found, ["cut=.7"]).save(tmp_path / "regrouped", like=tmp_path / "run")
+    same(Result.load(tmp_path / "regrouped"), regroup(few, ["cut=.7"]))

@@ -39,6 +39,7 @@ def evaluate(
     perfect decision on the candidate pairs would reach. With `-o`, also F1 for every threshold on the similarity.
     """
     from kembar.cli.summary import draw_scores
+    from kembar.evidence.pairs import SIMILARITY
     from kembar.folders import check_free, new_folder
     from kembar.posts.labels import read_truth
     from kembar.results.charts import threshold_curve
@@ -46,7 +47,7 @@ def evaluate(
 
     if output is not None:
         check_free(output, overwrite=overwrite, mark="curve.csv")
-    result = Result.load(run)
+    result = Result.load(run, evidence=(SIMILARITY,))
     labels = None if truth is None else read_truth(truth, result.catalog.ids, columns)
     scores = result.scores(labels)
     if as_json:
@@ -131,12 +132,13 @@ def label_queue(
     `kembar tune posts.csv --labels pairs.csv -o model` learns from the answers. The file is meant for spreadsheets:
     titles and ids that begin with = + - or @ have an apostrophe before them, so that none is taken for a formula.
     """
+    from kembar.evidence.pairs import OF_RULES, SIMILARITY
     from kembar.folders import new_file
     from kembar.posts.cells import guarded
     from kembar.results.result import Result
 
     check_new_file(output, overwrite)
-    queue = Result.load(run).label_queue(n)
+    queue = Result.load(run, evidence=(SIMILARITY, OF_RULES)).label_queue(n)
     with new_file(output) as target:
         text = ("left", "right", "left_title", "right_title")
         queue.with_columns(guarded(queue[name]) for name in text).write_csv(target)
@@ -159,12 +161,13 @@ def regroup(
     that `kembar match` with this config.toml and these options would make.
     """
     from kembar.cli.summary import draw
+    from kembar.evidence.pairs import SIMILARITY
     from kembar.folders import reserved
     from kembar.regrouping import regroup as decided_again
     from kembar.results.result import Result
 
     with reserved(output, overwrite=overwrite):
-        result = decided_again(Result.load(run), settings or ())
+        result = decided_again(Result.load(run, evidence=(SIMILARITY,)), settings or ())
         result.save(output, overwrite=overwrite, like=run)
     if not quiet:
         draw(result.report)

@@ -12,7 +12,7 @@ from kembar.errors import ConfigError
 
 START: Final = 400 << 20
 """Bytes that a process holds before the first post: the libraries, the classifier and the title encoder."""
-POST: Final = 10_000
+POST: Final = 3_000
 """Bytes for each post that some stage holds however small its parts are: grouping, where chains of pairs join most."""
 PART_POST: Final = 40_000
 """Bytes for each post of a part: its candidate pairs with their evidence."""

@@ -1,6 +1,7 @@
 """What a run found: matches, groups, the evidence behind them, and a report that answers the next question."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches
 from kembar.posts.buckets import draws_of
 from kembar.posts.catalog import Catalog
-from kembar.remote import fetched, is_remote, place
+from kembar.remote import fetched, place
 from kembar.results.cohesion import cohesion
 from kembar.results.counts import counts
 from kembar.results.differences import differences
@@ -252,16 +253,21 @@ class Result:
         Raises:
             FolderError: the folder is in the way or cannot be written.
         """
-        with new_folder(folder, overwrite=overwrite) as target:
-            write_run(self, target, None if like is None or is_remote(place(like)) else Path(like))
+        with (
+            new_folder(folder, overwrite=overwrite) as target,
+            nullcontext(None) if like is None else fetched(place(like)) as copied,
+        ):
+            write_run(self, target, copied)
 
     @classmethod
     @unforked
-    def load(cls, folder: Path | str) -> "Result":
+    def load(cls, folder: Path | str, *, evidence: Collection[str] | None = None) -> "Result":
         """Read a run folder.
 
         Args:
             folder: what `save` wrote, here or elsewhere.
+            evidence: which columns of the pairs to read, such as `("similarity",)`, which is what `regroup` and
+                `scores` need; of a large run they take most of the memory. None: all.
 
         Returns:
             The result.
@@ -270,7 +276,7 @@ class Result:
             FolderError: there is no whole run in the folder, or it is of another version.
         """
         with fetched(place(folder)) as here:
-            return cls(**read_run(here))
+            return cls(**read_run(here, evidence))
 
     @property
     def similarity(self) -> Floats:

@@ -3,7 +3,7 @@
 import json
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _FORMAT: Final = "kembar run"
 _VERSION: Final = 1
 _PAIRS: Final = 1 << 18  # written at once: bounds the memory
+_READ: Final = 1 << 21  # pairs whose ids are read at once
 _PACKAGES: Final = (*("kembar", "numpy", "scipy", "polars", "lightgbm", "onnxruntime", "sparse-dot-topn", "pillow"),)
 
 
@@ -69,11 +70,12 @@ def write_run(result: "Result", target: Path, like: Path | None = None) -> None:
     _write_json(target / "manifest.json", _manifest(result, fingerprint))  # last: it marks the folder as complete
 
 
-def read_run(source: Path) -> dict[str, Any]:
+def read_run(source: Path, evidence: Collection[str] | None = None) -> dict[str, Any]:
     """Read a run folder.
 
     Args:
         source: what `write_run` wrote.
+        evidence: columns of the pairs; what is not there is left out. None: all.
 
     Returns:
         The fields of a `Result`.
@@ -90,7 +92,7 @@ def read_run(source: Path) -> dict[str, Any]:
         return {
             "catalog": catalog,
             "config": Config.read(source / CONFIG_FILE),
-            "pairs": _pairs(source / "pairs.parquet", rows),
+            "pairs": _pairs(source / "pairs.parquet", rows, evidence),
             "matches": Matches(offsets, _rows_of(answers["matches"].explode(), rows)),
             "groups": Groups.named(answers["group_id"].rename("id")),
             "copy_of": _rows_of(answers["copy_of"], rows),
@@ -110,10 +112,16 @@ def _write_pairs(pairs: Pairs, ids: pl.Series, path: Path) -> None:
     register_io_source(lambda *_: parts, schema=schema).sink_parquet(path, row_group_size=_PAIRS, maintain_order=True)
 
 
-def _pairs(path: Path, rows: pl.DataFrame) -> Pairs:
-    found = pl.read_parquet(path, glob=False)
-    left, right = (_rows_of(found[end], rows) for end in ("left", "right"))
-    return Pairs(left, right, {name: found[name].to_numpy() for name in found.columns[2:]})
+def _pairs(path: Path, rows: pl.DataFrame, evidence: Collection[str] | None) -> Pairs:
+    """Read pairs; their ids some at a time: in memory, these alone would be larger than all evidence."""
+    table = pl.scan_parquet(path, glob=False)
+    names = [name for name in table.collect_schema().names()[2:] if evidence is None or name in evidence]
+    columns = table.select(names).collect() if names else pl.DataFrame()
+    ends = np.empty((2, table.select(pl.len()).collect().item()), dtype=np.int64)
+    for part in slices(ends.shape[1], _READ):
+        ids = table.select("left", "right").slice(part.start, part.stop - part.start).collect()
+        ends[:, part] = [_rows_of(ids[end], rows) for end in ("left", "right")]
+    return Pairs(ends[0], ends[1], {name: columns[name].to_numpy() for name in names})
 
 
 def _manifest(result: "Result", fingerprint: str) -> dict[str, Any]:
