@@ -268,6 +268,21 @@ class _Links:
         """Name groups anew, drop what no merge can join any more, and sum parallel links; uses up these links."""
         return _Links.of((piece.renamed(name, part) for piece in _used_up(self.pieces)), self.bounds)
 
+    def names(self, n: int) -> Rows:
+        """List those of n groups that have links, rising."""
+        found = np.zeros(n, dtype=bool)
+        for piece in self.pieces:
+            found[piece.low] = found[piece.high] = True
+        return np.flatnonzero(found)
+
+    def numbered(self, names: Rows) -> "_Links":
+        """Name groups by their places in these rising names, which are all there are; uses up these links."""
+        pieces = [
+            _Piece.of(np.searchsorted(names, piece.low), np.searchsorted(names, piece.high), piece.total, piece.known)
+            for piece in _used_up(self.pieces)
+        ]
+        return _Links(pieces, np.searchsorted(names, self.bounds))
+
     def reaching(self, cut: float, size: Doubles, crowd: Doubles) -> _Reached:
         """Take the links whose mean reaches the cut, by the sizes and crowds of the groups."""
         return _columns([piece.reaching(cut, piece.means(size, crowd)) for piece in self.pieces])
@@ -303,19 +318,23 @@ def _merges(links: _Links, size: Doubles, crowd: Doubles, cut: float) -> tuple[D
         crowd: (n,) float64 crowded posts of it; changed.
         cut: above 0.
     """
-    n = len(size)
-    ceiling = np.full(n, np.inf)  # rounding must not lift a merge above the merges it rests on
+    rows = np.arange(len(size))  # a round costs what is left to merge: then names are places among those that are left
+    ceiling = np.full(len(size), np.inf)  # rounding must not lift a merge above the merges it rests on
     found = [(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))]
     while len((strong := links.reaching(cut, size, crowd))[0]):
-        kept, gone, height = _reciprocal(*strong, n)
+        kept, gone, height = _reciprocal(*strong, len(rows))
         height = np.minimum(height, np.minimum(ceiling[kept], ceiling[gone]))
-        found.append((height, kept.astype(np.int64), gone.astype(np.int64)))
+        found.append((height, rows[kept], rows[gone]))
         ceiling[kept] = height
         size[kept] += size[gone]
         crowd[kept] += crowd[gone]
-        name = np.arange(n)
+        name = np.arange(len(rows))
         name[gone] = kept
-        links = links.renamed(name, _parts(*strong[:2], n))
+        links = links.renamed(name, _parts(*strong[:2], len(rows)))
+        names = links.names(len(rows))
+        if 2 * len(names) < len(rows):
+            links = links.numbered(names)
+            rows, size, crowd, ceiling = rows[names], size[names], crowd[names], ceiling[names]
     heights, keeps, gones = zip(*found, strict=True)
     return np.concatenate(heights), np.concatenate(keeps), np.concatenate(gones)
 
