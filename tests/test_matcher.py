@@ -100,7 +100,7 @@ def edges_by_similarity(result: Result) -> list[list[float]]:
 @pytest.mark.parametrize("rule", RULE_OF_DECISION)
 @pytest.mark.parametrize("steps", [0, 2])
 def test_the_order_of_rows_changes_nothing(some: Catalog, rule: str, steps: int) -> None:
-    changes = (f"rule={rule}", f"advanced.blend.steps={steps}")
+    changes = (f"rule={rule}", f"advanced.blend.steps={steps}", "advanced.blend.search=true")
     expected = by_id(run(some, *changes))
     for seed in range(2):
         order = np.random.default_rng(seed).permutation(len(some))
@@ -137,7 +137,8 @@ def test_threads_and_repetition_change_nothing(
     found = []
     for count in ("1", "3", "1"):
         monkeypatch.setenv("OMP_NUM_THREADS", count)
-        found.append(by_id(run(some, "advanced.blend.steps=2", clip=oracle_vectors[:150])))
+        settings = ("advanced.blend.steps=2", "advanced.blend.search=true")
+        found.append(by_id(run(some, *settings, clip=oracle_vectors[:150])))
     assert found[0] == found[1] == found[2]
 
 

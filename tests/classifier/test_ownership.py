@@ -131,6 +131,7 @@ CHANGED = [
     ("advanced.fusion.rule=mean", "advanced.fusion.rule = 'mean'", "'soft_or'"),
     ("advanced.fusion.veto=false", "advanced.fusion.veto = False", "True"),
     ("advanced.blend.direct.hash=0.9", "advanced.blend.direct = {'hash': 0.9}", "{}"),
+    ("advanced.blend.search=true", "advanced.blend.search = True", "False"),
     ("advanced.blend.threshold=0.7", "advanced.blend.threshold = 0.7", "0.75"),
     ("advanced.blend.min2=none", "advanced.blend.min2 = None", "0.3"),
     ("advanced.pool.slope=0", "advanced.pool.slope = 0.0", "0.05"),

@@ -78,7 +78,7 @@ def test_parts_find_what_all_posts_at_once_find(shop: Catalog, at_once: Result, 
 @pytest.mark.parametrize(
     "settings",
     [
-        ("model=rules",),
+        ("model=rules", "advanced.blend.search=true"),
         ("model=rules", "advanced.blend.steps=2", "advanced.blend.single.word=.9", "advanced.blend.direct.hash=.95"),
         ("advanced.blend.steps=0", "model=rules", "rule=threshold", "advanced.decide.min2=.3"),
         ("rule=expected",),

@@ -222,9 +222,11 @@ def test_no_step_changes_nothing(catalog: Catalog) -> None:
     assert blended(evidence, of(["advanced.blend.steps=0"])) is evidence.pairs
 
 
+@pytest.mark.parametrize("search", ["true", "false"])
 @pytest.mark.parametrize("min2", ["none", "0.3"])
-def test_one_step_equals_a_slow_twin(catalog: Catalog, min2: str) -> None:
-    config = of([f"advanced.blend.min2={min2}", "advanced.blend.threshold=0.6", "advanced.blend.keep=0.4"])
+def test_one_step_equals_a_slow_twin(catalog: Catalog, min2: str, search: str) -> None:
+    settings = [f"advanced.blend.min2={min2}", "advanced.blend.threshold=0.6", "advanced.blend.keep=0.4"]
+    config = of([*settings, f"advanced.blend.search={search}"])
     evidence = evidence_of(catalog, config)
     pairs = blended(evidence, config)
     for name, cosines in slow_blended(evidence, config).items():
@@ -237,12 +239,14 @@ def test_one_step_equals_a_slow_twin(catalog: Catalog, min2: str) -> None:
     assert "hash" + BLENDED not in pairs.evidence
 
 
-def test_blending_only_adds_candidates(catalog: Catalog) -> None:
+def test_blending_adds_candidates_where_it_searches_and_takes_none(catalog: Catalog) -> None:
     evidence = evidence_of(catalog, Config())
     before = set(zip(evidence.pairs.left.tolist(), evidence.pairs.right.tolist(), strict=True))
     sizes = []
     for steps in range(3):
-        pairs = blended(evidence, of([f"advanced.blend.steps={steps}"]))
+        settings = [f"advanced.blend.steps={steps}"]
+        pairs = blended(evidence, of([*settings, "advanced.blend.search=true"]))
+        assert blended(evidence, of(settings)).left.tolist() == evidence.pairs.left.tolist()
         after = set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
         assert before <= after
         sizes.append(len(after))

@@ -34,6 +34,7 @@ _OLDER: Final = ("fuser.json", "kembar fuser", 2)  # the same, without its cut a
 _SHIPPED: Final = {SHIPPED: "shipped", PHOTOS_ALONE: "shipped_photos"}
 _MARK: Final = "classifier.json"
 _MODEL: Final = "trees.txt"
+_SEARCH: Final = "advanced.blend.search"  # a classifier that says nothing of this option learned with it
 _MATTERS: Final = 0.1  # share of the gain from which on changed columns matter; another size of pool moves .07
 _GONE: Final = 0.5  # a column that so many more pairs lack matters always
 
@@ -242,7 +243,8 @@ class PairClassifier:
             weights = {name: np.array(guess) for name, guess in tree.get("weights", {}).items()}
             without = tuple(tuple(views) for views in tree.get("without", ()))
             owned = {"cut": tree.get("cut", USUAL_CUT), "veto": tree.get("veto", False), "gate": tree.get("gate", 0.0)}
-            owned["evidence"] = tree.get("evidence", {})
+            evidence = tree.get("evidence", {})
+            owned["evidence"] = {**({_SEARCH: True} if evidence else {}), **evidence}
             return cls(names, trees, Calibration(*knots), profiles, tree["card"], weights, without, **owned)
         except (OSError, KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
             raise _incomplete(source, f"no {error}") from error

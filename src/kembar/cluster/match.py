@@ -106,12 +106,12 @@ def _stages(files: Work) -> Iterator[Sequence[Task]]:
     shared = Shared(files)
     yield parts("near", [view.name for view in shared.views])
     yield parts("pairs")
-    blending, steps = shared.blending(), shared.config.advanced.blend.steps
-    for step in range(1, steps + 1):
+    blending, blend = shared.blending(), shared.config.advanced.blend
+    for step in range(1, blend.steps + 1):
         yield [Task("weights", step=step)]
         yield parts("blended", blending, step)
         yield [Task("blended view", view=name, step=step) for name in blending]
-        yield parts("near", blending, step)
+        yield parts("near", blending if blend.search else (), step)
         yield parts("pairs", step=step)
     if not shared.config.by_rules:
         yield [Task("scorers")]

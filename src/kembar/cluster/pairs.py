@@ -69,13 +69,13 @@ def blended_view(shared: Shared, task: Task) -> View:
 def pairs(shared: Shared, task: Task) -> tuple[Pairs, Floats]:
     """Compare the candidates whose left post is of a part: the pairs, and how sure each is for the next step."""
     comparison, config = shared.comparison, shared.config
-    ends = _candidates(shared, task)
     if not task.step:
-        found = comparison.first(*ends)
+        found = comparison.first(*_candidates(shared, task))
         sure = comparison.sure(found) if config.advanced.blend.steps else found.evidence[SIMILARITY]
     else:
         known = shared.work.read("pairs", task.part)[0]
         changed = [shared.view(name, task.step) for name in shared.blending()]
+        ends = _candidates(shared, task) if config.advanced.blend.search else (known.left, known.right)
         found, sure = comparison.again(ends, known, changed)
     return (comparison.direct(found) if task.step == config.advanced.blend.steps else found), sure
 

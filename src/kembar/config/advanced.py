@@ -116,6 +116,7 @@ class Blend(Section):
     min2: Annotated[Fraction | None, Absent] = Field(0.3, description="a post without one takes its best above this")
     later: Fraction = Field(0.8, description="blended similarity of a sure neighbour, in steps after the first")
     keep: Fraction = Field(0.25, description="share of the unblended similarity in the final one")
+    search: bool = Field(False, description="compare also what is near after blending alone")
     single: dict[str, Fraction] = Field({}, description="first step: a view's own cut that also makes a neighbour")
     direct: dict[str, Fraction] = Field({}, description="at the end: an unblended view's own cut that makes a match")
     expansion: int = Field(

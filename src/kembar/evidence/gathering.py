@@ -120,7 +120,8 @@ def blended(evidence: Evidence, config: Config) -> Pairs:
 
     The first step takes its neighbours from the unblended similarity and, where `blend.single` says so, from single
     views; later steps from the similarity after the step before. The final similarity is a mean of the first and the
-    last one, weighted by `blend.keep`; a view's own `blend.direct` cut makes it 1.
+    last one, weighted by `blend.keep`; a view's own `blend.direct` cut makes it 1. With `blend.search` the neighbours
+    of blended posts are candidates too.
 
     Args:
         evidence: what `gather` found.
@@ -131,14 +132,17 @@ def blended(evidence: Evidence, config: Config) -> Pairs:
     """
     comparison = Comparison(evidence.views, evidence.quantities, config, evidence.spare, evidence.parts)
     pairs, views, sure = evidence.pairs, evidence.views, comparison.sure(evidence.pairs)
+    ends = pairs.left, pairs.right
     for step in range(config.advanced.blend.steps):
         weights = neighborhood(pairs.left, pairs.right, sure, evidence.posts, **sure_enough(config, step))
         views = tuple(
             view if view.name in evidence.spare else _blended(view, weights, evidence.parts) for view in views
         )
         changed = [new for old, new in zip(evidence.views, views, strict=True) if old is not new]
-        near = chain(evidence.neighbors, (_neighbors(new, evidence.parts, evidence.scope) for new in changed))
-        pairs, sure = comparison.again(candidates(near, evidence.posts), evidence.pairs, changed)
+        if config.advanced.blend.search:
+            near = chain(evidence.neighbors, (_neighbors(new, evidence.parts, evidence.scope) for new in changed))
+            ends = candidates(near, evidence.posts)
+        pairs, sure = comparison.again(ends, evidence.pairs, changed)
     return comparison.direct(pairs)
 
 
@@ -194,7 +198,7 @@ class Comparison:
             Pairs with a further column for each of these views and the final `similarity`; and (m,) float32, the
             similarity after blending alone, by which the next step takes neighbours.
         """
-        pairs = self._compared(*ends, known)
+        pairs = known if len(ends[0]) == len(known) else self._compared(*ends, known)
         pairs = pairs.with_evidence(**{view.name + BLENDED: self._scored(view, *ends) for view in blended})
         last, before = self._fused(pairs, BLENDED), self._fused(pairs)
         keep = np.float32(self.config.advanced.blend.keep)
