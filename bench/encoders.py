@@ -230,7 +230,11 @@ def row(
     """Score vectors alone: plain, with min2, and blended."""
     scores = []
     floor = [f"{modality}.floor={strangers(vectors):.3f}"]
-    for settings, blends in ((PLAIN, ({},)), (MIN2, ({},)), (["advanced.fusion.veto=false", "rule=threshold"], BLENDS)):
+    for settings, blends in (
+        (PLAIN, ({},)),
+        (MIN2, ({},)),
+        (["advanced.fusion.veto=false", "rule=threshold", "advanced.blend.search=true"], BLENDS),
+    ):
         config = Config.read(None, [*ALONE, *floor, *settings])
         scores.append(
             tune(

@@ -28,6 +28,7 @@ from kembar.posts.catalog import Catalog
 from kembar.results.scores import score_edges
 from titles import FOLDS, data
 
+PUBLISHED = ["advanced.blend.search=true"]  # neighbours are searched again, which the default does not
 BARE = ["title=false"]
 WORD = ["char=false", "hash=false"]
 CHAR = ["word=false", "hash=false"]
@@ -161,7 +162,7 @@ def row(name: str, run: Callable[[], tuple[np.ndarray, int]], reference: str) ->
 
 def tuned(catalog: Catalog, settings: list[str], blends: tuple[Setting, ...], pool: str) -> tuple[np.ndarray, int]:
     found: Tuned = tune(
-        catalog, Config.read(None, settings), blends=blends or ({},), how=Fitting(folds=FOLDS, pool=pool)
+        catalog, Config.read(None, [*PUBLISHED, *settings]), blends=blends or ({},), how=Fitting(folds=FOLDS, pool=pool)
     )
     return found.folds.select("f1", "precision", "recall").to_numpy(), int(found.folds["pool"][0])
 
@@ -178,7 +179,7 @@ class Vectors:
         """Each fold in a pool of its own, with the vectors of its own encoder."""
         own = np.stack([self.vectors[f][row] for row, f in enumerate(self.fold)])
         title = {"title": Embeddings.of(own)}
-        config = Config.read(None, settings)
+        config = Config.read(None, [*PUBLISHED, *settings])
         found = tune(
             self.catalog, config, blends=blends or ({},), embeddings=title, how=Fitting(folds=FOLDS, pool="fold")
         )
@@ -195,7 +196,7 @@ class Vectors:
         for f, vectors in enumerate(self.vectors):
             title = {"title": Embeddings.of(np.asarray(vectors))}
             counts = self.fold == f
-            config = Config.read(None, settings)
+            config = Config.read(None, [*PUBLISHED, *settings])
             evidence = Matcher.evidence(self.catalog, config, title)
             for setting, found in trials(evidence, config, self.catalog.labels, blends, [(counts, shares)]):
                 kept = scores.setdefault(tuple(setting.items()), np.zeros((FOLDS, 3)))

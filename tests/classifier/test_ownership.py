@@ -102,6 +102,17 @@ def test_the_shipped_classifier_keeps_the_defaults(shipped: PairClassifier) -> N
 # --- what a run takes over
 
 
+def test_a_classifier_that_says_nothing_of_the_search_after_blending_learned_with_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    assert not adopted(Config(), PairClassifier.load(folder)).advanced.blend.search
+    older = shutil.copytree(folder, tmp_path / "older")
+    tree = json.loads((older / "classifier.json").read_text())
+    del tree["evidence"]["advanced.blend.search"]
+    (older / "classifier.json").write_text(json.dumps(tree))
+    assert adopted(Config(), PairClassifier.load(older)).advanced.blend.search
+
+
 def test_what_nobody_set_is_taken_over(folder: Path) -> None:
     config = Matcher(Config(model=str(folder))).config
     found = adopted(config, PairClassifier.load(folder))
