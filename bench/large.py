@@ -1,6 +1,7 @@
 """A catalogue too large for the memory, matched in parts: seconds, CPU seconds and memory of each stage.
 
-    python bench/large.py --posts 1000000 --memory 12GiB -o docs/figures/large.md
+    python bench/large.py --posts 1000000 --memory 4GiB -o docs/figures/large.md
+    python bench/large.py --posts 300000 --memory 1600MiB -o docs/figures/large-300000.md
 
 Drawn titles and hashes, as `kembar match --memory` matches them, in this process and with all of its threads. Memory is
 what is not a mapped file, looked at ten times a second; mapped files are the system's to take back.
