@@ -22,6 +22,7 @@ import numpy as np
 
 from kembar import average_link
 from kembar.grouping.matches import shopee_shares
+from large import held
 
 CUT = 0.5
 WITHIN = 3  # pairs a post that are of its own group
@@ -68,12 +69,6 @@ def measure(pairs: int, per_post: int) -> dict[str, float]:
     watcher.join()
     told = {"pairs": len(left), "posts": n, "seconds": seconds, "memory": (most - before) / 2**20}
     return {**told, "groups": int(labels.max()) + 1, "largest": int(np.bincount(labels).max())}
-
-
-def held() -> int:
-    """Tell how many bytes of this process are no mapped files."""
-    lines = Path(f"/proc/{os.getpid()}/status").read_text().splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:"))
 
 
 def alone(pairs: int, per_post: int, source: Path | None) -> dict[str, float]:

@@ -142,7 +142,6 @@ CHANGED = [
     ("advanced.fusion.rule=mean", "advanced.fusion.rule = 'mean'", "'soft_or'"),
     ("advanced.fusion.veto=false", "advanced.fusion.veto = False", "True"),
     ("advanced.blend.direct.hash=0.9", "advanced.blend.direct = {'hash': 0.9}", "{}"),
-    ("advanced.blend.search=true", "advanced.blend.search = True", "False"),
     ("advanced.blend.threshold=0.7", "advanced.blend.threshold = 0.7", "0.75"),
     ("advanced.blend.min2=none", "advanced.blend.min2 = None", "0.3"),
     ("advanced.pool.slope=0", "advanced.pool.slope = 0.0", "0.05"),
@@ -172,6 +171,7 @@ def test_a_match_is_refused_before_any_work_on_pairs(folder: Path) -> None:
     ("setting", "given", "learned"),
     [
         ("title_encoder=use", "title_encoder = 'use'", "'kembar-title'"),
+        ("advanced.blend.search=true", "advanced.blend.search = True", "False"),
         ('categories=["weight"]', "categories = ['weight']", "['weight', 'volume'"),
     ],
 )

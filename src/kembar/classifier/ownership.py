@@ -8,13 +8,13 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from kembar.classifier.pair_classifier import PairClassifier
+from kembar.classifier.pair_classifier import SEARCH, PairClassifier
 from kembar.config import Config
 from kembar.errors import ConfigError
 
 _SHARED: Final = ("fusion", "blend", "pool")  # tables of [advanced] that all columns depend on
 _ENCODERS: Final = ("title_encoder", "photo_encoder")
-_LOOSE: Final = (*_ENCODERS, "categories")  # another value may do: a warning is enough
+_LOOSE: Final = (*_ENCODERS, "categories", SEARCH)  # another value may do: a warning is enough
 _SIZE: Final = "advanced.pool.size"
 
 log = logging.getLogger(__name__)

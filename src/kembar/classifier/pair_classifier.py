@@ -30,11 +30,13 @@ USUAL_CUT: Final = 0.5
 
 _FORMAT: Final = "kembar pair classifier"
 _VERSION: Final = 3
+SEARCH: Final = "advanced.blend.search"
+"""An option that changes candidates, not what is said of them; a classifier that says nothing of it learned with it."""
+
 _OLDER: Final = ("fuser.json", "kembar fuser", 2)  # the same, without its cut and its options
 _SHIPPED: Final = {SHIPPED: "shipped", PHOTOS_ALONE: "shipped_photos"}
 _MARK: Final = "classifier.json"
 _MODEL: Final = "trees.txt"
-_SEARCH: Final = "advanced.blend.search"  # a classifier that says nothing of this option learned with it
 _MATTERS: Final = 0.1  # share of the gain from which on changed columns matter; another size of pool moves .07
 _GONE: Final = 0.5  # a column that so many more pairs lack matters always
 
@@ -244,7 +246,7 @@ class PairClassifier:
             without = tuple(tuple(views) for views in tree.get("without", ()))
             owned = {"cut": tree.get("cut", USUAL_CUT), "veto": tree.get("veto", False), "gate": tree.get("gate", 0.0)}
             evidence = tree.get("evidence", {})
-            owned["evidence"] = {**({_SEARCH: True} if evidence else {}), **evidence}
+            owned["evidence"] = {**({SEARCH: True} if evidence else {}), **evidence}
             return cls(names, trees, Calibration(*knots), profiles, tree["card"], weights, without, **owned)
         except (OSError, KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
             raise _incomplete(source, f"no {error}") from error

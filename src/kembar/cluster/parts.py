@@ -13,7 +13,7 @@ from kembar.errors import ConfigError
 START: Final = 400 << 20
 """Bytes that a process holds before the first post: the libraries, the classifier and the title encoder."""
 POST: Final = 3_000
-"""Bytes for each post that some stage holds however small its parts are: grouping, where chains of pairs join most."""
+"""Bytes for each post that some stage holds however small its parts are: searching and grouping."""
 PART_POST: Final = 40_000
 """Bytes for each post of a part: its candidate pairs with their evidence."""
 AT_ONCE: Final = 30_000
