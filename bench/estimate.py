@@ -30,6 +30,7 @@ class Timed(Local):
     """Adds up the CPU seconds of each stage, and notes those of one task, which no second worker shortens."""
 
     def __init__(self) -> None:
+        super().__init__(at_once=1)
         self.seconds: dict[str, float] = {}
         self.alone: set[str] = set()
 

@@ -21,7 +21,7 @@ from threading import Event, Thread
 
 from kembar import Catalog, Local, Running, match_in_parts
 from kembar.arrays import Progress, default_threads
-from kembar.cluster.parts import memory_of, parts_within
+from kembar.cluster.parts import memory_of, parts_within, tasks_at_once
 from kembar.cluster.work import Task
 from kembar.synthesis import write_shop
 
@@ -39,6 +39,7 @@ class Watched(Local):
     """Notes what each stage takes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.stages: dict[str, Spent] = {}
 
     def run(self, folder: Path, tasks: Sequence[Task], progress: Progress | None) -> None:
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, help="where the posts and the work folder go")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
-    parts = parts_within(memory_of(arguments.memory), arguments.posts)
+    parts = parts_within(memory_of(arguments.memory), arguments.posts, tasks_at_once())
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as place:
         text = "\n".join(measured(Path(place), arguments.posts, parts, arguments.memory))
     print(text)

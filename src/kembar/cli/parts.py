@@ -76,12 +76,13 @@ class Large:
         from kembar.arrays import default_threads
         from kembar.cluster.executors import Local, OnRay
         from kembar.cluster.match import Running
-        from kembar.cluster.parts import memory_of, parts_within
+        from kembar.cluster.parts import memory_of, parts_within, tasks_at_once
 
         cache = None if means.store is None else means.store.folder
-        least = 1 if self.memory is None else parts_within(memory_of(self.memory), posts)
+        at_once = tasks_at_once() if self.on is None else 1
+        least = 1 if self.memory is None else parts_within(memory_of(self.memory), posts, at_once)
         if self.on is None:
-            return Running(least, Local(), means.device, cache)
+            return Running(least, Local(at_once), means.device, cache)
         workers = self.workers or default_threads()
         parts = max(least, _TASKS * workers, -(-posts // _POSTS))
         gpus = means.device.partition(":")[0] == "cuda"  # each worker sees its own alone, as the first
@@ -90,7 +91,7 @@ class Large:
 
     def warn(self, posts: int) -> None:
         """Say so, in the log, where so many posts may be too many for the memory that is free, matched at once."""
-        from kembar.cluster.parts import AT_ONCE, START, least_memory
+        from kembar.cluster.parts import AT_ONCE, START, least_memory, tasks_at_once
         from kembar.memory import free_memory
 
         free, needed = free_memory(), START + posts * AT_ONCE
@@ -100,7 +101,7 @@ class Large:
                 f"{posts:,}",
                 needed / 2**30,
                 free / 2**30,
-                -(-max(free * 3 // 4, least_memory(posts)) >> 20),
+                -(-max(free * 3 // 4, least_memory(posts, tasks_at_once())) >> 20),
             )
 
     def clean(self, output: Path) -> None:

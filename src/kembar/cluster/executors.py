@@ -3,17 +3,23 @@
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from kembar.arrays import Progress
+from kembar.cluster.parts import tasks_at_once
 from kembar.cluster.stages import forget, perform
 from kembar.cluster.work import Task, Work
 from kembar.errors import ConfigError, KembarError, MissingExtraError, quoted
+from kembar.threads import in_order
 
 _PATIENCE: Final = 10.0  # seconds
 _ENCODING: Final = "encoded"  # the stage whose tasks have use for a GPU
+_IDLE: Final = frozenset({"near", "ranks", "judgements"})  # stages whose tasks leave cores idle
 
 
 class Executor(Protocol):
@@ -31,15 +37,40 @@ class Executor(Protocol):
 
 
 class Local:
-    """Does one task after the other in this process; each uses all threads."""
+    """Does tasks in this process: one after the other, each with all threads, or side by side where that is quicker.
+
+    Args:
+        at_once: tasks side by side at most; None: one per thread, four at most.
+    """
+
+    def __init__(self, at_once: int | None = None) -> None:
+        self.at_once = at_once or tasks_at_once()
 
     def run(self, folder: Path, tasks: Sequence[Task], progress: Progress | None) -> None:
-        """Do tasks in order."""
-        for done, task in enumerate(tasks):
+        """Do tasks."""
+        for done, _ in enumerate(self._done(folder, tasks)):
             if progress:
-                progress(task.stage, done, len(tasks))
-            perform(folder, task)
+                progress(tasks[0].stage, done, len(tasks))
         forget()
+
+    def _done(self, folder: Path, tasks: Sequence[Task]) -> Iterator[None]:
+        """Do tasks, and come back before each and after the last."""
+        at_once = self.at_once if tasks[0].stage in _IDLE else 1
+        for _, some in groupby(tasks, key=lambda task: task.view):  # what they share is that of one view
+            first, *others = some
+            yield
+            perform(folder, first)  # makes what the others share
+            with _each(partial(perform, folder), others, at_once) as ends:
+                for _ in others:
+                    yield
+                    next(ends)
+
+
+def _each(work: Callable[[Task], None], tasks: Sequence[Task], at_once: int) -> AbstractContextManager[Iterator[None]]:
+    """Do tasks as their ends are asked for; in this thread, which Ctrl-C stops at once, where none are side by side."""
+    if at_once == 1:
+        return nullcontext(map(work, tasks))
+    return in_order(work, tasks, threads=at_once, ahead=at_once)
 
 
 class OnRay:

@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from kembar.arrays import Rows
+from kembar.arrays import Rows, default_threads
 from kembar.errors import ConfigError
 
 START: Final = 400 << 20
 """Bytes that a process holds before the first post: the libraries, the classifier and the title encoder."""
-POST: Final = 3_000
+POST: Final = 2_000
 """Bytes for each post that some stage holds however small its parts are: searching and grouping."""
 PART_POST: Final = 40_000
 """Bytes for each post of a part: its candidate pairs with their evidence."""
@@ -20,6 +20,8 @@ AT_ONCE: Final = 30_000
 """Bytes for each post of titles and hashes that are matched at once."""
 FEWEST: Final = 1_000
 """Posts of the smallest part."""
+AT_MOST: Final = 4
+"""Tasks side by side in one process: more of them wait for Python's lock."""
 
 _UNITS: Final = {"k": 10, "m": 20, "g": 30, "t": 40}
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt])i?b\s*", re.IGNORECASE)
@@ -68,12 +70,18 @@ def memory_of(text: str) -> int:
     return int(float(match[1]) * (1 << _UNITS[match[2].lower()]))
 
 
-def parts_within(memory: int, posts: int) -> int:
+def tasks_at_once() -> int:
+    """Tell how many tasks one process does side by side."""
+    return min(default_threads(), AT_MOST)
+
+
+def parts_within(memory: int, posts: int, at_once: int = 1) -> int:
     """Tell into how many parts to cut posts, so that a run stays within a memory.
 
     Args:
         memory: bytes.
         posts: their number.
+        at_once: tasks side by side, each of them with a part.
 
     Returns:
         The least number of parts.
@@ -81,14 +89,15 @@ def parts_within(memory: int, posts: int) -> int:
     Raises:
         ConfigError: the memory is too small even for the smallest parts.
     """
-    if memory < least_memory(posts):
-        needed = -(-least_memory(posts) >> 20)
+    least = least_memory(posts, at_once)
+    if memory < least:
+        needed = -(-least >> 20)
         raise ConfigError(
             f"memory of {memory >> 20:,} MiB for {posts:,} posts", f"at least {needed:,} MiB", "Give more memory."
         )
-    return max(1, -(-posts * PART_POST // (memory - START - posts * POST)))
+    return max(1, -(-posts * PART_POST * at_once // (memory - START - posts * POST)))
 
 
-def least_memory(posts: int) -> int:
-    """Tell which memory a run needs in the smallest parts: bytes."""
-    return START + posts * POST + FEWEST * PART_POST
+def least_memory(posts: int, at_once: int = 1) -> int:
+    """Tell which memory a run needs in the smallest parts, so many of them side by side: bytes."""
+    return START + posts * POST + at_once * FEWEST * PART_POST

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import scipy.sparse as sp
 
-from kembar.arrays import Bools, Rows
+from kembar.arrays import Bools, Floats, Rows, Sparse, offsets_of
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.cluster.parts import Parts
 from kembar.cluster.work import Work
@@ -201,6 +202,22 @@ class Shared:
         """The candidate pairs whose left post is of a part, before a classifier."""
         found: Pairs = self.work.read("pairs", part, step=self.config.advanced.blend.steps)[0]
         return found
+
+    @cached_property
+    def before(self) -> Rows:
+        """How many candidate pairs there are before each part, and in all: (parts + 1,) int64."""
+        return offsets_of(np.array([len(self.pairs(part)) for part in range(len(self.parts))]))
+
+    @cached_property
+    def standing_posts(self) -> Floats:
+        """What ranking said of the posts, see `kembar.cluster.verdicts.ranks`: (c, p, n) float32 for n posts."""
+        return np.concatenate([self.work.read("ranks", part)["posts"] for part in range(len(self.parts))], axis=2)
+
+    @cached_property
+    def companions(self) -> Sparse | None:
+        """Which candidates are whose: (n, n) CSR; None where the classifier does not ask for it."""
+        made = [self.work.read("ranks", part)["company"] for part in range(len(self.parts))]
+        return None if made[0] is None else sp.vstack(made, format="csr")
 
 
 @lru_cache(maxsize=1)

@@ -3,9 +3,8 @@
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
-from kembar.arrays import Floats
+from kembar.arrays import Floats, offsets_of
 from kembar.classifier.classify import concluded, evenly, judged, seen, spare_weights
 from kembar.classifier.drift import FEWEST
 from kembar.classifier.features import Features
@@ -24,9 +23,10 @@ def ranks(shared: Shared, task: Task) -> dict[str, Any]:
     """Rank the candidates of the posts of a part, by each similarity.
 
     Returns:
-        own: (c, m) float32, ranks of the pairs of this part among the candidates of their left posts; others: for each
-        part up to this one, (c, k) float32, ranks of its pairs whose right post is of this part, among the candidates
-        of these; posts: (c, p, n) float32 figures of the posts, see `Standing`; company: see `companions`, or None.
+        own: (c, m) float32, ranks of the pairs of this part among the candidates of their left posts; others: (c, k)
+        float32, ranks of the pairs whose right post is of this part, among the candidates of these, by the part of
+        their left post, and offsets, (part + 2,) of these parts; posts: (c, p, n) float32 figures of the posts, see
+        `Standing`; company: see `companions`, or None.
     """
     part, classifier = task.part or 0, _classifier(shared)
     begin, end = map(int, shared.parts.bounds[part : part + 2])
@@ -44,15 +44,20 @@ def ranks(shared: Shared, task: Task) -> dict[str, Any]:
     source, crowds = np.concatenate(sources), crowded(classifier.names)
     similarities = [np.concatenate(score) for score in zip(*scores, strict=True)]
     made = [ranked(source - begin, score, end - begin, crowds=crowds) for score in similarities]
-    rank, cuts = np.stack([each for each, _ in made]), np.cumsum([len(own), *lengths])[:-1]
-    first, *others = np.split(rank, cuts, axis=1)
+    rank = np.stack([each for each, _ in made])
     company = None
     if SIMILARITY in columns and accompanied(classifier.names, SIMILARITY):
         at = columns.index(SIMILARITY)
         company = companions(
             (source, np.concatenate(targets)), rank[at], similarities[at], (begin, end), len(shared.kept)
         )
-    return {"own": first, "others": others, "posts": np.stack([post for _, post in made]), "company": company}
+    return {
+        "own": rank[:, : len(own)],
+        "others": rank[:, len(own) :],
+        "offsets": offsets_of(np.array(lengths)),
+        "posts": np.stack([post for _, post in made]),
+        "company": company,
+    }
 
 
 def judgements(shared: Shared, task: Task) -> dict[str, Any]:
@@ -60,7 +65,7 @@ def judgements(shared: Shared, task: Task) -> dict[str, Any]:
     part, classifier = task.part or 0, _classifier(shared)
     pairs = shared.pairs(part)
     features = Features(pairs.left, pairs.right, (*_standings(shared, part), *_company(shared)), shared.scorers)
-    before = np.cumsum([0, *(len(shared.pairs(other)) for other in range(len(shared.parts)))])
+    before = shared.before
     looked_at = evenly(int(before[-1])) if before[-1] >= FEWEST else np.zeros(0, dtype=np.int64)
     here = looked_at[(looked_at >= before[part]) & (looked_at < before[part + 1])] - before[part]
     probability, conflict = judged(pairs, features, classifier, every=bool(shared.spare))
@@ -112,25 +117,23 @@ def look_for_drift(shared: Shared) -> None:
 
 def _standings(shared: Shared, part: int) -> list[Standing]:
     """Put together how the pairs of a part stand among the candidates of both ends."""
-    pairs, every = _seen(shared, part), range(len(shared.parts))
-    made = {other: shared.work.read("ranks", other) for other in every}
-    right = {other: shared.parts.among(other, pairs.right) for other in every[part:]}
+    pairs, columns = _seen(shared, part), _columns(_seen(shared, part))
+    rank = np.full((len(columns), 2, len(pairs)), np.nan, dtype=np.float32)
+    rank[:, 0] = shared.work.read("ranks", part)["own"]
+    for other in range(part, len(shared.parts)):
+        made = shared.work.read("ranks", other)
+        begin, end = made["offsets"][part : part + 2]
+        rank[:, 1, shared.parts.among(other, pairs.right)] = made["others"][:, begin:end]
     figures = figures_of(crowds=crowded(_classifier(shared).names))
-    found = []
-    for at, name in enumerate(_columns(pairs)):
-        rank = np.full((2, len(pairs)), np.nan, dtype=np.float32)
-        rank[0] = made[part]["own"][at]
-        for other, places in right.items():
-            rank[1, places] = made[other]["others"][part][at]
-        posts = np.concatenate([made[other]["posts"][at] for other in every], axis=1)
-        found.append(Standing(name, pairs.evidence[name], rank, posts, figures))
-    return found
+    return [
+        Standing(name, pairs.evidence[name], rank[at], posts, figures)
+        for at, (name, posts) in enumerate(zip(columns, shared.standing_posts, strict=True))
+    ]
 
 
 def _company(shared: Shared) -> list[Company]:
-    """Put together which candidates are whose, where the classifier asks for it."""
-    made = [shared.work.read("ranks", part)["company"] for part in range(len(shared.parts))]
-    return [Company(SIMILARITY, sp.vstack(made, format="csr"))] if made[0] is not None else []
+    """Give which candidates are whose, where the classifier asks for it."""
+    return [] if shared.companions is None else [Company(SIMILARITY, shared.companions)]
 
 
 def _seen(shared: Shared, part: int) -> Pairs:
