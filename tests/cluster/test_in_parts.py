@@ -75,6 +75,23 @@ def test_parts_find_what_all_posts_at_once_find(shop: Catalog, at_once: Result, 
     check_same(at_once, in_parts(shop, tmp_path / "work", parts))
 
 
+@pytest.mark.parametrize("tasks", [2, 5])
+def test_tasks_side_by_side(shop: Catalog, at_once: Result, tasks: int, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    running = Running(7, Local(tasks))
+    result = match_in_parts(shop, tmp_path, running=running, progress=lambda *each: told.append(each))
+    check_same(at_once, result)
+    assert [done for stage, done, _ in told if stage == "judgements"][-7:] == list(range(7))
+    damaged = tmp_path / "ranks-00006.joblib"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    for path in tmp_path.glob("judgements-*"):
+        path.unlink()
+    with pytest.raises(FolderError, match=damaged.name):
+        match_in_parts(shop, tmp_path, running=running)
+    damaged.unlink()
+    check_same(at_once, match_in_parts(shop, tmp_path, running=running))
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -183,6 +200,7 @@ class StopsAfter(Local):
     """Does some tasks, then ends."""
 
     def __init__(self, tasks: int) -> None:
+        super().__init__()
         self.left = tasks
 
     def run(self, folder: Path, tasks: Sequence[Task], progress: Progress | None) -> None:

@@ -28,16 +28,16 @@ def test_what_is_no_amount(text: str) -> None:
 
 
 @examples(50)
-@given(posts=st.integers(0, 10**8), memory=st.integers(0, 1 << 42))
-def test_parts_fit_the_memory_or_it_is_refused(posts: int, memory: int) -> None:
+@given(posts=st.integers(0, 10**8), memory=st.integers(0, 1 << 42), at_once=st.integers(1, 4))
+def test_parts_fit_the_memory_or_it_is_refused(posts: int, memory: int, at_once: int) -> None:
     try:
-        parts = parts_within(memory, posts)
+        parts = parts_within(memory, posts, at_once)
     except ConfigError:
-        assert memory < least_memory(posts)
+        assert memory < least_memory(posts, at_once)
         return
-    fixed = START + posts * POST
-    assert fixed + -(-posts // parts) * PART_POST <= memory + PART_POST
-    assert parts == 1 or fixed + posts / (parts - 1) * PART_POST > memory
+    fixed, each = START + posts * POST, at_once * PART_POST
+    assert fixed + -(-posts // parts) * each <= memory + each
+    assert parts == 1 or fixed + posts / (parts - 1) * each > memory
 
 
 @examples(50)
