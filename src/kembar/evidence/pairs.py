@@ -169,10 +169,14 @@ def dense_similarity(
     other = vectors if base is None else base
 
     def product(begin: int) -> Floats:
-        return products(vectors, left[begin : begin + _CHUNK], other, right[begin : begin + _CHUNK])
+        a, b = left[begin : begin + _CHUNK], right[begin : begin + _CHUNK]
+        found = products(vectors, a, other, b)
+        none = np.flatnonzero(found == 0)  # of all-zero rows, and hardly any others: there is no need to read all rows
+        known = np.any(vectors[a[none]], axis=1) & np.any(other[b[none]], axis=1)
+        found[none[~known]] = np.nan
+        return found
 
     similarity = _in_chunks(product, len(left), threads)
-    similarity[_zero(vectors)[left] | _zero(other)[right]] = np.nan
     return np.clip(similarity, -1, 1, out=similarity)
 
 
@@ -201,8 +205,3 @@ def _in_chunks(product: Any, pairs: int, threads: int | None) -> Floats:
         return np.asarray(product(0))
     with ThreadPoolExecutor(threads or default_threads()) as pool:
         return np.concatenate(list(pool.map(product, range(0, pairs, _CHUNK))))
-
-
-def _zero(vectors: Floats) -> Bools:
-    zero: Bools = np.logical_not(np.any(vectors, axis=1))
-    return zero
