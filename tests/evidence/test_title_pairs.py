@@ -15,6 +15,7 @@ from kembar.evidence.identity import Identity, TokenCounts
 from kembar.evidence.pairs import posts_of
 from kembar.evidence.title_pairs import TitlePairs, TitleTerms
 from kembar.posts.quantities import Quantities
+from kembar.posts.titles import normalize
 from kembar.posts.units import CATEGORIES
 from properties import examples
 
@@ -73,6 +74,17 @@ def test_words_numbers_edits_and_lengths_are_those_of_the_slow_twin() -> None:
         assert found["word count low"][place] == min(
             len(set(title.split())) if "!" not in title else 0 for title in pair
         )
+
+
+@examples(100)
+@given(st.lists(st.text(st.sampled_from("ab1 \t\u3000\x85\u00e9\U0001f600"), max_size=12), min_size=2, max_size=5))
+def test_sorted_words_are_compared_as_rapidfuzz_sorts_them(titles: list[str]) -> None:
+    titles, (left, right) = normalize(pl.Series(titles, dtype=pl.String)).to_list(), everyone(len(titles))
+    found = compared(titles, left, right)["token sort ratio"]
+    expected = [fuzz.token_sort_ratio(titles[a], titles[b]) / 100 for a, b in zip(left, right, strict=True)]
+    told = ~np.isnan(found)
+    np.testing.assert_allclose(found[told], np.array(expected, dtype=np.float32)[told], rtol=1e-6)
+    assert told.tolist() == [bool(titles[a] and titles[b]) for a, b in zip(left, right, strict=True)]
 
 
 def test_units_agree_conflict_or_say_nothing() -> None:

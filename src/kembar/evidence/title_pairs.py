@@ -1,6 +1,6 @@
 """How the words of two titles agree and differ: edits, words and numbers weighted by rarity, quantities, lengths."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -203,11 +203,14 @@ class TitlePairs:
         return [*found, missing]
 
     def _edits(self, a: Rows, b: Rows) -> list[Floats]:
-        one, other = self.titles[a].to_list(), self.titles[b].to_list()
-        edit = process.cpdist(one, other, scorer=Indel.normalized_similarity, dtype=np.float32)
+        rows, place = np.unique(np.concatenate([a, b]), return_inverse=True)
+        titles = self.titles[rows].to_list()
+        lines = [" ".join(sorted(title.split())) for title in titles]  # else token_sort_ratio sorts for each pair
+        ends = place[: len(a)].tolist(), place[len(a) :].tolist()
+        edit = _compared(titles, ends, Indel.normalized_similarity)
         # token_set_ratio is symmetric in exact arithmetic and in its integers; no order of ends shows
-        bags = process.cpdist(one, other, scorer=fuzz.token_set_ratio, dtype=np.float32)
-        line = process.cpdist(one, other, scorer=fuzz.token_sort_ratio, dtype=np.float32)
+        bags = _compared(titles, ends, fuzz.token_set_ratio)
+        line = _compared(lines, ends, fuzz.ratio)
         return [edit, bags / 100, line / 100, (edit == 1).astype(np.float32)]
 
     def _units(self, a: Rows, b: Rows) -> list[Floats]:
@@ -222,6 +225,12 @@ class TitlePairs:
         ratio = np.abs(np.log(np.nan_to_num(one, nan=1.0) / np.nan_to_num(other, nan=1.0)))
         ratio[np.isnan(one) & np.isnan(other)] = np.nan
         return ratio.astype(np.float32)
+
+
+def _compared(texts: list[str], ends: tuple[list[int], list[int]], scorer: Callable[..., float]) -> Floats:
+    """Compare pairs of texts, by their places: (m,) float32."""
+    one, other = ([texts[place] for place in end] for end in ends)
+    return np.asarray(process.cpdist(one, other, scorer=scorer, dtype=np.float32))
 
 
 def _table(values: Floats, row: Rows, column: Rows, shape: tuple[int, int]) -> Sparse:
