@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar.arrays import connected, default_threads, falling, offsets_of, ragged, run_ends, run_starts, unfalling
+from kembar.arrays import FEW, connected, default_threads, falling, offsets_of, ragged, run_ends, run_starts, unfalling
 from properties import examples
 
 counts = st.lists(st.integers(0, 5), max_size=12).map(lambda each: np.array(each, dtype=np.int64))
@@ -55,7 +55,8 @@ def test_integers_rise_as_scores_fall(values):
 @pytest.mark.parametrize(("given", "threads"), [("3", 3), ("3,2", 3)])
 def test_threads_are_those_that_were_asked_for(monkeypatch, given, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert default_threads() == threads
+    assert default_threads() == default_threads(FEW) == threads
+    assert default_threads(FEW - 1) == 1
 
 
 @pytest.mark.parametrize("given", ["", "0", "many"])

@@ -24,6 +24,8 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 """Told (stage, done, total) now and then; total is 0 where it is not known."""
 TEXTS: Final = 1 << 16
 """Texts that are read at once: bounds the memory."""
+FEW: Final = 512
+"""Rows below which one thread is quicker than several: waking the others takes longer than the work."""
 
 
 def slices(rows: int, size: int | None = None) -> list[slice]:
@@ -156,8 +158,14 @@ def mixed(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(31))
 
 
-def default_threads() -> int:
-    """Count the threads to work with: OMP_NUM_THREADS where it is set, as the field's libraries do, or all cores."""
+def default_threads(items: int = FEW) -> int:
+    """Count the threads to work with: OMP_NUM_THREADS where it is set, as the field's libraries do, or all cores.
+
+    Args:
+        items: rows to work on; fewer than `FEW` take one thread.
+    """
+    if items < FEW:
+        return 1
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return int(given) if given.isdigit() and int(given) > 0 else cores

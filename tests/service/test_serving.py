@@ -140,6 +140,32 @@ def test_the_factory_opens_the_store_where_it_serves(store: Path) -> None:
         assert live.post("a").id == "a"
 
 
+SERVING = """
+import sys
+from starlette.testclient import TestClient
+from threadpoolctl import threadpool_info
+from kembar.service.factory import from_environment
+
+def threads():
+    return {found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"}
+
+before = threads()
+with TestClient(from_environment({"KEMBAR_STORE": sys.argv[1]})):
+    print(before, threads())
+print(threads())
+"""
+
+
+def test_matrix_products_have_one_thread_while_it_serves(store: Path) -> None:
+    """Requests have threads of their own; several for one small product only wait for each other."""
+    command = [sys.executable, "-c", SERVING, str(store)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environment)
+    before, meanwhile, after = done.stdout.split()
+    assert (meanwhile, before) == ("{1}", after)
+    assert before == "{2}" or os.cpu_count() == 1
+
+
 def test_before_it_has_opened_the_store_it_is_not_ready(store: Path) -> None:
     client = TestClient(from_environment({"KEMBAR_STORE": str(store)}), base_url=HERE)
     assert client.get("/health").status_code == 200

@@ -102,7 +102,7 @@ class Forest:
             what,
             0,
             -1,
-            f"num_threads={default_threads()}".encode(),
+            f"num_threads={default_threads(len(table))}".encode(),
             ctypes.byref(length),
             found.ctypes.data_as(ctypes.c_void_p),
         )

@@ -166,10 +166,9 @@ class SparseIndex:
             rows = self._sorted if queries is self.base else sorted_rows(queries)
             return of_table(sparse_table(rows, self._all_columns, floor), own, k)
         distinct, rows = (self.distinct, self.rows) if queries is self.base else distinct_rows(queries)
+        threads = threads or default_threads(rows.shape[0])
         # One more than asked for tells whether equal scores straddle the k-th place.
-        found = sp_matmul_topn(
-            rows, self.columns, top_n=k + 1, threshold=floor, sort=True, n_threads=threads or default_threads()
-        )
+        found = sp_matmul_topn(rows, self.columns, top_n=k + 1, threshold=floor, sort=True, n_threads=threads)
         straddling = _straddling(found, k)
         again = [self._whole(rows, block, floor, k) for block in _blocks(straddling, self.columns.shape[1])]
         edges = replaced(_edges(found), straddling, again)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from threadpoolctl import threadpool_limits
 
 from kembar.service import login
 from kembar.service.answers import add_handlers
@@ -43,7 +44,8 @@ def create_app(live: Live | Callable[[], Live], settings: Settings) -> FastAPI:
         if opened is not None:
             context.begin(opened)
         try:
-            yield
+            with threadpool_limits(limits=1, user_api="blas"):  # else the threads of requests wait for these
+                yield
         finally:
             context.end()
             if opened is not None:
