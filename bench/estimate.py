@@ -18,7 +18,7 @@ from pathlib import Path
 
 from kembar import Catalog, Local, Running, match_in_parts
 from kembar.arrays import Progress
-from kembar.cluster.parts import POST
+from kembar.cluster.parts import END_POST
 from kembar.cluster.work import Task
 from kembar.synthesis import write_shop
 
@@ -101,7 +101,7 @@ def estimates(sizes: list[int], measured: list[tuple[dict[str, float], set[str],
         hours = {name: seconds * factor ** powers[name] / 3600 for name, seconds in large.items()}
         lines.append(
             f"| {posts:,} | {sum(hours.values()):,.0f} | {sum(hours[name] for name in alone):,.0f} "
-            f"| {posts * POST / 2**30:,.0f} GiB | {disk * factor / 2**40:,.2f} TiB |"
+            f"| {posts * END_POST / 2**30:,.0f} GiB | {disk * factor / 2**40:,.2f} TiB |"
         )
     return lines
 

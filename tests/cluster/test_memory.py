@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar import ConfigError, FolderError
-from kembar.cluster.parts import PART_POST, POST, START, Parts, least_memory, memory_of, parts_within
+from kembar.cluster.parts import END_POST, PART_POST, POST, START, Parts, least_memory, memory_of, parts_within
 from kembar.cluster.work import Work
 from kembar.memory import free_memory, give_back
 from properties import examples
@@ -35,6 +35,7 @@ def test_parts_fit_the_memory_or_it_is_refused(posts: int, memory: int, at_once:
     except ConfigError:
         assert memory < least_memory(posts, at_once)
         return
+    assert memory >= START + posts * END_POST
     fixed, each = START + posts * POST, at_once * PART_POST
     assert fixed + -(-posts // parts) * each <= memory + each
     assert parts == 1 or fixed + posts / (parts - 1) * each > memory

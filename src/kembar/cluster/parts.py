@@ -13,7 +13,9 @@ from kembar.errors import ConfigError
 START: Final = 400 << 20
 """Bytes that a process holds before the first post: the libraries, the classifier and the title encoder."""
 POST: Final = 2_000
-"""Bytes for each post that some stage holds however small its parts are: searching and grouping."""
+"""Bytes for each post that searching and judging hold, however small the parts are."""
+END_POST: Final = 3_300
+"""Bytes for each post that grouping and writing hold, which have no parts."""
 PART_POST: Final = 40_000
 """Bytes for each post of a part: its candidate pairs with their evidence."""
 AT_ONCE: Final = 30_000
@@ -100,4 +102,4 @@ def parts_within(memory: int, posts: int, at_once: int = 1) -> int:
 
 def least_memory(posts: int, at_once: int = 1) -> int:
     """Tell which memory a run needs in the smallest parts, so many of them side by side: bytes."""
-    return START + posts * POST + at_once * FEWEST * PART_POST
+    return START + max(posts * POST + at_once * FEWEST * PART_POST, posts * END_POST)
