@@ -427,6 +427,17 @@ def test_ctrl_c(cli: Cli, thousands: Path, tmp_path: Path, stage: str, caplog: p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ctrl_c_of_a_run_in_parts_says_that_it_goes_on(cli: Cli, thousands: Path, tmp_path: Path) -> None:
+    command = ["-v", "match", thousands, "-o", tmp_path / "run", "--memory", "500MiB"]
+    with interrupted("judgements"):
+        outcome = cli(*command)
+    told = f"kembar: interrupted; {tmp_path / 'run.work'} keeps what is done, and the same command goes on from there"
+    assert (outcome.exit_code, outcome.stderr.splitlines()[-1]) == (1, told)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.work"]
+    assert cli(*command).exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 # --- text that would command a terminal or a spreadsheet
 
 

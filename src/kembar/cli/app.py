@@ -90,8 +90,8 @@ class Commands(Group):
             return super().invoke(ctx)
         except KembarError as error:
             _fail(told(error), 2)
-        except KeyboardInterrupt:
-            _fail("interrupted; nothing was written", 1)
+        except KeyboardInterrupt as stop:
+            _fail(f"interrupted; {stop.args[0] if stop.args else 'nothing was written'}", 1)
         except MemoryError:
             _fail(
                 "these posts, for which the memory of this machine is too small; expected fewer posts or more memory. "
@@ -193,7 +193,7 @@ def match(
         raise ConfigError("--against with --memory or --on", "one of them", "Leave out --against.")
     run = None if against is None else earlier_run(against, (recipe, model, config, settings, vectors))
     chosen = Chosen(recipe, model, config, settings).config() if run is None else run.config
-    with reserved(output, overwrite=overwrite), _bars(quiet) as progress:
+    with large.going_on(output), reserved(output, overwrite=overwrite), _bars(quiet) as progress:
         catalog = Catalog.read(posts, images=images, columns=columns, layout=layout)
         brought = read_vectors(vectors, catalog)
         check_encoders(recipe, chosen, catalog, brought)

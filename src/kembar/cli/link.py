@@ -85,7 +85,7 @@ def link(
     large = Large(memory, on, workers)
     large.check()
     chosen = linking(Chosen(None, model, config, settings).config(), kind)
-    with reserved(output, overwrite=overwrite), ctx.obj(quiet) as progress:
+    with large.going_on(output), reserved(output, overwrite=overwrite), ctx.obj(quiet) as progress:
         mine = Catalog.read(left, images=images, columns=columns, layout=layout)
         other = replace(columns, **right_columns)
         theirs = Catalog.read(right, images=right_images or images, columns=other, layout=layout)

@@ -2,6 +2,8 @@
 
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -104,13 +106,28 @@ class Large:
                 -(-max(free * 3 // 4, least_memory(posts, tasks_at_once())) >> 20),
             )
 
+    @contextmanager
+    def going_on(self, output: Path) -> Iterator[None]:
+        """Say, at Ctrl-C, what is kept of a run."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            work = work_beside(output)
+            if not self._keeps(work):
+                raise
+            raise KeyboardInterrupt(f"{work} keeps what is done, and the same command goes on from there") from None
+
     def clean(self, output: Path) -> None:
         """Remove the work folder of a run that is there."""
+        work = work_beside(output)
+        if self._keeps(work):
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _keeps(self, work: Path) -> bool:
+        """Tell whether a work folder is that of a run."""
         from kembar.cluster.work import MANIFEST
 
-        work = work_beside(output)
-        if self.asked and (work / MANIFEST).is_file():
-            shutil.rmtree(work, ignore_errors=True)
+        return self.asked and (work / MANIFEST).is_file()
 
 
 def work_beside(output: Path | str) -> Path:
