@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 import kembar
+from kembar import extending
 from kembar.errors import CatalogError, ConfigError
 from kembar.extending import extend
 from kembar.matcher import Matcher
@@ -63,6 +64,22 @@ def test_pairs_of_old_posts_are_those_of_the_run(run, extended):
 def test_the_order_of_new_posts_changes_nothing(run, halves, extended):
     again = extend(run, Catalog.read(halves[1].sample(fraction=1, shuffle=True, seed=9)))
     assert groups(again) == groups(extended)
+
+
+@pytest.mark.parametrize("block", [1, 17])
+def test_of_many_posts_new_ones_are_compared_in_blocks(run, halves, extended, monkeypatch, block: int):
+    monkeypatch.setattr(extending, "_AT_ONCE", len(run))
+    monkeypatch.setattr(extending, "_BLOCK", block)
+    told: list[tuple[str, int, int]] = []
+    found = extend(run, Catalog.read(halves[1]), progress=lambda *each: told.append(each))
+    again = extend(run, Catalog.read(halves[1].sample(fraction=1, shuffle=True, seed=9)))
+    assert groups(again) == groups(found)
+    before, after, at_once = groups(run), groups(found), groups(extended)
+    assert {post: after[post] for post in before} == before
+    assert sum(after[post] == at_once[post] for post in after) >= 0.98 * len(after)
+    assert list(found.pairs.evidence) == list(extended.pairs.evidence)
+    assert found.catalog.ids.equals(extended.catalog.ids)
+    assert ("neighbours", block, len(halves[1])) in told
 
 
 def test_a_run_can_be_extended_again_and_saved(run, halves, extended, tmp_path: Path):

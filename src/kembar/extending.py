@@ -3,12 +3,14 @@
 The groups of the run stay whole and apart, under their names. A new post joins one of them, or founds a group.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import polars as pl
 
-from kembar.arrays import Bools, Floats, Progress, Rows
+from kembar.arrays import Bools, Floats, Progress, Rows, slices
 from kembar.errors import CatalogError, ConfigError, quoted
 from kembar.evidence.pairs import Pairs
 from kembar.grouping.crowds import degrees
@@ -17,13 +19,16 @@ from kembar.grouping.groups import Groups
 from kembar.grouping.matches import Matches, shopee_shares
 from kembar.matcher import Matcher
 from kembar.memory import peak_memory
-from kembar.newcomers import Base, Part, compare, fitted_on, prepared
+from kembar.newcomers import Base, Part, by_rows, compare, fitted_on, prepared
 from kembar.outcome import of_all_posts
 from kembar.plan import Clock
 from kembar.posts.catalog import Catalog
 from kembar.posts.united import stacked
 from kembar.regrouping import compared, noted_cut_off
 from kembar.results.result import Result
+
+_AT_ONCE: Final = 100_000  # of more posts, old and new, new ones are compared in blocks: bounds the memory
+_BLOCK: Final = 1_000
 
 
 def extend(run: Result, posts: Catalog, matcher: Matcher | None = None, *, progress: Progress | None = None) -> Result:
@@ -55,7 +60,7 @@ def extend(run: Result, posts: Catalog, matcher: Matcher | None = None, *, progr
         whole = Result(
             catalog=everything,
             config=run.config,
-            pairs=_both(run.pairs, found.pairs, rows),
+            pairs=_together([run.pairs, by_rows(found.pairs, rows)]),
             matches=Matches(np.arange(len(everything) + 1), np.arange(len(everything))),
             groups=Groups.of(np.arange(len(everything)), everything.ids),
             copy_of=np.append(run.copy_of, len(run) + np.arange(len(posts))),
@@ -108,24 +113,28 @@ def _compared(everything: Catalog, known: int, matcher: Matcher, clock: Clock) -
     with clock.stage("vectors"):
         model = fitted_on(ready, matcher)
         part = Part.of(ready.compared, ready.vectors, model)
-        base = Base((part.take(np.arange(known)).indexed(),), np.zeros(known, dtype=bool))
-    new = np.arange(known, len(part))
+        base = Base.of(part.take(np.arange(known)))
+    new = known + everything.ids[known:].arg_sort().to_numpy().astype(np.int64)  # the same blocks in any order
+    rows, cut_off = np.append(np.arange(known), new), np.zeros(len(new), dtype=bool)
+    pairs: list[Pairs] = []
     with clock.stage("neighbours"):
-        found = compare(part.take(new), base, model)
-    rows = np.append(found.near, new)
-    pairs = Pairs(rows[found.pairs.left], rows[found.pairs.right], found.pairs.evidence)
-    return _Compared(ready.posts.take(new), pairs, found.cut_off)
+        for some in slices(len(new), len(new) if len(part) <= _AT_ONCE else _BLOCK):
+            if clock.progress:
+                clock.progress("neighbours", some.start, len(new))
+            mine = part.take(new[some])
+            found = compare(mine, base, model)
+            pairs.append(by_rows(found.pairs, np.append(rows[found.near], new[some])))
+            cut_off[new[some] - known] = found.cut_off
+            base = base.with_part(mine)
+    return _Compared(ready.posts.take(np.arange(known, len(part))), _together(pairs), cut_off)
 
 
-def _both(old: Pairs, new: Pairs, rows: Rows) -> Pairs:
-    """Put pairs of old posts and pairs with new ones, by their rows, together.
-
-    A column that one of the two lacks is missing there.
-    """
-    names = dict.fromkeys([*old.evidence, *new.evidence])
-    left, right = np.append(old.left, rows[new.left]), np.append(old.right, rows[new.right])
+def _together(parts: Sequence[Pairs]) -> Pairs:
+    """Put different pairs of the same posts together, in order; a column that some lack is missing there."""
+    names = dict.fromkeys(name for part in parts for name in part.evidence)
+    left, right = (np.concatenate([getattr(part, end) for part in parts]) for end in ("left", "right"))
     order = np.lexsort((right, left))
-    columns = {name: np.append(_column(old, name), _column(new, name))[order] for name in names}
+    columns = {name: np.concatenate([_column(part, name) for part in parts])[order] for name in names}
     return Pairs(left[order], right[order], columns)
 
 

@@ -186,6 +186,15 @@ class Base:
     parts: tuple[Part, ...]
     gone: Bools
 
+    @classmethod
+    def of(cls, part: Part) -> "Base":
+        """Make posts known."""
+        return cls((part.indexed(),), np.zeros(len(part), dtype=bool))
+
+    def with_part(self, part: Part) -> "Base":
+        """Make further posts known, behind the others."""
+        return Base((*self.parts, part.indexed()), np.append(self.gone, np.zeros(len(part), dtype=bool)))
+
     def __len__(self) -> int:
         return len(self.gone)
 
@@ -289,7 +298,7 @@ def _compared(given: Part, near: Rows, model: Model) -> Comparison:
     found = decided_about(pairs, evidence, local, model, new[pairs.left] | new[pairs.right])
     cut_off = np.empty(len(order), dtype=bool)
     cut_off[order] = evidence.cut_off()
-    return Comparison(near, _by_rows(found, order), cut_off[len(near) :], given.posts)
+    return Comparison(near, by_rows(found, order), cut_off[len(near) :], given.posts)
 
 
 def _by_id(posts: Catalog) -> Rows:
@@ -298,7 +307,7 @@ def _by_id(posts: Catalog) -> Rows:
     return np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
 
 
-def _by_rows(pairs: Pairs, rows: Rows) -> Pairs:
+def by_rows(pairs: Pairs, rows: Rows) -> Pairs:
     """Give the ends of pairs other rows: (n,) of those they have."""
     low, high = np.minimum(rows[pairs.left], rows[pairs.right]), np.maximum(rows[pairs.left], rows[pairs.right])
     order = np.lexsort((high, low))

@@ -54,7 +54,7 @@ class Index:
             sealed: n posts.
             rows: (n,) their rows in the store.
         """
-        base = Base((sealed.indexed(),), np.zeros(len(sealed), dtype=bool))
+        base = Base.of(sealed)
         return cls(model, base, rows, _places(rows, np.zeros(0, dtype=np.int64), 0))
 
     def with_part(self, new: Part, rows: Rows) -> "Index":
