@@ -51,7 +51,7 @@ def classify(
         column `<view>_weight` for each spare view: what its cosine added to the log-odds.
     """
     features = Features.of(seen(pairs, classifier), posts, scorers, wanted=classifier.names)
-    if len(pairs) >= FEWEST:
+    if len(pairs) >= FEWEST and among is None:  # what is near some posts is unlike any whole pool
         classifier.drift(features.table(classifier.names, evenly(len(pairs))))
     verdict = judged(pairs, features, classifier, every=bool(spare), among=among)
     found = concluded(pairs, verdict, spare_weights(pairs, verdict[0], classifier, spare), classifier)
