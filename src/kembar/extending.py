@@ -3,8 +3,8 @@
 The groups of the run stay whole and apart, under their names. A new post joins one of them, or founds a group.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,7 @@ import polars as pl
 
 from kembar.arrays import Bools, Floats, Progress, Rows, slices
 from kembar.errors import CatalogError, ConfigError, quoted
-from kembar.evidence.pairs import Pairs
+from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.grouping.crowds import degrees
 from kembar.grouping.decision import decide
 from kembar.grouping.groups import Groups
@@ -53,22 +53,23 @@ def extend(run: Result, posts: Catalog, matcher: Matcher | None = None, *, progr
     _check(run, posts)
     clock = Clock(progress)
     kept = np.flatnonzero(run.copy_of == np.arange(len(run)))  # of many copies one is compared for all
-    found = _compared(stacked([run.catalog.take(kept), posts]), len(kept), matcher or Matcher(run.config), clock)
+    fresh = _compared(stacked([run.catalog.take(kept), posts]), len(kept), matcher or Matcher(run.config), clock)
     rows = np.append(kept, len(run) + np.arange(len(posts)))  # among all posts, of those that were compared
-    everything = stacked([run.catalog, found.posts])
+    everything, new = stacked([run.catalog, fresh.posts]), by_rows(fresh.pairs, rows)
     with clock.stage("decisions"):
         whole = Result(
             catalog=everything,
             config=run.config,
-            pairs=_together([run.pairs, by_rows(found.pairs, rows)]),
+            pairs=_together(_similar(run.pairs), _similar(new)),  # the other columns would fill the memory meanwhile
             matches=Matches(np.arange(len(everything) + 1), np.arange(len(everything))),
             groups=Groups.of(np.arange(len(everything)), everything.ids),
             copy_of=np.append(run.copy_of, len(run) + np.arange(len(posts))),
-            cut_off=np.append(noted_cut_off(run), found.cut_off),
-            compared=None if run.compared is None else _counted(run.compared, found.pairs, rows, len(everything)),
+            cut_off=np.append(noted_cut_off(run), fresh.cut_off),
+            compared=None if run.compared is None else _counted(run.compared, new, len(everything)),
         )
         matches, groups = _decided(whole, run.groups)
-    return replace(whole, matches=matches, groups=groups, seconds=clock.seconds, peak_memory=peak_memory())
+    found = replace(whole, pairs=_together(run.pairs, new), matches=matches, groups=groups)
+    return replace(found, seconds=clock.seconds, peak_memory=peak_memory())
 
 
 def _check(run: Result, posts: Catalog) -> None:
@@ -126,21 +127,26 @@ def _compared(everything: Catalog, known: int, matcher: Matcher, clock: Clock) -
             pairs.append(by_rows(found.pairs, np.append(rows[found.near], new[some])))
             cut_off[new[some] - known] = found.cut_off
             base = base.with_part(mine)
-    return _Compared(ready.posts.take(np.arange(known, len(part))), _together(pairs), cut_off)
+    return _Compared(ready.posts.take(np.arange(known, len(part))), reduce(_together, pairs), cut_off)
 
 
-def _together(parts: Sequence[Pairs]) -> Pairs:
-    """Put different pairs of the same posts together, in order; a column that some lack is missing there."""
-    names = dict.fromkeys(name for part in parts for name in part.evidence)
-    left, right = (np.concatenate([getattr(part, end) for part in parts]) for end in ("left", "right"))
-    order = np.lexsort((right, left))
-    columns = {name: np.concatenate([_column(part, name) for part in parts])[order] for name in names}
-    return Pairs(left[order], right[order], columns)
+def _together(old: Pairs, new: Pairs) -> Pairs:
+    """Put different pairs of the same posts together, in order; a column that one of the two lacks is missing there."""
+    n = 1 + max(int(pairs.right.max(initial=0)) for pairs in (old, new))
+    at = np.searchsorted(old.left * n + old.right, new.left * n + new.right)
+    names = dict.fromkeys([*old.evidence, *new.evidence])
+    columns = {name: np.insert(_column(old, name), at, _column(new, name)) for name in names}
+    return Pairs(np.insert(old.left, at, new.left), np.insert(old.right, at, new.right), columns)
 
 
-def _counted(before: Rows, new: Pairs, rows: Rows, n: int) -> Rows:
+def _similar(pairs: Pairs) -> Pairs:
+    """Keep the column by which posts are grouped."""
+    return Pairs(pairs.left, pairs.right, {SIMILARITY: pairs.evidence[SIMILARITY]})
+
+
+def _counted(before: Rows, new: Pairs, n: int) -> Rows:
     """Count the candidates of old and new posts where the run does not hold all of the old ones: (n,) int64."""
-    found = degrees(rows[new.left], rows[new.right], n)
+    found = degrees(new.left, new.right, n)
     found[: len(before)] += before
     return found
 
