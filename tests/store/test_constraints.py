@@ -59,7 +59,11 @@ def test_settled_groups_never_join_each_other_and_stay_whole(groups, known, seed
     start = np.array(groups[:known] + [100 + at for at in range(n - known)], dtype=np.int64)
     left, right = np.triu_indices(n, 1)
     limits = Limits(start=start, settled=np.arange(n) < known)
-    labels = average_link(left, right, rng.random(len(left)).astype(np.float32), n, cut=0.3, limits=limits)
+    similarity = rng.random(len(left)).astype(np.float32)
+    labels = average_link(left, right, similarity, n, cut=0.3, limits=limits)
     for a, b in zip(left, right, strict=True):
         if max(a, b) < known:
             assert (labels[a] == labels[b]) == (start[a] == start[b])
+    others = (right < known) & (start[left] != start[right])
+    pair_by_pair = Limits(start=start, apart=(left[others], right[others]))
+    assert (labels == average_link(left, right, similarity, n, cut=0.3, limits=pair_by_pair)).all()

@@ -120,10 +120,18 @@ def average_link_tree(
     name = np.arange(n) if limits.start is None else _first_rows(limits.start)
     links = _Links.reachable((left, right, similarity), name, crowd, cut, limits)
     sizes, crowds = (np.bincount(name, weights, n).astype(np.float64) for weights in (None, crowd))
-    height, kept, gone = _merges(links, sizes, crowds, cut)
+    height, kept, gone = _merges(links, sizes, crowds, _settled(name, limits), cut)
     order, inside = np.argsort(-height, kind="stable"), np.flatnonzero(name != np.arange(n))
     height = np.r_[np.full(len(inside), np.inf), height[order]]  # what is together from the start
     return Tree(height, np.r_[name[inside], kept[order]], np.r_[inside, gone[order]], n)
+
+
+def _settled(name: Rows, limits: Limits) -> Bools:
+    """Tell which names are of groups that never join another of these: (n,) bool."""
+    found = np.zeros(len(name), dtype=bool)
+    if limits.settled is not None:
+        found[name[limits.settled]] = True
+    return found
 
 
 def _first_rows(labels: Rows) -> Rows:
@@ -172,6 +180,10 @@ class _Piece:
     def take(self, rows: Bools | Rows) -> "_Piece":
         """Keep some links."""
         return _Piece(self.low[rows], self.high[rows], self.total[rows], self.known[rows])
+
+    def free(self, settled: Bools) -> "_Piece":
+        """Drop the links between two settled groups."""
+        return self.take(~(settled[self.low] & settled[self.high])) if settled.any() else self
 
     def renamed(self, name: Rows, part: Rows) -> "_Piece":
         """Name groups anew, low < high, and drop loops and what is between parts.
@@ -240,11 +252,10 @@ class _Links:
             cut: above 0.
             limits: what else is known of the posts.
         """
-        n = len(name)
-        strong = [piece.reaching(cut, piece.total) for piece in _Piece.read(pairs, name, crowd)]
-        part = _parts(*_columns(strong)[:2], n)
-        read = _Piece.read(pairs, name, crowd)
-        found = [piece.take((piece.total > 0) | (piece.known > 0)).renamed(name, part) for piece in read]
+        n, settled = len(name), _settled(name, limits)
+        read, again = ((piece.free(settled) for piece in _Piece.read(pairs, name, crowd)) for _ in range(2))
+        part = _parts(*_columns([piece.reaching(cut, piece.total) for piece in read])[:2], n)
+        found = [piece.take((piece.total > 0) | (piece.known > 0)).renamed(name, part) for piece in again]
         left, right = forbidden(name, part, limits)
         found.append(_Piece.of(left, right, np.full(len(left), -np.inf), np.zeros(len(left))).renamed(name, part))
         counts = np.zeros(n, dtype=np.int64)
@@ -264,9 +275,9 @@ class _Links:
                 found[at].append(piece.take(order[cuts[at] : cuts[at + 1]]))
         return cls([_Piece.joined(parts).summed() for parts in _used_up(found)], bounds)
 
-    def renamed(self, name: Rows, part: Rows) -> "_Links":
+    def renamed(self, name: Rows, part: Rows, settled: Bools) -> "_Links":
         """Name groups anew, drop what no merge can join any more, and sum parallel links; uses up these links."""
-        return _Links.of((piece.renamed(name, part) for piece in _used_up(self.pieces)), self.bounds)
+        return _Links.of((piece.renamed(name, part).free(settled) for piece in _used_up(self.pieces)), self.bounds)
 
     def names(self, n: int) -> Rows:
         """List those of n groups that have links, rising."""
@@ -307,7 +318,7 @@ def _parts(low: _Names, high: _Names, n: int) -> Rows:
     return part
 
 
-def _merges(links: _Links, size: Doubles, crowd: Doubles, cut: float) -> tuple[Doubles, Rows, Rows]:
+def _merges(links: _Links, size: Doubles, crowd: Doubles, settled: Bools, cut: float) -> tuple[Doubles, Rows, Rows]:
     """List all merges at or above the cut: height, surviving and absorbed group (named by their smallest rows).
 
     A mean of two means is above neither, so that what no chain of links at the cut joins now is never joined.
@@ -316,6 +327,7 @@ def _merges(links: _Links, size: Doubles, crowd: Doubles, cut: float) -> tuple[D
         links: between groups; used up.
         size: (n,) float64 posts of the group of each name; changed.
         crowd: (n,) float64 crowded posts of it; changed.
+        settled: (n,) bool, whether it may not join another that is settled; changed.
         cut: above 0.
     """
     rows = np.arange(len(size))  # a round costs what is left to merge: then names are places among those that are left
@@ -328,13 +340,15 @@ def _merges(links: _Links, size: Doubles, crowd: Doubles, cut: float) -> tuple[D
         ceiling[kept] = height
         size[kept] += size[gone]
         crowd[kept] += crowd[gone]
+        settled[kept] |= settled[gone]
         name = np.arange(len(rows))
         name[gone] = kept
-        links = links.renamed(name, _parts(*strong[:2], len(rows)))
+        links = links.renamed(name, _parts(*strong[:2], len(rows)), settled)
         names = links.names(len(rows))
         if 2 * len(names) < len(rows):
             links = links.numbered(names)
             rows, size, crowd, ceiling = rows[names], size[names], crowd[names], ceiling[names]
+            settled = settled[names]
     heights, keeps, gones = zip(*found, strict=True)
     return np.concatenate(heights), np.concatenate(keeps), np.concatenate(gones)
 

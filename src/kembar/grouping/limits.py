@@ -35,14 +35,13 @@ NO_LIMITS: Final = Limits()
 
 
 def forbidden(name: Rows, part: Rows, limits: Limits) -> tuple[Rows, Rows]:
-    """List pairs of groups, by their names, that may not join and that some chain of pairs could join."""
+    """List pairs of groups, by their names, that may not join and that some chain of pairs could join.
+
+    Those of settled groups are not among them: in a large catalogue that would be most pairs of all groups.
+    """
     found = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))]
     if limits.scope is not None:
         found.append(limits.scope.apart(part[name]))
-    if limits.settled is not None:
-        first = (np.arange(len(name)) == name) & limits.settled  # one of each group is enough
-        alone = np.where(first, part[name], part.max(initial=-1) + 1 + np.arange(len(name)))
-        found.append(Scope(np.where(first, 0, -1), np.full(len(name), -1)).apart(alone))
     if limits.apart is not None:
         near = part[name[limits.apart[0]]] == part[name[limits.apart[1]]]
         found.append((limits.apart[0][near], limits.apart[1][near]))
