@@ -126,7 +126,8 @@ def _compared(everything: Catalog, known: int, matcher: Matcher, clock: Clock) -
             found = compare(mine, base, model)
             pairs.append(by_rows(found.pairs, np.append(rows[found.near], new[some])))
             cut_off[new[some] - known] = found.cut_off
-            base = base.with_part(mine)
+            if some.stop < len(new):
+                base = base.with_part(mine)
     return _Compared(ready.posts.take(np.arange(known, len(part))), reduce(_together, pairs), cut_off)
 
 

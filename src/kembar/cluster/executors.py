@@ -54,7 +54,7 @@ class Local:
         forget()
 
     def _done(self, folder: Path, tasks: Sequence[Task]) -> Iterator[None]:
-        """Do tasks, and come back before each and after the last."""
+        """Do tasks; comes back before each is done or, side by side, waited for."""
         at_once = self.at_once if tasks[0].stage in _IDLE else 1
         for _, some in groupby(tasks, key=lambda task: task.view):  # what they share is that of one view
             first, *others = some

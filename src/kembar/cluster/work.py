@@ -23,7 +23,7 @@ from kembar.errors import FolderError
 from kembar.folders import locked, new_file
 
 MANIFEST: Final = "work.json"
-_FORMAT: Final = {"format": "kembar work", "version": 1}
+_FORMAT: Final = {"format": "kembar work", "version": 2}
 
 
 @dataclass(frozen=True, slots=True)

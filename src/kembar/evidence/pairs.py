@@ -169,6 +169,7 @@ def dense_similarity(
     other = vectors if base is None else base
 
     def product(begin: int) -> Floats:
+        """Compare a chunk of the pairs."""
         a, b = left[begin : begin + _CHUNK], right[begin : begin + _CHUNK]
         found = products(vectors, a, other, b)
         none = np.flatnonzero(found == 0)  # of all-zero rows, and hardly any others: there is no need to read all rows
