@@ -170,7 +170,7 @@ POST = st.tuples(st.sampled_from(["", "susu bear 200 ml", "susu bear 400 ml", "s
 
 
 @examples(12)
-@given(posts=st.lists(POST, min_size=1, max_size=14), parts=st.integers(1, 5))
+@given(posts=st.lists(POST, min_size=1, max_size=14), parts=st.integers(1, 3))
 def test_any_posts_in_any_number_of_parts(
     posts: list[tuple[str, int]], parts: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

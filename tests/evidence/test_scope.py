@@ -110,17 +110,3 @@ def test_the_larger_of_two_sides_asks_for_fewer():
     lengths = (found.index[:, 1:] >= 0).sum(axis=1)
     assert lengths[:4].tolist() == [20] * 4
     assert lengths[4:].tolist() == [2] * 40
-
-
-@given(CODES, st.integers(0, 20))
-def test_pairs_of_groups_that_are_ruled_out(codes, seed):
-    scope = scope_of(codes)
-    labels = np.random.default_rng(seed).integers(0, 3, len(codes))
-    left, right = scope.apart(labels)
-    found = set(zip(left.tolist(), right.tolist(), strict=True))
-    assert found == {
-        (i, j)
-        for i in range(len(codes))
-        for j in range(i + 1, len(codes))
-        if labels[i] == labels[j] and not scope.allows(np.array([i]), np.array([j]))[0]
-    }

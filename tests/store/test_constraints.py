@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kembar.arrays import connected
+from kembar.evidence.scope import Scope
 from kembar.grouping.average_link import average_link
 from kembar.grouping.limits import Limits
 from kembar.store.decisions import Constraints
@@ -67,3 +68,21 @@ def test_settled_groups_never_join_each_other_and_stay_whole(groups, known, seed
     others = (right < known) & (start[left] != start[right])
     pair_by_pair = Limits(start=start, apart=(left[others], right[others]))
     assert (labels == average_link(left, right, similarity, n, cut=0.3, limits=pair_by_pair)).all()
+
+
+SEEN = st.lists(st.tuples(st.integers(-1, 3), st.integers(-1, 2), st.integers(0, 4)), min_size=1, max_size=12)
+
+
+@examples(300)
+@given(SEEN, st.booleans(), st.integers(0, 2**32 - 1))
+def test_posts_of_one_source_or_other_categories_stay_apart_as_if_all_such_pairs_were_named(seen, begun, seed):
+    sources, within, start = np.array(seen, dtype=np.int64).T
+    n, rng = len(seen), np.random.default_rng(seed)
+    scope, start = Scope(sources, within), start if begun else np.arange(n)
+    left, right = np.triu_indices(n, 1)
+    similarity = rng.random(len(left)).astype(np.float32)
+    labels = average_link(left, right, similarity, n, cut=0.3, limits=Limits(scope=scope, start=start))
+    out = ~scope.allows(left, right) & (start[left] != start[right])
+    pair_by_pair = Limits(start=start, apart=(left[out], right[out]))
+    assert (labels == average_link(left, right, similarity, n, cut=0.3, limits=pair_by_pair)).all()
+    assert (labels[left[out]] != labels[right[out]]).all()

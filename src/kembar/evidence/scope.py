@@ -24,7 +24,6 @@ _FEW: Final = 8
 _CHUNK: Final = 1 << 16  # queries at once: bounds the memory
 _KEPT: Final = 3
 """Up to so many searches, as of two catalogues, keep their indices: each holds a part of all posts, or all of them."""
-_PAIRS: Final = 1 << 22  # pairs of a group looked at at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +72,6 @@ class Scope:
     def index(self, view: "View") -> "ScopedSearch":
         """Make the n posts of a view the base of a search that finds those which a post may be one product with."""
         return ScopedSearch(self, view)
-
-    def apart(self, labels: Rows) -> tuple[Rows, Rows]:
-        """List the pairs within groups that are ruled out.
-
-        Args:
-            labels: (n,) group numbers.
-
-        Returns:
-            (m,) rows and (m,) rows, left < right.
-        """
-        order = np.argsort(labels, kind="stable")
-        groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
-        nothing = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-        found = [nothing, *(self._apart(group) for group in groups if len(group) > 1)]
-        left, right = zip(*found, strict=True)
-        return np.concatenate(left), np.concatenate(right)
-
-    def _apart(self, group: Rows) -> tuple[Rows, Rows]:
-        """List the pairs of rising rows that are ruled out, some rows against all at once."""
-        found: list[tuple[Rows, Rows]] = []
-        step = max(1, _PAIRS // len(group))
-        for begin in range(0, len(group), step):
-            some = group[begin : begin + step]
-            left, right = np.repeat(some, len(group)), np.tile(group, len(some))
-            out = (left < right) & ~self.allows(left, right)
-            found.append((left[out], right[out]))
-        return np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Average link: groups merge while the mean similarity between two of them is high enough, so that nothing chains."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy.typing as npt
 from kembar.arrays import Bools, Doubles, Rows, connected, offsets_of, run_starts, slices
 from kembar.errors import ConfigError
 from kembar.grouping.groups import components, lowered
-from kembar.grouping.limits import NO_LIMITS, Limits, forbidden
+from kembar.grouping.limits import NO_LIMITS, Limits
+from kembar.grouping.marks import Marks
 
 EXCUSED: Final = 0.006
 """What a pair of two crowded posts that was never compared counts in a mean, where another such pair counts 1 (and 0).
@@ -118,20 +120,14 @@ def average_link_tree(
     cut = max(lowered(cut), float(np.finfo(np.float64).tiny))
     crowd = np.zeros(n) if limits.crowded is None else limits.crowded.astype(np.float64)
     name = np.arange(n) if limits.start is None else _first_rows(limits.start)
-    links = _Links.reachable((left, right, similarity), name, crowd, cut, limits)
+    marks = Marks.of(name, limits)
+    read = partial(_Piece.read, (left, right, similarity), name, crowd)
+    links = _Links.reachable(read, _Piece.barred(name, limits), cut, marks)
     sizes, crowds = (np.bincount(name, weights, n).astype(np.float64) for weights in (None, crowd))
-    height, kept, gone = _merges(links, sizes, crowds, _settled(name, limits), cut)
+    height, kept, gone = _merges(links, sizes, crowds, marks, cut)
     order, inside = np.argsort(-height, kind="stable"), np.flatnonzero(name != np.arange(n))
     height = np.r_[np.full(len(inside), np.inf), height[order]]  # what is together from the start
     return Tree(height, np.r_[name[inside], kept[order]], np.r_[inside, gone[order]], n)
-
-
-def _settled(name: Rows, limits: Limits) -> Bools:
-    """Tell which names are of groups that never join another of these: (n,) bool."""
-    found = np.zeros(len(name), dtype=bool)
-    if limits.settled is not None:
-        found[name[limits.settled]] = True
-    return found
 
 
 def _first_rows(labels: Rows) -> Rows:
@@ -173,6 +169,12 @@ class _Piece:
             yield cls.of(name[left], name[right], total, crowd[left] * crowd[right])
 
     @classmethod
+    def barred(cls, name: Rows, limits: Limits) -> "_Piece":
+        """List the groups of posts that may never be in one."""
+        left, right = np.zeros((2, 0), dtype=np.int64) if limits.apart is None else limits.apart
+        return cls.of(name[left], name[right], np.full(len(left), -np.inf), np.zeros(len(left)))
+
+    @classmethod
     def joined(cls, pieces: Sequence["_Piece"]) -> "_Piece":
         """Put pieces one behind the other; at least one."""
         return cls(*(np.concatenate([getattr(piece, each.name) for piece in pieces]) for each in fields(cls)))
@@ -181,9 +183,9 @@ class _Piece:
         """Keep some links."""
         return _Piece(self.low[rows], self.high[rows], self.total[rows], self.known[rows])
 
-    def free(self, settled: Bools) -> "_Piece":
-        """Drop the links between two settled groups."""
-        return self.take(~(settled[self.low] & settled[self.high])) if settled.any() else self
+    def free(self, marks: Marks) -> "_Piece":
+        """Drop the links between groups whose marks keep them apart."""
+        return self if marks.empty else self.take(~marks.apart(self.low, self.high))
 
     def renamed(self, name: Rows, part: Rows) -> "_Piece":
         """Name groups anew, low < high, and drop loops and what is between parts.
@@ -240,24 +242,20 @@ class _Links:
     bounds: Rows
 
     @classmethod
-    def reachable(cls, pairs: _Scored, name: Rows, crowd: Doubles, cut: float, limits: Limits) -> "_Links":
-        """Take the pairs that a merge can join: a mean reaches the cut only where some single pair does.
-
-        Pairs that are out of scope or to stay apart are added where a chain of others could join them.
+    def reachable(cls, read: Callable[[], Iterator[_Piece]], barred: _Piece, cut: float, marks: Marks) -> "_Links":
+        """Take the links that a merge can join: a mean reaches the cut only where some single pair does.
 
         Args:
-            pairs: left and right rows and their similarity.
-            name: (n,) the names of the groups that rows are in.
-            crowd: (n,) float64, 1 for crowded posts.
+            read: reads all pairs as links, in pieces, each time that it is called.
+            barred: groups that may not join, whatever else is known of them.
             cut: above 0.
-            limits: what else is known of the posts.
+            marks: of all n groups.
         """
-        n, settled = len(name), _settled(name, limits)
-        read, again = ((piece.free(settled) for piece in _Piece.read(pairs, name, crowd)) for _ in range(2))
-        part = _parts(*_columns([piece.reaching(cut, piece.total) for piece in read])[:2], n)
-        found = [piece.take((piece.total > 0) | (piece.known > 0)).renamed(name, part) for piece in again]
-        left, right = forbidden(name, part, limits)
-        found.append(_Piece.of(left, right, np.full(len(left), -np.inf), np.zeros(len(left))).renamed(name, part))
+        n = len(marks.within)
+        free = (piece.free(marks) for piece in read())
+        part = _parts(*_columns([piece.reaching(cut, piece.total) for piece in free])[:2], n)
+        compared = (piece.take((piece.total > 0) | (piece.known > 0)).renamed(np.arange(n), part) for piece in read())
+        found = [piece.free(marks) for piece in compared] + [barred.renamed(np.arange(n), part)]
         counts = np.zeros(n, dtype=np.int64)
         for piece in found:
             counts += np.bincount(piece.low, minlength=n)
@@ -275,9 +273,9 @@ class _Links:
                 found[at].append(piece.take(order[cuts[at] : cuts[at + 1]]))
         return cls([_Piece.joined(parts).summed() for parts in _used_up(found)], bounds)
 
-    def renamed(self, name: Rows, part: Rows, settled: Bools) -> "_Links":
+    def renamed(self, name: Rows, part: Rows, marks: Marks) -> "_Links":
         """Name groups anew, drop what no merge can join any more, and sum parallel links; uses up these links."""
-        return _Links.of((piece.renamed(name, part).free(settled) for piece in _used_up(self.pieces)), self.bounds)
+        return _Links.of((piece.renamed(name, part).free(marks) for piece in _used_up(self.pieces)), self.bounds)
 
     def names(self, n: int) -> Rows:
         """List those of n groups that have links, rising."""
@@ -318,7 +316,7 @@ def _parts(low: _Names, high: _Names, n: int) -> Rows:
     return part
 
 
-def _merges(links: _Links, size: Doubles, crowd: Doubles, settled: Bools, cut: float) -> tuple[Doubles, Rows, Rows]:
+def _merges(links: _Links, size: Doubles, crowd: Doubles, marks: Marks, cut: float) -> tuple[Doubles, Rows, Rows]:
     """List all merges at or above the cut: height, surviving and absorbed group (named by their smallest rows).
 
     A mean of two means is above neither, so that what no chain of links at the cut joins now is never joined.
@@ -327,7 +325,7 @@ def _merges(links: _Links, size: Doubles, crowd: Doubles, settled: Bools, cut: f
         links: between groups; used up.
         size: (n,) float64 posts of the group of each name; changed.
         crowd: (n,) float64 crowded posts of it; changed.
-        settled: (n,) bool, whether it may not join another that is settled; changed.
+        marks: of the groups.
         cut: above 0.
     """
     rows = np.arange(len(size))  # a round costs what is left to merge: then names are places among those that are left
@@ -340,15 +338,15 @@ def _merges(links: _Links, size: Doubles, crowd: Doubles, settled: Bools, cut: f
         ceiling[kept] = height
         size[kept] += size[gone]
         crowd[kept] += crowd[gone]
-        settled[kept] |= settled[gone]
+        marks = marks.merged(kept, gone)
         name = np.arange(len(rows))
         name[gone] = kept
-        links = links.renamed(name, _parts(*strong[:2], len(rows)), settled)
+        links = links.renamed(name, _parts(*strong[:2], len(rows)), marks)
         names = links.names(len(rows))
         if 2 * len(names) < len(rows):
             links = links.numbered(names)
             rows, size, crowd, ceiling = rows[names], size[names], crowd[names], ceiling[names]
-            settled = settled[names]
+            marks = marks.take(names)
     heights, keeps, gones = zip(*found, strict=True)
     return np.concatenate(heights), np.concatenate(keeps), np.concatenate(gones)
 

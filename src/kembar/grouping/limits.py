@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from kembar.arrays import Bools, Rows
 from kembar.evidence.scope import Scope
 
@@ -32,18 +30,3 @@ class Limits:
 
 
 NO_LIMITS: Final = Limits()
-
-
-def forbidden(name: Rows, part: Rows, limits: Limits) -> tuple[Rows, Rows]:
-    """List pairs of groups, by their names, that may not join and that some chain of pairs could join.
-
-    Those of settled groups are not among them: in a large catalogue that would be most pairs of all groups.
-    """
-    found = [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))]
-    if limits.scope is not None:
-        found.append(limits.scope.apart(part[name]))
-    if limits.apart is not None:
-        near = part[name[limits.apart[0]]] == part[name[limits.apart[1]]]
-        found.append((limits.apart[0][near], limits.apart[1][near]))
-    left, right = (name[np.concatenate(ends)] for ends in zip(*found, strict=True))
-    return left, right
