@@ -92,4 +92,5 @@ def _categories(name: Rows, code: Rows) -> Rows:
 def _differ(one: Rows, other: Rows) -> Bools:
     """Tell where both categories are known and are not one."""
     known: Bools = (one != _UNKNOWN) & (other != _UNKNOWN)
-    return known & ((one != other) | (one == _SEVERAL))
+    known &= (one != other) | (one == _SEVERAL)
+    return known
