@@ -658,7 +658,7 @@ ROWS = st.lists(
     ),
     min_size=1,
     max_size=8,
-    unique_by=lambda row: row[0],
+    unique_by=lambda row: row[0].strip(),  # ids that differ in blanks alone are refused
 )
 
 
