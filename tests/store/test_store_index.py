@@ -1,6 +1,8 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 import kembar
@@ -8,9 +10,10 @@ from kembar import Catalog, Live
 from kembar.errors import ConfigError
 from kembar.matcher import Matcher
 from kembar.newcomers import Part, Prepared, fitted_on, prepared
+from kembar.posts.patterns import _compiled
 from kembar.store import index as rooms
 from kembar.store.index import Index
-from kembar.synthesis import synthesize
+from kembar.synthesis import Drawing, synthesize, write_shop
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +55,27 @@ def test_a_store_of_links_is_reviewed_and_takes_no_posts(shop: Catalog, tmp_path
         a, b = next((a, b) for a in linked for b in linked if a < b and linked[a] == linked[b])
         live.decide(a, b, "different", by="ann")
         assert live.post(a).group != live.post(b).group
+
+
+def test_warming_a_store_writes_nothing_and_spares_look_ups_what_is_done_once(shop: Catalog, tmp_path: Path) -> None:
+    with Live.create(tmp_path / "store") as live:
+        live.warm()
+        live.add(shop)
+        before, compiled = live.counts(), _compiled.cache_info().misses
+        live.warm()
+        warmed = _compiled.cache_info().misses
+        live.lookup(replace(shop.take(np.array([0])), titles=pl.Series(["😊 sabun mandi 250 мл"])))
+        assert compiled <= warmed == _compiled.cache_info().misses
+        assert live.counts() == before
+
+
+@pytest.mark.parametrize("kind", ["photos", "hashes", "links"])
+def test_a_store_of_any_kind_is_warmed(shop: Catalog, kind: str, tmp_path: Path) -> None:
+    drawn = write_shop(tmp_path / "shop", 40, photos=Drawing(32) if kind == "photos" else False).posts
+    drawn = drawn.with_columns(title=pl.lit(""))
+    if kind == "links":
+        run = kembar.link(shop.take(np.arange(0, 40)), shop.take(np.arange(40, 80)))
+    else:
+        run = Matcher().match(Catalog.read(drawn, images=tmp_path / "shop" / "photos" if kind == "photos" else None))
+    with Live.create(tmp_path / "store", run=run) as live:
+        live.warm()

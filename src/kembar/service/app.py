@@ -42,6 +42,7 @@ def create_app(live: Live | Callable[[], Live], settings: Settings) -> FastAPI:
         """Open the store where that is to do; at the end, finish what was accepted, and close it."""
         opened = None if isinstance(live, Live) else live()
         if opened is not None:
+            opened.warm()
             context.begin(opened)
         try:
             with threadpool_limits(limits=1, user_api="blas"):  # else the threads of requests wait for these

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -17,6 +17,9 @@ from kembar.store.opened import OpenStore
 from kembar.store.posts import COLUMNS, catalog_of, post_of, read_records, record_of
 from kembar.store.records import Contradiction, Counts, Event, Found, Group, Post
 from kembar.store.tables import everything, group_names, unknown_post
+
+
+_SCRIPTS: Final = ("Cream 2 x 50 ml (A1)", "Crème 2 × 50 ml 😊", "Крем 2 × 50 мл", "クリーム 牛奶 50 毫升")
 
 
 class Asked(OpenStore):
@@ -54,6 +57,15 @@ class Asked(OpenStore):
             Found(post, names.get(int(placing.groups[at])), candidates[at], problems.get(post, ()))
             for at, post in enumerate(posts.ids)
         ]
+
+    def warm(self) -> None:
+        """Do now what the first look-ups would wait for: load models, compile what reads titles of any script."""
+        known = self.reading().execute(f"SELECT {COLUMNS} FROM posts WHERE removed IS NULL LIMIT 1").fetchone()
+        if known is not None:
+            post = record_of(known)
+            titles = _SCRIPTS if post["title"] else ("",)
+            alike = [{**post, "id": str(at), "title": title} for at, title in enumerate(titles)]
+            self.lookup(catalog_of(alike, self.photos))
 
     def post(self, post: str) -> Post:
         """Read a post; raises UnknownError."""
