@@ -18,7 +18,6 @@ from kembar.store.posts import COLUMNS, catalog_of, post_of, read_records, recor
 from kembar.store.records import Contradiction, Counts, Event, Found, Group, Post
 from kembar.store.tables import everything, group_names, unknown_post
 
-
 _SCRIPTS: Final = ("Cream 2 x 50 ml (A1)", "Crème 2 × 50 ml 😊", "Крем 2 × 50 мл", "クリーム 牛奶 50 毫升")
 
 
