@@ -1,7 +1,7 @@
 """The whole way, one object: posts in, matches and groups out."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from kembar.arrays import Bools, Progress, Rows
-from kembar.classifier.agreement import weighed_by_identifiers
+from kembar.classifier.agreement import identifier_weights, weighed_by_identifiers
 from kembar.classifier.choice import chosen
 from kembar.classifier.classify import classify
 from kembar.classifier.ownership import with_own_encoders
@@ -335,12 +335,20 @@ def _restored(
 
 def identified(pairs: Pairs, quantities: Quantities, kept: Catalog, classifier: PairClassifier | None) -> Pairs:
     """Add what identifiers say; a pair with probability 0, as where quantities contradict each other, keeps it."""
+    return with_codes(pairs, quantities, code_weights([pairs], kept, learned=classifier is not None))
+
+
+def code_weights(parts: Iterable[Pairs], kept: Catalog, *, learned: bool) -> dict[str, tuple[float, float]]:
+    """Estimate what the identifiers of posts say, by all pairs; see `identifier_weights`."""
     codes = () if kept.identifiers is None else tuple(kept.identifiers)
     gtins = {EQUAL + column.name for column in codes if holds_gtins(column)}
+    return identifier_weights(parts, gtins, learned=learned)
+
+
+def with_codes(pairs: Pairs, quantities: Quantities, weights: Mapping[str, tuple[float, float]]) -> Pairs:
+    """Add what identifiers say to some pairs, by these weights."""
     pieces = np.nan_to_num(quantities.pieces(), nan=1.0)  # a title that names none sells one
-    return weighed_by_identifiers(
-        pairs, gtins, pieces[pairs.left] != pieces[pairs.right], learned=classifier is not None
-    )
+    return weighed_by_identifiers(pairs, weights, pieces[pairs.left] != pieces[pairs.right])
 
 
 def _sorted(embeddings: Mapping[str, Embeddings], order: Rows) -> dict[str, Embeddings]:

@@ -1,9 +1,20 @@
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kembar.classifier.match_weights import STEPS, hundredths, log_odds, odds_to_probability, updated, weigh, weights
+from kembar.classifier.match_weights import (
+    STEPS,
+    cosine_weights,
+    hundredths,
+    log_odds,
+    looked_up,
+    odds_to_probability,
+    updated,
+    weights,
+)
 
 
 def judged(n: int = 40_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -15,6 +26,18 @@ def judged(n: int = 40_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.n
     return probability, cosine, truth
 
 
+def weigh(
+    probability: np.ndarray, cosine: np.ndarray, alike: np.ndarray, guess: np.ndarray | None = None
+) -> np.ndarray:
+    """The weight of each pair, all read at once."""
+    return looked_up(cosine_weights(lambda: [(probability, cosine, alike)], guess=guess), cosine, alike)
+
+
+def by_hundredths(truth: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """The weights where the truth is known."""
+    return weights(np.bincount(step, truth, STEPS), np.bincount(step, minlength=STEPS))
+
+
 def logloss(probability: np.ndarray, truth: np.ndarray) -> float:
     p = np.clip(probability.astype(float), 1e-6, 1 - 1e-6)
     return float(-np.mean(np.log(np.where(truth, p, 1 - p))))
@@ -24,7 +47,7 @@ def test_weights_without_labels_come_near_those_of_the_truth() -> None:
     probability, cosine, truth = judged()
     apart = np.zeros(len(truth), dtype=bool)
     found = weigh(probability, cosine, apart)
-    best = weights(truth.astype(float), hundredths(cosine))[hundredths(cosine)]
+    best = by_hundredths(truth.astype(float), hundredths(cosine))[hundredths(cosine)]
     plain, weighed, ideal = (
         logloss(p, truth) for p in (probability, updated(probability, found), updated(probability, best))
     )
@@ -36,7 +59,7 @@ def test_weights_are_the_log_ratio_of_what_is_seen() -> None:
     truth = np.array([1.0] * 300 + [0.0] * 600 + [1.0] * 200 + [0.0] * 6000)
     step = np.array([90] * 900 + [10] * 6200)
     base = np.log(500.5 / (7101 - 500.5))
-    found = weights(truth, step)
+    found = by_hundredths(truth, step)
     expected = [(n_true + 50 * odds_to_probability(base)) / (n + 50) for n_true, n in ((300, 900), (200, 6200))]
     assert found[90] == pytest.approx(np.log(expected[0] / (1 - expected[0])) - base)
     assert found[10] == pytest.approx(np.log(expected[1] / (1 - expected[1])) - base)
@@ -75,16 +98,34 @@ def test_the_same_photo_by_its_hash_is_not_counted_twice() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.floats(0, 1, width=32), st.floats(-1, 1, width=32)), min_size=1, max_size=60), st.randoms()
+    st.lists(st.tuples(st.floats(0, 1, width=32), st.floats(-1, 1, width=32), st.booleans()), min_size=1, max_size=60),
+    st.randoms(),
+    st.integers(1, 5),
 )
-def test_the_order_of_pairs_does_not_matter(pairs: list[tuple[float, float]], random: object) -> None:
-    probability, cosine = np.array(pairs, dtype=np.float32).T
-    order = np.array(sorted(range(len(pairs)), key=lambda _: random.random()))  # type: ignore[attr-defined]
-    apart = np.zeros(len(pairs), dtype=bool)
-    here = weigh(probability, cosine, apart)
-    assert weigh(probability[order], cosine[order], apart) == pytest.approx(here[order], abs=1e-5)
+def test_the_order_of_pairs_and_their_parts_change_no_bit(
+    pairs: list[tuple[float, float, bool]], random: Random, parts: int
+) -> None:
+    probability, cosine = np.array([pair[:2] for pair in pairs], dtype=np.float32).T
+    alike = np.array([pair[2] for pair in pairs])
+    order = np.array(random.sample(range(len(pairs)), len(pairs)))
+    split = [(probability[rows], cosine[rows], alike[rows]) for rows in np.array_split(order, parts)]
+    whole = cosine_weights(lambda: [(probability, cosine, alike)])
+    np.testing.assert_array_equal(cosine_weights(lambda: split), whole)
+    here = looked_up(whole, cosine, alike)
     assert np.isfinite(here).all()
     assert ((updated(probability, here) >= 0) & (updated(probability, here) <= 1)).all()
+
+
+@given(st.lists(st.tuples(st.floats(0, 1, width=32), st.floats(-1, 1, width=32)), min_size=1, max_size=60))
+def test_weights_are_those_of_the_slow_twin(pairs: list[tuple[float, float]]) -> None:
+    """Of single pairs, each with its own weight, as expectation and maximisation are written."""
+    probability, cosine = np.array(pairs, dtype=np.float32).T
+    step, weight = hundredths(cosine), np.zeros(len(pairs))
+    for _ in range(3):
+        belief = odds_to_probability(log_odds(probability) + weight)
+        weight = by_hundredths(belief, step)[step]
+    found = weigh(probability, cosine, np.zeros(len(pairs), dtype=bool))
+    assert found == pytest.approx(weight, abs=1e-5)
 
 
 @given(st.floats(0.001, 0.999))

@@ -1,6 +1,6 @@
 """From evidence to probabilities: a classifier decides about all candidate pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -9,7 +9,7 @@ import polars as pl
 from kembar.arrays import Bools, Floats, Rows
 from kembar.classifier.drift import FEWEST, LOOKED_AT
 from kembar.classifier.features import Features
-from kembar.classifier.match_weights import updated, weigh
+from kembar.classifier.match_weights import Judged, cosine_weights, looked_up, updated
 from kembar.classifier.pair_classifier import PairClassifier
 from kembar.evidence.identifier_view import WEIGHT, with_an_equal_one
 from kembar.evidence.pairs import OF_RULES, SIMILARITY, Pairs
@@ -54,7 +54,8 @@ def classify(
     if len(pairs) >= FEWEST and among is None:  # what is near some posts is unlike any whole pool
         classifier.drift(features.table(classifier.names, evenly(len(pairs))))
     verdict = judged(pairs, features, classifier, every=bool(spare), among=among)
-    found = concluded(pairs, verdict, spare_weights(pairs, verdict[0], classifier, spare), classifier)
+    tables = spare_weights(lambda: [(pairs, verdict[0])], classifier, spare)
+    found = concluded(pairs, verdict, tables, classifier)
     return found if among is None else found.take(among)
 
 
@@ -91,16 +92,37 @@ def judged(
 
 
 def spare_weights(
-    pairs: Pairs, probability: Floats, classifier: PairClassifier, spare: Mapping[str, str]
+    read: Callable[[], Iterable[tuple[Pairs, Floats]]], classifier: PairClassifier, spare: Mapping[str, str]
 ) -> dict[str, Floats]:
-    """Weigh the cosines of photo views that a classifier has not learned from, by all pairs; arguments as above."""
-    alike = pairs.evidence.get(HASH.name, probability * 0) >= ALIKE
-    share = np.float32(1 / max(1, len(spare)))  # encoders that look at the same photos do not count twice
+    """Weigh the cosines of photo views that a classifier has not learned from, by all pairs.
+
+    Args:
+        read: reads all pairs and their probabilities, in parts, each time that it is called.
+        classifier: what decides.
+        spare: these views, each with its encoder.
+
+    Returns:
+        For each view (2, 101) float32, see `cosine_weights`; encoders that look at the same photos do not count twice.
+    """
+
+    def judged_by(name: str) -> Callable[[], Iterator[Judged]]:
+        return lambda: (
+            (probability, pairs.evidence[name], _alike(pairs))
+            for pairs, probability in read()
+            if name in pairs.evidence
+        )
+
+    share = np.float32(1 / max(1, len(spare)))
     return {
-        name + WEIGHT: share * weigh(probability, pairs.evidence[name], alike, guess=classifier.weights.get(encoder))
+        name: share * cosine_weights(judged_by(name), guess=classifier.weights.get(encoder)).astype(np.float32)
         for name, encoder in spare.items()
-        if name in pairs.evidence
     }
+
+
+def _alike(pairs: Pairs) -> Bools:
+    """Tell which pairs have the same photo, by their hashes: (m,) bool."""
+    hashes = pairs.evidence.get(HASH.name)
+    return np.zeros(len(pairs), dtype=bool) if hashes is None else hashes >= ALIKE
 
 
 def concluded(
@@ -111,15 +133,17 @@ def concluded(
     Args:
         pairs: as in `classify`, or a part of them.
         verdict: what `judged` returned.
-        weights: of `spare_weights`, for these pairs.
+        weights: of `spare_weights`.
         classifier: what decided.
 
     Returns:
         The pairs, as `classify` returns them.
     """
-    (probability, conflict), more = verdict, dict(weights)
-    for weight in weights.values():
-        probability = updated(probability, weight)
+    (probability, conflict), more = verdict, {}
+    for name, table in weights.items():
+        if name in pairs.evidence:
+            more[name + WEIGHT] = looked_up(table, pairs.evidence[name], _alike(pairs))
+            probability = updated(probability, more[name + WEIGHT])
     if classifier.veto:
         probability = np.where(conflict > 0, np.float32(0), probability)
         more[CONFLICT] = conflict

@@ -10,47 +10,59 @@ distributions come from these very pairs: at first each counts for one product b
 probability with the weight, and so on (expectation and maximisation; Winkler 1988, and Splink).
 """
 
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from kembar.arrays import Bools, Doubles, Floats, Rows
+from kembar.arrays import Bools, Doubles, Floats, Rows, slices
+
+Judged: TypeAlias = tuple[Floats, Floats, Bools]
+"""Some pairs: (m,) probabilities in [0, 1], by a classifier that has not seen their cosines; (m,) float32 cosines, NaN
+where missing, those below 0 count as 0; and (m,) bool, whether that classifier knows their photos to be the same, by
+their hashes: for these the cosine says little new, and weights are estimated apart."""
 
 STEPS: Final = 101
 """A weight is kept for each hundredth of a cosine from 0 to 1."""
 
 _GUESSED: Final = 50.0  # pairs that the first guess counts for, in each hundredth
 _UNHEARD: Final = 1e-6  # a hundredth without pairs says nothing, but isotonic regression wants a weight
+_UNITS: Final = 1 << 24  # of a pair: sums of whole ones are the same in any order and in any parts
+_PAIRS: Final = 1 << 20  # looked at at once: bounds the memory
 _SURE: Final = 1e-4  # no probability is nearer to 0 or 1: other evidence may still speak
 
 
-def weigh(
-    probability: Floats, cosine: Floats, alike: Bools, *, guess: Doubles | None = None, rounds: int = 3
-) -> Floats:
+def cosine_weights(read: Callable[[], Iterable[Judged]], *, guess: Doubles | None = None, rounds: int = 3) -> Doubles:
     """Estimate what the cosines of an encoder add to the log-odds of pairs.
 
     Args:
-        probability: (m,) in [0, 1], by a classifier that has not seen the cosines.
-        cosine: (m,) float32, NaN where missing; those below 0 count as 0.
-        alike: (m,) bool, pairs whose photos that classifier knows to be the same, by their hashes: for them the cosine
-            says little new, and weights are estimated apart.
+        read: reads all pairs, in parts of any size, each time that it is called.
         guess: (101,) log-odds by hundredths, taken for true where there are few pairs, of photos that are not alike;
             0 where None.
         rounds: estimates, one after the other.
 
     Returns:
-        (m,) float32 log-odds to add, not falling with the cosine; 0 where it is missing.
+        (2, 101) log-odds to add by hundredths, not falling: of photos that are not alike, and of those that are.
     """
-    prior = log_odds(probability)
-    weight = np.zeros(len(probability))
-    step = hundredths(cosine)
-    known = ~np.isnan(cosine)
+    found = np.zeros((2, STEPS))
     for _ in range(rounds):
-        belief = odds_to_probability(prior + weight)
-        for part, first in ((known & alike, None), (known & ~alike, guess)):
-            weight[part] = weights(belief[part], step[part], first)[step[part]]
-    return weight.astype(np.float32)
+        pairs, true = np.zeros((2, 2 * STEPS))
+        for probability, cosine, alike in read():
+            for rows in slices(len(cosine), _PAIRS):
+                known = ~np.isnan(cosine[rows])
+                place = (alike[rows] * STEPS + hundredths(cosine[rows]))[known]
+                belief = odds_to_probability(log_odds(probability[rows][known]) + found.ravel()[place])
+                pairs += np.bincount(place, minlength=2 * STEPS)
+                true += np.bincount(place, np.rint(belief * _UNITS), 2 * STEPS)
+        halves = zip(np.split(true / _UNITS, 2), np.split(pairs, 2), (guess, None), strict=True)
+        found = np.stack([weights(*half) for half in halves])
+    return found
+
+
+def looked_up(table: npt.NDArray[np.floating], cosine: Floats, alike: Bools) -> Floats:
+    """Give the weights of pairs, of a table by alike and hundredths: (m,) float32; 0 where a cosine is missing."""
+    return np.where(np.isnan(cosine), 0, table[alike.astype(np.int64), hundredths(cosine)]).astype(np.float32)
 
 
 def updated(probability: Floats, weight: Floats) -> Floats:
@@ -76,12 +88,12 @@ def hundredths(cosine: Floats) -> Rows:
     return found
 
 
-def weights(belief: Doubles, step: Rows, guess: Doubles | None = None) -> Doubles:
+def weights(true: Doubles, pairs: Doubles, guess: Doubles | None = None) -> Doubles:
     """Take for each hundredth the log-odds of a pair there against those of all pairs.
 
     Args:
-        belief: (m,) probabilities; or 0 and 1, where the truth is known.
-        step: (m,) the hundredths of the cosines.
+        true: (101,) how many of the pairs are one product, by hundredths of the cosine.
+        pairs: (101,) how many there are.
         guess: (101,) log-odds, which count as 50 pairs in each hundredth; where None, 0 where there are pairs.
 
     Returns:
@@ -89,10 +101,9 @@ def weights(belief: Doubles, step: Rows, guess: Doubles | None = None) -> Double
     """
     from scipy.optimize import isotonic_regression  # takes a while to import
 
-    base = float(log_odds((belief.sum(keepdims=True) + 0.5) / (len(belief) + 1))[0])
-    pairs = np.bincount(step, minlength=STEPS)
+    base = float(log_odds((true.sum(keepdims=True) + 0.5) / (pairs.sum() + 1))[0])
     expected = odds_to_probability(base + (np.zeros(STEPS) if guess is None else guess))
-    share = (np.bincount(step, belief, STEPS) + _GUESSED * expected) / (pairs + _GUESSED)
+    share = (true + _GUESSED * expected) / (pairs + _GUESSED)
     heard = pairs + (_UNHEARD if guess is None else _GUESSED)
     found: Doubles = log_odds(np.asarray(isotonic_regression(share, weights=heard).x)) - base
     return found

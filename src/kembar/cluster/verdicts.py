@@ -1,5 +1,6 @@
 """The stages from compared pairs to probabilities: ranks among the candidates of both ends, then the classifier."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,9 @@ from kembar.classifier.pair_classifier import PairClassifier
 from kembar.classifier.ranks import Company, Standing, accompanied, companions, crowded, figures_of, ranked
 from kembar.cluster.shared import Shared
 from kembar.cluster.work import Task
-from kembar.evidence.identifier_view import EQUAL
 from kembar.evidence.pairs import SIMILARITY, Pairs
 from kembar.evidence.scorers import CONFLICT
-from kembar.evidence.view_kinds import HASH
-from kembar.matcher import identified
+from kembar.matcher import code_weights, with_codes
 
 
 def ranks(shared: Shared, task: Task) -> dict[str, Any]:
@@ -73,34 +72,38 @@ def judgements(shared: Shared, task: Task) -> dict[str, Any]:
     return {"probability": probability, "conflict": conflict, "sample": sample}
 
 
-def weighed(shared: Shared, _task: Task) -> list[dict[str, Floats]]:
-    """Weigh what the classifier has not learned from, by all pairs: for each part, the columns of its pairs."""
-    classifier, spare = shared.classifier, shared.spare
-    parts = [shared.pairs(part) for part in range(len(shared.parts))]
-    wanted = [name for name in parts[0].evidence if _needed(name, spare)]
-    evidence = {name: np.concatenate([part.evidence[name] for part in parts]) for name in wanted}
-    left, right = (np.concatenate([getattr(part, end) for part in parts]) for end in ("left", "right"))
-    pairs = Pairs(left, right, evidence)
-    if classifier is not None:
-        made = [shared.work.read("judgements", part) for part in range(len(parts))]
-        verdict = tuple(np.concatenate([each[key] for each in made]) for key in ("probability", "conflict"))
-        weights = spare_weights(pairs, verdict[0], classifier, spare)
-        pairs = concluded(pairs, (verdict[0], verdict[1]), weights, classifier)
-    pairs = identified(pairs, shared.comparison.quantities, shared.kept, classifier)
-    cuts = np.cumsum([len(part) for part in parts])[:-1]
-    split = {name: np.split(column, cuts) for name, column in pairs.evidence.items()}
-    return [{name: column[part] for name, column in split.items()} for part in range(len(parts))]
+def weighed(shared: Shared, _task: Task) -> dict[str, Any]:
+    """Estimate, by all pairs, what evidence weighs that the classifier has not learned from.
+
+    Returns:
+        cosines: see `spare_weights`; codes: see `identifier_weights`.
+    """
+    classifier, parts = shared.classifier, range(len(shared.parts))
+
+    def judged_pairs() -> Iterator[tuple[Pairs, Floats]]:
+        return ((shared.pairs(part), shared.work.read("judgements", part)["probability"]) for part in parts)
+
+    cosines = {} if classifier is None else spare_weights(judged_pairs, classifier, shared.spare)
+    so_far = (_concluded(shared, part, cosines) for part in parts)
+    return {"cosines": cosines, "codes": code_weights(so_far, shared.kept, learned=classifier is not None)}
 
 
 def final_pairs(shared: Shared, part: int) -> Pairs:
     """Give the pairs of a part with all evidence and their final similarity."""
+    if not weighs_all(shared):
+        return _concluded(shared, part, {})
+    weights = shared.work.read("weighed")
+    pairs = _concluded(shared, part, weights["cosines"])
+    return with_codes(pairs, shared.work.read("quantities"), weights["codes"])
+
+
+def _concluded(shared: Shared, part: int, cosines: Mapping[str, Floats]) -> Pairs:
+    """Give the pairs of a part with what is known of them but for identifiers."""
     pairs, classifier = shared.pairs(part), shared.classifier
-    if weighs_all(shared):
-        return pairs.with_evidence(**shared.work.read("weighed")[part])
     if classifier is None:
         return pairs
     made = shared.work.read("judgements", part)
-    return concluded(pairs, (made["probability"], made["conflict"]), {}, classifier)
+    return concluded(pairs, (made["probability"], made["conflict"]), cosines, classifier)
 
 
 def weighs_all(shared: Shared) -> bool:
@@ -149,7 +152,3 @@ def _classifier(shared: Shared) -> PairClassifier:
     if classifier is None:
         raise RuntimeError("hand-set rules decide: no classifier is asked")
     return classifier
-
-
-def _needed(name: str, spare: dict[str, str]) -> bool:
-    return name in spare or name in (SIMILARITY, CONFLICT, HASH.name) or name.startswith(EQUAL)

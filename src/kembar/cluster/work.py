@@ -23,7 +23,7 @@ from kembar.errors import FolderError
 from kembar.folders import locked, new_file
 
 MANIFEST: Final = "work.json"
-_FORMAT: Final = {"format": "kembar work", "version": 2}
+_FORMAT: Final = {"format": "kembar work", "version": 3}
 
 
 @dataclass(frozen=True, slots=True)
