@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sparse_dot_topn import sp_matmul_topn
 
+import oracles
 from kembar.arrays import unit_rows
 from kembar.encoders.tfidf import Tfidf
 from kembar.errors import EvidenceError
 from kembar.evidence import dense, search
-from kembar.evidence.distinct import row_keys
+from kembar.evidence.distinct import Picked, row_keys
 from kembar.evidence.neighbors import Neighbors
 from kembar.evidence.search import DenseIndex, HashIndex, SparseIndex
 from kembar.evidence.views import SparseView
@@ -186,6 +187,18 @@ def test_posts_that_share_one_vector_are_compared_once(monkeypatch):
         found = DenseIndex.of(rows).search(rows, 20, own=np.arange(len(rows)))
         assert (found.score[-copies:] == 1).all()
     assert counted[0] == counted[1] < 300 * 40
+
+
+def test_rows_of_a_mapped_file_stay_there_and_find_the_same(tmp_path):
+    rows = oracles.units(3000, 300, 5)[np.random.default_rng(5).integers(0, 2500, 3000)]
+    np.save(tmp_path / "rows.npy", rows)
+    mapped, whole = DenseIndex.of(np.load(tmp_path / "rows.npy", mmap_mode="r")), DenseIndex.of(rows)
+    assert isinstance(mapped.rows, Picked)
+    assert isinstance(whole.rows, np.ndarray)
+    for queries in (np.arange(3000), np.arange(600), np.arange(3)):
+        here, there = (index.search(rows[queries], 6, own=queries) for index in (mapped, whole))
+        np.testing.assert_array_equal(here.index, there.index)
+        np.testing.assert_array_equal(here.score, there.score)
 
 
 def test_titles_that_share_one_word_cost_in_proportion_to_their_number(monkeypatch):

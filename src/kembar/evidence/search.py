@@ -229,11 +229,11 @@ class DenseIndex:
 
     @cached_property
     def rows(self) -> Table:
-        """Give the different rows: (u, d) float32."""
+        """Give the different rows: (u, d) float32; those of many, or of a mapped file, stay where they are."""
         if not self.distinct.copies:
             return self._plain
         picked = Picked(self._plain, self.distinct.first)
-        return picked if len(picked) > self.exact else picked[:]
+        return picked if len(picked) > self.exact or isinstance(self.base, np.memmap) else picked[:]
 
     @cached_property
     def known(self) -> Bools:
