@@ -82,11 +82,14 @@ def test_memory_between_blocks_in_use_is_given_back() -> None:
     assert len(kept) == 20
 
 
-def test_an_array_takes_its_room_on_the_disk_at_once(mounted: Path) -> None:
-    """Found out while it is filled, a full disk would kill the process."""
-    with pytest.raises(FolderError, match="No space left"), Work(mounted).array("large", np.float32, (100_000,)):
-        pytest.fail("there is no room for it")
+def test_an_array_on_a_full_disk_is_refused_and_leaves_nothing(mounted: Path) -> None:
+    with (
+        pytest.raises(FolderError, match="No space left"),
+        Work(mounted).array("large", np.float32, (100_000,)) as append,
+    ):
+        append(np.zeros(100_000))
     assert list(mounted.iterdir()) == []
-    with Work(mounted).array("small", np.float32, (3, 2)) as small:
-        small[:] = 7
-    assert Work(mounted).mapped("small.npy").tolist() == [[7, 7]] * 3
+    with Work(mounted).array("small", np.float32, (3, 2)) as append:
+        append(np.full((1, 2), 7))
+        append(np.full((2, 2), 8))
+    assert Work(mounted).mapped("small.npy").tolist() == [[7, 7], [8, 8], [8, 8]]

@@ -1,6 +1,6 @@
 """The last stages: matches and groups from the pairs that matter, and the result."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from kembar.memory import peak_memory
 from kembar.outcome import decided, noted, restored
 from kembar.results.result import Result
 
+_KEPT: Final = "pairs kept"
+
 
 def decisions(shared: Shared, _task: Task) -> dict[str, Any]:
     """Decide about all posts, by the pairs that can change anything; count the others."""
@@ -35,8 +37,8 @@ def result(shared: Shared, seconds: dict[str, float]) -> Result:
     made, order, copies = shared.work.read("decisions"), shared.start.order, shared.copies
     matches, groups = Matches(made["matches"].offsets, made["matches"].rows), made["groups"]
     labels = groups.labels[order[copies.kept]]
-    pairs = joined(shared, "pairs kept", lambda pairs: pairs.take(_matter(pairs, made["crowds"], labels)))
-    pairs = of_other_rows(shared.work, "pairs of rows", pairs, order[copies.kept])
+    kept = joined(shared, _KEPT, lambda pairs: pairs.take(_matter(pairs, made["crowds"], labels)))
+    pairs = of_other_rows(shared.work, _KEPT, "pairs of rows", list(kept.evidence), order[copies.kept])
     encoded = shared.work.read("vectors")["problems"]
     compared, given = shared.work.read("speaking")
     place = np.argsort(order, kind="stable")

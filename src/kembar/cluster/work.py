@@ -6,7 +6,7 @@ with the same bytes as one that was not. Arrays are mapped, not read: what a tas
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -100,36 +100,32 @@ class Work:
         Returns:
             The name for `mapped`.
         """
-        first, at = next(parts), 0
-        with self.array(name, first.dtype, (rows, *first.shape[1:])) as whole:
+        first = next(parts)
+        with self.array(name, first.dtype, (rows, *first.shape[1:])) as append:
             for part in chain([first], parts):
-                whole[at : at + len(part)] = part
-                at += len(part)
+                append(part)
         return f"{name}.npy"
 
     @contextmanager
-    def array(self, name: str, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> Iterator[npt.NDArray[Any]]:
-        """Make an array in a file of its own, NAME.npy, to be filled; `mapped` reads it when it is whole.
+    def array(
+        self, name: str, dtype: npt.DTypeLike, shape: tuple[int, ...]
+    ) -> Iterator[Callable[[npt.NDArray[Any]], object]]:
+        """Make an array in a file of its own, NAME.npy, by appending rows; `mapped` reads it when it is whole.
+
+        It is not mapped while it is written: what was written of a mapped file fills the memory until it is closed, and
+        a disk that fills up meanwhile ends the process.
 
         Raises:
             FolderError: the file cannot be written, or there is no room for it on the disk.
         """
-        with new_file(self.folder / f"{name}.npy") as path:
-            whole = np.lib.format.open_memmap(path, "w+", dtype, shape)
-            _reserve(path)
-            yield whole
-            whole.flush()
+        descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+        with new_file(self.folder / f"{name}.npy") as path, path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+            yield lambda rows: file.write(np.ascontiguousarray(rows, dtype=dtype).data)
 
     def mapped(self, name: str) -> npt.NDArray[Any]:
         """Map what `stack` or `array` wrote."""
         return np.asarray(np.load(self.folder / name, mmap_mode="r"))
-
-
-def _reserve(path: Path) -> None:
-    """Take the room of a file on the disk at once: where a mapped file finds none later, the process is killed."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 @contextmanager
