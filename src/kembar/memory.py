@@ -1,9 +1,14 @@
 """The memory of this process, and what is free: of the machine, or of the container."""
 
 import ctypes
+import mmap
 import re
 import sys
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 
 def peak_memory() -> int:
@@ -45,6 +50,21 @@ def give_back() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
         if trim is not None:
             trim(0)
+
+
+def let_go(array: npt.NDArray[Any]) -> None:
+    """Give the pages of an array that is mapped from a file back to the system; they are read again when asked for."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        file = owner.base
+        if (
+            isinstance(owner, np.memmap)
+            and owner.mode == "r"
+            and isinstance(file, mmap.mmap)
+            and sys.platform == "linux"
+        ):
+            file.madvise(mmap.MADV_DONTNEED)
+        owner = file
 
 
 def _number(path: Path, pattern: str) -> int | None:

@@ -1,4 +1,5 @@
 import platform
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from kembar import ConfigError, FolderError
 from kembar.cluster.parts import END_POST, PART_POST, POST, START, Parts, least_memory, memory_of, parts_within
 from kembar.cluster.work import Work
-from kembar.memory import free_memory, give_back
+from kembar.memory import free_memory, give_back, let_go
 from properties import examples
 
 
@@ -93,3 +94,30 @@ def test_an_array_on_a_full_disk_is_refused_and_leaves_nothing(mounted: Path) ->
         append(np.full((1, 2), 7))
         append(np.full((2, 2), 8))
     assert Work(mounted).mapped("small.npy").tolist() == [[7, 7], [8, 8], [8, 8]]
+
+
+def _mapped_files() -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("RssFile:"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems say it otherwise")
+def test_pages_of_a_mapped_file_are_given_back_and_read_again(tmp_path: Path) -> None:
+    np.save(tmp_path / "numbers.npy", np.arange(1 << 23))  # 64 MiB
+    mapped = np.asarray(np.load(tmp_path / "numbers.npy", mmap_mode="r"))
+    before = _mapped_files()
+    assert mapped.sum() == (1 << 22) * ((1 << 23) - 1)
+    assert _mapped_files() - before > 60 << 20
+    let_go(mapped[10:20])
+    assert _mapped_files() - before < 8 << 20
+    assert mapped[-1] == (1 << 23) - 1
+
+
+def test_what_is_no_mapped_file_stays_as_it_is(tmp_path: Path) -> None:
+    np.save(tmp_path / "numbers.npy", np.arange(4))
+    own, changed = np.arange(4), np.load(tmp_path / "numbers.npy", mmap_mode="c")
+    changed[0] = 9
+    for array in (own, changed):
+        let_go(array)
+    assert own.tolist() == [0, 1, 2, 3]
+    assert changed.tolist() == [9, 1, 2, 3]

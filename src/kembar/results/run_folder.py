@@ -3,12 +3,13 @@
 import json
 import platform
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from polars.io.plugins import register_io_source
 
@@ -19,6 +20,7 @@ from kembar.evidence.pairs import Pairs
 from kembar.grouping.groups import Groups
 from kembar.grouping.links import LINKS
 from kembar.grouping.matches import Matches, row_shares
+from kembar.memory import let_go
 from kembar.posts.catalog import Catalog
 from kembar.posts.stored import read_manifest
 from kembar.results import charts
@@ -107,9 +109,17 @@ def read_run(source: Path, evidence: Collection[str] | None = None) -> dict[str,
 
 def _write_pairs(pairs: Pairs, ids: pl.Series, path: Path) -> None:
     """Write a table of pairs, some at a time: in memory, the ids alone would be larger than all evidence."""
-    parts = (pairs.take(rows).frame(ids) for rows in slices(len(pairs), _PAIRS))
-    schema = pairs.take(slice(0)).frame(ids).schema
+    schema, parts = pairs.take(slice(0)).frame(ids).schema, _tables(pairs, ids)
     register_io_source(lambda *_: parts, schema=schema).sink_parquet(path, row_group_size=_PAIRS, maintain_order=True)
+
+
+def _tables(pairs: Pairs, ids: pl.Series) -> Iterator[pl.DataFrame]:
+    """Cut a table of pairs into pieces; what was read of mapped columns does not stay in memory."""
+    columns: list[npt.NDArray[Any]] = [pairs.left, pairs.right, *pairs.evidence.values()]
+    for rows in slices(len(pairs), _PAIRS):
+        yield pairs.take(rows).frame(ids)
+        for column in columns:
+            let_go(column)
 
 
 def _pairs(path: Path, rows: pl.DataFrame, evidence: Collection[str] | None) -> Pairs:
