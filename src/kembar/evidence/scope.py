@@ -115,7 +115,8 @@ class ScopedSearch:
         if at not in self._indices:
             if at >= _KEPT:  # then there are more: one at a time is kept, and let go of before the next is made
                 self._indices.clear()
-            self._indices[at] = self.view.take(base).index()
+            every = len(base) == len(self.view)  # a copy of all would fill the memory twice
+            self._indices[at] = (self.view if every else self.view.take(base)).index()
         return self._indices[at]
 
     def _kept(self, rows: Rows, found: Neighbors) -> Neighbors:
