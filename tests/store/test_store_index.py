@@ -61,11 +61,12 @@ def test_warming_a_store_writes_nothing_and_spares_look_ups_what_is_done_once(sh
     with Live.create(tmp_path / "store") as live:
         live.warm()
         live.add(shop)
-        before, compiled = live.counts(), _compiled.cache_info().misses
+        before = live.counts()
+        _compiled.cache_clear()  # as in a process that has read no title
         live.warm()
         warmed = _compiled.cache_info().misses
         live.lookup(replace(shop.take(np.array([0])), titles=pl.Series(["😊 sabun mandi 250 мл"])))
-        assert compiled <= warmed == _compiled.cache_info().misses
+        assert 0 < warmed == _compiled.cache_info().misses
         assert live.counts() == before
 
 
